@@ -1,0 +1,1 @@
+"""Promises about agreement: what is claimed, how it is proven, and who serves under it."""

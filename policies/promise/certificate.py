@@ -1,0 +1,175 @@
+"""The certificate: how lax may the gate be, given everything seen so far?
+
+Setting. A gate turns every draft into a score, and every release translates a *risk level* ρ
+into a score threshold: the lowest at which the release itself predicts that at most a share ρ of
+all interactions (or of the served ones) would be served a wrong draft. Levels therefore mean the
+same for every release; they are predictions, and the certificate is what checks them.
+
+Test. For level j let Z_i(j) = 1 if interaction i would be served at j and its draft disagrees with
+the teacher. The teacher's answer is seen with a known probability π_i, so
+Y_i(j) = 1{seen}·Z_i(j)/π_i is unbiased. For a candidate risk m the wealth
+
+    K_t(j, m) = Π_i (1 + η_i·(m − Y_i(j)))          with predictable 0 ≤ η_i < 1/(1/π_min − m)
+
+is a non-negative supermartingale while the true risk at j is at least m, so by Ville's inequality
+it ever reaches 1/δ with probability at most δ: looking at it after every interaction is no
+peeking. A mean over several η is again such a process. For a promise over the served ones only,
+the factor is 1 where j would not serve.
+
+Walk. With m = 1 − promised agreement, levels are accepted from strict to lax while the wealth is
+at least 1/δ, and the walk stops at the first that fails (fixed-sequence testing: no correction
+over levels). The laxest accepted level is in force. Nothing accepted: nothing is served.
+
+Evidence of an earlier release counts for a later one. That is exact for the average risk of the
+policy as it was run, every draft having been made before its query was trained on; read as a
+statement about the release in force it assumes that interactions are exchangeable and that, at
+the same level, a newer release is no riskier than those before it, which is what the promotion
+ladder tests. The wealth is capped (a capped supermartingale remains one), so that a long good
+past can't pay for a bad present: a release that errs loses its level after a few errors seen.
+
+Sources: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting"
+(JRSS B 2024); Ville (1939); Wiens, "A fixed sequence Bonferroni procedure" (2003).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.types import Trial
+
+Floats = NDArray[np.float64]
+Over = Literal["all", "served"]
+
+LEVEL_MULTIPLES: tuple[float, ...] = (
+    0.1, 0.16, 0.22, 0.28, 0.34, 0.4, 0.46, 0.52, 0.58, 0.64,
+    0.72, 0.8, 0.88, 0.96, 1.06, 1.16, 1.28, 1.4, 1.6, 2.0,
+)  # fmt: skip
+"""Risk levels as multiples of the risk that the promise allows, strict to lax."""
+
+_CANDIDATES: tuple[float, ...] = (
+    1.0, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.2, 1.5, 2.0, 3.0, 5.0,
+)  # fmt: skip
+"""Candidate risks as multiples of the allowed one; the first is the one that is certified."""
+
+_BETS: tuple[float, ...] = (0.3, 1.0)
+"""Shares of the growth-optimal bet; the wealth is the mean over them."""
+
+_BET_CEILING = 0.6
+"""Largest share of the wealth that one seen error may cost."""
+
+_SMALLEST_BET = 0.03
+
+_SURPLUS = 4.0
+"""Wealth above 1/δ that is kept, in nats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What is promised: at least ``agreement`` of the interactions (``over`` all of them, or those
+    that the student serves) agree with the teacher, at ``confidence``."""
+
+    agreement: float
+    confidence: float = 0.95
+    over: Over = "all"
+
+    @property
+    def risk(self) -> float:
+        """The allowed share of disagreements."""
+        return 1.0 - self.agreement
+
+    @property
+    def key(self) -> str:
+        """Names the terms together with everything a stored state depends on."""
+        return f"1:{self.agreement:.6f}:{self.confidence:.6f}:{self.over}:{len(LEVEL_MULTIPLES)}"
+
+
+class Certificate:
+    """Evidence about every risk level, updated by one trial after another.
+
+    Not thread-safe; the owner serialises ``observe``.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self.levels: Floats = terms.risk * np.asarray(LEVEL_MULTIPLES)
+        self.trials = 0
+        self._candidates: Floats = terms.risk * np.asarray(_CANDIDATES)
+        self._bets = _optimal_bets(self._candidates, self.levels)
+        self._log_wealth: Floats = np.zeros((len(_BETS), len(_CANDIDATES), len(self.levels)))
+
+    @property
+    def target(self) -> float:
+        """Log-wealth at which a level is accepted: ln(1/δ)."""
+        return -math.log(1.0 - self.terms.confidence)
+
+    def observe(self, trial: Trial) -> None:
+        """Take in one interaction; ``trial.floor`` bounds the bet, ``trial.propensity`` weights it.
+
+        Raises ValueError for a propensity outside (0, 1] or below the floor.
+        """
+        if not 0.0 < trial.floor <= trial.propensity <= 1.0:
+            raise ValueError(f"propensity {trial.propensity} and floor {trial.floor} don't fit")
+        served = np.arange(len(self.levels)) >= trial.level
+        loss = 1.0 / trial.propensity if trial.seen and trial.wrong else 0.0
+        gain = self._candidates[:, None] - np.where(served, loss, 0.0)[None, :]
+        if self.terms.over == "served":
+            gain = np.where(served[None, :], gain, 0.0)
+        ceiling = _BET_CEILING / (1.0 / trial.floor - np.minimum(self._candidates, 0.5))
+        bets = np.minimum(self._bets, ceiling[None, :, None])
+        cap = self.target + _SURPLUS
+        self._log_wealth = np.minimum(self._log_wealth + np.log1p(bets * gain[None]), cap)
+        self.trials += 1
+
+    def wealth(self) -> Floats:
+        """Log-wealth per level at the promised risk, shape (levels,)."""
+        return self._mixed()[0]
+
+    def level(self) -> int | None:
+        """The laxest accepted level, or None: nothing may be served."""
+        accepted = self.wealth() >= self.target
+        if not accepted[0]:
+            return None
+        return int(len(accepted) - 1 if accepted.all() else np.argmin(accepted) - 1)
+
+    def lower_bound(self, level: int | None) -> float:
+        """Agreement that is proven at ``level``; 1.0 where nothing is served (None)."""
+        if level is None:
+            return 1.0
+        proven = self._candidates[self._mixed()[:, level] >= self.target]
+        return float(1.0 - proven.min()) if len(proven) else 0.0
+
+    def state(self) -> dict[str, Any]:
+        """A JSON-ready snapshot for ``restore``."""
+        return {"trials": self.trials, "log_wealth": self._log_wealth.ravel().tolist()}
+
+    @classmethod
+    def restore(cls, terms: Terms, state: Mapping[str, Any]) -> Certificate:
+        """The certificate as it stood at ``state()``; ValueError where the shapes differ."""
+        certificate = cls(terms)
+        values: Sequence[float] = state["log_wealth"]
+        if len(values) != certificate._log_wealth.size:
+            raise ValueError("the stored promise state has another shape")
+        certificate._log_wealth = np.asarray(values).reshape(certificate._log_wealth.shape)
+        certificate.trials = int(state["trials"])
+        return certificate
+
+    def _mixed(self) -> Floats:
+        mixed: Floats = np.logaddexp.reduce(self._log_wealth, axis=0) - math.log(len(_BETS))
+        return mixed
+
+
+def _optimal_bets(candidates: Floats, levels: Floats) -> Floats:
+    """Growth-optimal η per (share, candidate m, level ρ), were the level's prediction exact.
+
+    For outcomes in {0, 1} with mean ρ tested against m it is (1 − ρ/m)/(1 − m) (Kelly 1956).
+    """
+    expected = np.minimum(levels[None, :], 0.95 * candidates[:, None])
+    limit = np.minimum(candidates, 0.5)[:, None]
+    kelly = (1.0 - expected / candidates[:, None]) / (1.0 - limit)
+    return np.asarray(_BETS)[:, None, None] * np.maximum(kelly, _SMALLEST_BET)[None]

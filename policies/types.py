@@ -1,0 +1,140 @@
+"""The vocabulary of a decision. This module imports nothing of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Tier(StrEnum):
+    """Who may answer an interaction, from cheap to dear."""
+
+    RECALL = "recall"
+    STUDENT = "student"
+    TEACHER = "teacher"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCall:
+    """One function call of an answer; ``arguments`` is the JSON text as the model wrote it."""
+
+    name: str
+    arguments: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a model said, in the parts that matter for comparing, recording and learning."""
+
+    content: str | None
+    tool_calls: tuple[ToolCall, ...] = ()
+    refusal: str | None = None
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What of a request decides how two answers to it are compared.
+
+    ``json``: the request asked for a JSON answer; ``json_schema``: its schema, where one was given;
+    ``tools``: each offered tool's name with the JSON schema of its parameters.
+    """
+
+    json: bool = False
+    json_schema: Mapping[str, Any] | None = None
+    tools: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What is known about a request before any tier has been asked."""
+
+    workload: str
+    turns: int = 1
+    prompt_chars: int = 0
+    last_user_chars: int = 0
+    has_tools: bool = False
+    wants_json: bool = False
+    stream: bool = False
+    student_ready: bool = False
+    """A promoted release with a student for this workload is loaded."""
+    cascadable: bool = True
+    """False where a draft could not stand for the answer (several choices, images, token scores)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """One step that a policy wants performed.
+
+    ``commit``: the answer of this tier is delivered; no foreground ask may follow. A tier whose
+    draft is already at hand is not asked again: its draft is delivered.
+    ``propensity``: the probability with which this step was chosen, fixed before the coin fell;
+    1.0 where no chance was involved. ``background``: after delivery, not awaited by the client.
+    ``threshold``: the confidence that decided this step; ``level`` and ``floor``: what a
+    certificate needs of the interaction (see ``Trial``).
+    """
+
+    tier: Tier
+    commit: bool
+    reason: str
+    propensity: float = 1.0
+    background: bool = False
+    threshold: float | None = None
+    level: int | None = None
+    floor: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What was measured on a request and a draft. ``None`` means not measured, never zero.
+
+    ``confidence``: the gate's calibrated probability that the draft agrees with the teacher.
+    ``top``, ``margin``, ``runner_up``: scores of the two best classes; ``neighbour_agreement``:
+    share of nearest training queries with the drafted answer; ``nearest``: cosine similarity of
+    the nearest training query.
+    """
+
+    available: bool
+    confidence: float | None = None
+    top: float | None = None
+    margin: float | None = None
+    runner_up: float | None = None
+    neighbour_agreement: float | None = None
+    nearest: float | None = None
+    release: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceStep:
+    """An ask that was performed, with what came back."""
+
+    ask: Ask
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """All asks of an interaction in order: what recording, explaining and replaying read."""
+
+    steps: tuple[TraceStep, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One interaction as evidence for a certificate.
+
+    ``level``: the strictest risk level whose threshold the draft's score passes (see
+    ``policies.promise.certificate``); ``len(levels)`` where it passes none.
+    ``seen``: the teacher's answer is known; ``propensity``: the probability that it became known;
+    ``floor``: the smallest propensity any interaction could have had at that moment;
+    ``wrong``: the draft disagrees with the teacher's answer (meaningful only where ``seen``).
+    """
+
+    level: int
+    seen: bool
+    wrong: bool
+    propensity: float
+    floor: float

@@ -1,0 +1,236 @@
+"""Prometheus metrics under the names of the contract.
+
+Labels are bounded: no user, path or prompt ever becomes one, and what clients or configurations
+can multiply (workloads, models, reasons) is folded into "other" beyond a hundred values.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Protocol
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+
+from router.meter.prices import Usage
+
+OTHER = "other"
+_MOST_VALUES = 100
+_WINDOW = 1_000
+"""Interactions of a workload over which ``tutelage_escalation_ratio`` is taken."""
+
+_COST_BUCKETS = tuple(m * 10.0**e for e in range(-6, 1) for m in (1.0, 2.5, 5.0))
+_OVERHEAD_BUCKETS = (
+    0.0001, 0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0
+)  # fmt: skip
+# The bucket boundaries that OpenTelemetry's GenAI conventions recommend.
+_TOKEN_BUCKETS = tuple(float(4**e) for e in range(14))
+_DURATION_BUCKETS = tuple(0.01 * 2**e for e in range(14))
+
+
+class ObservedAttempt(Protocol):
+    """What is read of an attempt; latency in milliseconds."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def latency_ms(self) -> float: ...
+    @property
+    def usage(self) -> Usage | None: ...
+
+
+class Observed(Protocol):
+    """What is read of a finished interaction; ``router.record.model.Interaction`` fits."""
+
+    @property
+    def workload(self) -> str: ...
+    @property
+    def tier(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def cost_usd(self) -> Decimal | None: ...
+    @property
+    def teacher_cost_usd(self) -> Decimal | None: ...
+    @property
+    def overhead_ms(self) -> float: ...
+    @property
+    def attempts(self) -> Sequence[ObservedAttempt]: ...
+
+
+class Metrics:
+    """All metrics of one process, in a registry of their own. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._lock = threading.Lock()
+        self._workloads: set[str] = set()
+        self._models: set[str] = set()
+        self._reasons: set[str] = set()
+        self._escalated: dict[str, deque[bool]] = {}
+        self._releases: dict[str, tuple[str, str]] = {}
+        self._declare_interactions()
+        self._declare_promises()
+        self._declare_models()
+
+    def _declare_interactions(self) -> None:
+        registry = self._registry
+        self._interactions = Counter(
+            "tutelage_interactions",
+            "Interactions by the tier that answered and why.",
+            ("workload", "tier", "reason"),
+            registry=registry,
+        )
+        self._cost = Counter(
+            "tutelage_cost_usd",
+            "USD spent on interactions, by the tier that answered, audits included.",
+            ("workload", "tier"),
+            registry=registry,
+        )
+        self._cost_unknown = Counter(
+            "tutelage_cost_unknown",
+            "Interactions whose cost is unknown (no usage or no price); not in the sums.",
+            ("workload", "tier"),
+            registry=registry,
+        )
+        self._teacher_cost = Counter(
+            "tutelage_teacher_cost_usd",
+            "USD that always asking the teacher would have cost.",
+            ("workload",),
+            registry=registry,
+        )
+        self._interaction_cost = Histogram(
+            "tutelage_interaction_cost_usd",
+            "USD per interaction.",
+            buckets=_COST_BUCKETS,
+            registry=registry,
+        )
+        self._overhead = Histogram(
+            "tutelage_gateway_overhead_seconds",
+            "Seconds of an interaction that weren't spent waiting for upstreams.",
+            buckets=_OVERHEAD_BUCKETS,
+            registry=registry,
+        )
+        self._dropped = Counter(
+            "tutelage_records_dropped",
+            "Records lost because the queue to the store was full or the store failed.",
+            registry=registry,
+        )
+
+    def _declare_promises(self) -> None:
+        registry = self._registry
+        self._promise = Gauge(
+            "tutelage_promise", "Promised agreement.", ("workload",), registry=registry
+        )
+        self._lower_bound = Gauge(
+            "tutelage_agreement_lower_bound",
+            "Agreement that is proven at the promise's confidence.",
+            ("workload",),
+            registry=registry,
+        )
+        self._escalation = Gauge(
+            "tutelage_escalation_ratio",
+            f"Share of the last {_WINDOW} interactions that the teacher answered.",
+            ("workload",),
+            registry=registry,
+        )
+        self._release = Gauge(
+            "tutelage_release_info",
+            "1 for the student and policy in force.",
+            ("workload", "student", "policy"),
+            registry=registry,
+        )
+
+    def _declare_models(self) -> None:
+        self._tokens = Histogram(
+            "gen_ai_client_token_usage",
+            "Tokens per call of a model.",
+            ("gen_ai_token_type", "gen_ai_request_model"),
+            buckets=_TOKEN_BUCKETS,
+            registry=self._registry,
+        )
+        self._duration = Histogram(
+            "gen_ai_client_operation_duration_seconds",
+            "Seconds per call of a model.",
+            ("gen_ai_request_model",),
+            buckets=_DURATION_BUCKETS,
+            registry=self._registry,
+        )
+
+    def observe_interaction(self, record: Observed) -> None:
+        """Count a finished interaction and each of its attempts. Call it once per interaction."""
+        workload = self._fold(self._workloads, record.workload)
+        reason = self._fold(self._reasons, record.reason)
+        tier = str(record.tier)
+        self._interactions.labels(workload, tier, reason).inc()
+        if record.cost_usd is None:
+            self._cost_unknown.labels(workload, tier).inc()
+        else:
+            self._cost.labels(workload, tier).inc(float(record.cost_usd))
+            self._interaction_cost.observe(float(record.cost_usd))
+        if record.teacher_cost_usd is not None:
+            self._teacher_cost.labels(workload).inc(float(record.teacher_cost_usd))
+        self._overhead.observe(record.overhead_ms / 1000.0)
+        self._observe_escalation(workload, tier == "teacher")
+        for attempt in record.attempts:
+            self._observe_attempt(attempt)
+
+    def set_promise(self, workload: str, promise: float, lower_bound: float) -> None:
+        """Show the agreement promised for a workload and the agreement proven so far."""
+        label = self._fold(self._workloads, workload)
+        self._promise.labels(label).set(promise)
+        self._lower_bound.labels(label).set(lower_bound)
+
+    def set_release(self, workload: str, *, student: str, policy: str) -> None:
+        """Show what serves a workload now; what served it before disappears.
+
+        ``student`` names the student with its release ("embedded@1a2b3c"), or "none".
+        """
+        label = self._fold(self._workloads, workload)
+        with self._lock:
+            before = self._releases.get(label)
+            if before is not None and before != (student, policy):
+                self._release.remove(label, *before)
+            self._releases[label] = (student, policy)
+            self._release.labels(label, student, policy).set(1)
+
+    def add_dropped(self, records: int) -> None:
+        """Count records that will never reach the store."""
+        self._dropped.inc(records)
+
+    def render(self) -> tuple[bytes, str]:
+        """The page that Prometheus scrapes, and its content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+    def _observe_escalation(self, workload: str, escalated: bool) -> None:
+        with self._lock:
+            window = self._escalated.setdefault(workload, deque(maxlen=_WINDOW))
+            window.append(escalated)
+            ratio = window.count(True) / len(window)
+            self._escalation.labels(workload).set(ratio)
+
+    def _observe_attempt(self, attempt: ObservedAttempt) -> None:
+        model = self._fold(self._models, attempt.model)
+        self._duration.labels(model).observe(attempt.latency_ms / 1000.0)
+        if attempt.usage is not None:
+            self._tokens.labels("input", model).observe(attempt.usage.prompt_tokens)
+            self._tokens.labels("output", model).observe(attempt.usage.completion_tokens)
+
+    def _fold(self, known: set[str], value: str) -> str:
+        """``value`` itself while there is room for it as a label, else "other"."""
+        if value in known:
+            return value
+        with self._lock:
+            if len(known) >= _MOST_VALUES:
+                return OTHER
+            known.add(value)
+            return value
