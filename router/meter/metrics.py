@@ -67,6 +67,21 @@ class Observed(Protocol):
     def attempts(self) -> Sequence[ObservedAttempt]: ...
 
 
+class _Window:
+    """Share of the last ``_WINDOW`` events that were hits."""
+
+    def __init__(self) -> None:
+        self._events: deque[bool] = deque()
+        self._hits = 0
+
+    def add(self, hit: bool) -> float:
+        self._events.append(hit)
+        self._hits += hit
+        if len(self._events) > _WINDOW:
+            self._hits -= self._events.popleft()
+        return self._hits / len(self._events)
+
+
 class Metrics:
     """All metrics of one process, in a registry of their own. Thread-safe."""
 
@@ -76,7 +91,7 @@ class Metrics:
         self._workloads: set[str] = set()
         self._models: set[str] = set()
         self._reasons: set[str] = set()
-        self._escalated: dict[str, deque[bool]] = {}
+        self._escalated: dict[str, _Window] = {}
         self._releases: dict[str, tuple[str, str]] = {}
         self._declare_interactions()
         self._declare_promises()
@@ -213,10 +228,8 @@ class Metrics:
 
     def _observe_escalation(self, workload: str, escalated: bool) -> None:
         with self._lock:
-            window = self._escalated.setdefault(workload, deque(maxlen=_WINDOW))
-            window.append(escalated)
-            ratio = window.count(True) / len(window)
-            self._escalation.labels(workload).set(ratio)
+            share = self._escalated.setdefault(workload, _Window()).add(escalated)
+            self._escalation.labels(workload).set(share)
 
     def _observe_attempt(self, attempt: ObservedAttempt) -> None:
         model = self._fold(self._models, attempt.model)

@@ -19,7 +19,7 @@ LARGEST_USD = Decimal(2**63 - 1).scaleb(-PLACES)
 """Largest amount, and largest sum, that a 64-bit integer of pico-dollars holds: 9.2 million USD."""
 
 _CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
-"""Wide enough for every amount up to ``LARGEST_USD`` at 12 places, whatever the caller's context."""
+"""Wide enough for ``LARGEST_USD`` at 12 places, whatever the caller's context is."""
 
 
 def usd(amount: Decimal | int | float | str) -> Decimal:

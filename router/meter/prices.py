@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any, Protocol
 
-from router.meter.money import usd
+from router.meter.money import LARGEST_USD, usd
 
 _MILLION = Decimal(1_000_000)
-_MOST_TOKENS = 10**12
-"""An upstream that reports more is wrong; the limit keeps every count inside a database integer."""
+_MOST_TOKENS = 10**9
+"""An upstream that reports more for one answer is wrong."""
 
 
 class Price(Protocol):
@@ -57,7 +57,7 @@ def cost_of(usage: Usage | None, price: Price | None) -> Decimal | None:
 
     Token rates need usage; a rate per request doesn't, and is added where both are set.
     ``cached_input`` defaults to ``input``. A rate that is missing makes the cost unknown only if
-    there are tokens it would apply to.
+    there are tokens it would apply to. More than ``LARGEST_USD`` for one answer counts as unknown.
     """
     if price is None:
         return None
@@ -78,7 +78,7 @@ def cost_of(usage: Usage | None, price: Price | None) -> Decimal | None:
             if tokens and rate is None:
                 return None
             total += tokens * (rate or Decimal(0)) / _MILLION
-        return usd(total)
+    return usd(total) if total <= LARGEST_USD else None
 
 
 class TeacherCostEstimator:

@@ -44,8 +44,9 @@ class StreamAssembler:
     def answer(self) -> Answer:
         """The first choice's answer as far as it has come."""
         message: dict[str, Any] = {key: "".join(parts) for key, parts in self._texts.items()}
-        message["tool_calls"] = [call.as_json() for call in self._calls]
-        if not message.get("content") and self._calls:
+        calls = [call.as_json() for call in self._calls if call.begun]
+        message["tool_calls"] = calls
+        if not message.get("content") and calls:
             message["content"] = None  # many servers open a call with an empty text
         if not message.get("refusal"):
             message["refusal"] = None
@@ -118,6 +119,11 @@ class _CallParts:
         arguments = function.get("arguments", function.get("input"))
         if isinstance(arguments, str):
             self._arguments.append(arguments)
+
+    @property
+    def begun(self) -> bool:
+        """Something of the call has come."""
+        return bool(self.id or self._name or self._arguments)
 
     def as_json(self) -> dict[str, Any]:
         return {

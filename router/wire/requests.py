@@ -119,7 +119,9 @@ def input_text(body: Mapping[str, Any]) -> str:
     encoder that cuts its input must keep what was asked; the other turns follow, latest first.
     """
     messages = _objects_in(body.get("messages"))
-    turns = [(str(turn.get("role")), _text_of(turn)) for turn in messages[_count_leading(messages) :]]
+    turns = [
+        (str(turn.get("role")), _text_of(turn)) for turn in messages[_count_leading(messages) :]
+    ]
     if not turns:
         return ""
     last = max((i for i, (role, _) in enumerate(turns) if role == "user"), default=len(turns) - 1)
@@ -169,7 +171,9 @@ def _text_of(message: Mapping[str, Any]) -> str:
     if isinstance(content, str):
         texts = [content]
     else:
-        texts = [str(part.get("text") or part.get("refusal") or "") for part in _objects_in(content)]
+        texts = [
+            str(part.get("text") or part.get("refusal") or "") for part in _objects_in(content)
+        ]
     for call in _objects_in(message.get("tool_calls")):
         function = call.get("function")
         if isinstance(function, Mapping):

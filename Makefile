@@ -1,0 +1,58 @@
+# The project's commands. `make demo` needs nothing but Python 3.11 or later and a package index.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+PACKAGES := router distill policies
+
+LOCK_HEADER := \
+	'\# Everything that `make` installs, with the hashes of every file on the public index.' \
+	'\# Made from pyproject.toml by `make lock`; do not edit.' \
+	'\# torch is not needed yet. Once it is, it is pinned by version only: its builds for CPU and' \
+	'\# CUDA share a version and not a hash, and the reader chooses between them.'
+
+.PHONY: demo test test-long lint bench lock clean
+
+demo: .venv/stamp
+	$(BIN)/tutelage demo $(ARGS)
+
+test: .venv/stamp
+	$(BIN)/pytest -m "not long" tests --cov --cov-report=term $(ARGS)
+
+# pytest exits 5 where it has nothing to run: a tree without long tests is no failure.
+test-long: .venv/stamp
+	sh tests/setup-long.sh
+	$(BIN)/pytest -m long tests $(ARGS) || test $$? -eq 5
+
+lint: .venv/stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(PACKAGES)
+	$(BIN)/lint-imports
+
+bench: .venv/stamp
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# The environment is built anew whenever what it is made of changes.
+.venv/stamp: requirements.lock pyproject.toml
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --require-hashes -r requirements.lock
+	$(BIN)/pip install --no-deps --no-build-isolation -e .
+	touch $@
+
+# Resolves pyproject.toml against the public index alone, whatever index this machine has set.
+# Pins that still fit are kept: `make lock ARGS=--upgrade` moves all, `ARGS="-P NAME"` one.
+lock:
+	test -x .cache/lock/bin/uv || $(PYTHON) -m venv .cache/lock
+	.cache/lock/bin/pip install --quiet uv==$(UV_VERSION)
+	.cache/lock/bin/uv pip compile pyproject.toml --no-config --extra dev --universal \
+		--python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --quiet \
+		--output-file requirements.lock $(ARGS)
+	{ printf '%s\n' $(LOCK_HEADER); grep -v '^#' requirements.lock; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+clean:
+	rm -rf .venv .cache .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
+		.ruff_cache build dist
+	find $(PACKAGES) tests -type d -name __pycache__ -prune -exec rm -rf {} +

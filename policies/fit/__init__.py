@@ -1,0 +1,1 @@
+"""Offline fits with scikit-learn; never imported by what serves."""

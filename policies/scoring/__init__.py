@@ -1,0 +1,1 @@
+"""Numpy inference of learned gates."""

@@ -1,0 +1,99 @@
+"""The gate: evidence → calibrated probability that the draft agrees with the teacher."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.promise.certificate import Over
+from policies.types import Evidence
+
+Floats = NDArray[np.float64]
+
+SIGNALS: tuple[str, ...] = ("margin", "top", "runner_up", "neighbour_agreement", "nearest")
+"""Fields of ``Evidence`` that a gate may read, in the order of its columns."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """A logistic model over some signals, and what it predicts about risk.
+
+    ``signals``: the columns used; ``mean``, ``scale``, ``weights``: one per column; ``bias``.
+    ``curve_score``: descending scores of held-out traffic; ``curve_all`` and ``curve_served``:
+    the share of wrong served drafts that the gate predicts if everything down to that score were
+    served, among all interactions and among the served ones.
+    """
+
+    signals: tuple[str, ...]
+    mean: Floats
+    scale: Floats
+    weights: Floats
+    bias: float
+    curve_score: Floats
+    curve_all: Floats
+    curve_served: Floats
+
+    def confidence(self, evidence: Evidence) -> float | None:
+        """The probability, or None where a signal it needs was not measured."""
+        values = [getattr(evidence, name) for name in self.signals]
+        if any(value is None for value in values):
+            return None
+        z = self.bias + float(((np.asarray(values) - self.mean) / self.scale) @ self.weights)
+        return 1.0 / (1.0 + math.exp(-min(max(z, -40.0), 40.0)))
+
+    def thresholds(self, levels: Floats, over: Over) -> Floats:
+        """Lowest score at which the predicted risk stays within each level; ``inf``: none.
+
+        Levels ascend, thresholds don't increase.
+        """
+        risk = self.curve_all if over == "all" else self.curve_served
+        within = np.searchsorted(np.maximum.accumulate(risk), levels, side="right")
+        padded = np.concatenate([[np.inf], self.curve_score])
+        chosen: Floats = padded[within]
+        return chosen
+
+    def to_arrays(self) -> dict[str, Floats]:
+        """The numeric part, for an artifact."""
+        return {
+            "gate_mean": self.mean,
+            "gate_scale": self.scale,
+            "gate_weights": self.weights,
+            "gate_bias": np.asarray([self.bias]),
+            "gate_curve_score": self.curve_score,
+            "gate_curve_all": self.curve_all,
+            "gate_curve_served": self.curve_served,
+        }
+
+    @classmethod
+    def from_arrays(cls, signals: tuple[str, ...], arrays: Mapping[str, NDArray[Any]]) -> Gate:
+        """The gate of an artifact; KeyError where a part is missing."""
+        return cls(
+            signals=signals,
+            mean=arrays["gate_mean"],
+            scale=arrays["gate_scale"],
+            weights=arrays["gate_weights"],
+            bias=float(arrays["gate_bias"][0]),
+            curve_score=arrays["gate_curve_score"],
+            curve_all=arrays["gate_curve_all"],
+            curve_served=arrays["gate_curve_served"],
+        )
+
+
+def risk_curve(
+    confidence: Floats, weights: Floats, points: int = 512
+) -> tuple[Floats, Floats, Floats]:
+    """(score, risk over all, risk over served) from held-out confidences of weighted traffic.
+
+    ``weights``: how many interactions each row stands for (1/propensity). Thinned to ``points``.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    score, weight = confidence[order], weights[order]
+    wrong = np.cumsum(weight * (1.0 - score))
+    curve_all, curve_served = wrong / weight.sum(), wrong / np.cumsum(weight)
+    keep = np.unique(np.linspace(0, len(score) - 1, min(points, len(score))).astype(int))
+    return score[keep], curve_all[keep], curve_served[keep]

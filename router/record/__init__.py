@@ -1,0 +1,1 @@
+"""What happened, kept: the record of every interaction, its store and the way there."""

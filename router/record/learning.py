@@ -1,0 +1,240 @@
+"""The learning side of the store: releases with what was done to them, and learning cycles."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.engine import Connection, RowMapping
+
+from router.errors import StoreError
+from router.record import rows
+from router.record.database import Database
+from router.record.model import Cycle, Release, ReleaseAction, ReleaseEvent
+from router.record.schema import cycles, release_events, releases
+
+_CYCLE_MAY_TAKE_S = 3600.0
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+class ReleaseBook:
+    """Releases of every workload. At most one per workload is active."""
+
+    _database: Database
+    _clock: Callable[[], float]
+
+    def add_release(
+        self, *, digest: str, workload: str, path: str, report: Mapping[str, Any] = _NOTHING
+    ) -> Release:
+        """Enter a candidate under the workload's next number.
+
+        The same bundle again is the same release. Raises StoreError where the digest belongs to
+        another workload.
+        """
+        with self._database.write() as connection:
+            known = _find(connection, digest)
+            if known is not None:
+                if known["workload"] != workload:
+                    raise StoreError(
+                        f"release {digest} belongs to workload {known['workload']}, not {workload}"
+                    )
+                return rows.to_release(known)
+            last = select(func.max(releases.c.number)).where(releases.c.workload == workload)
+            values: dict[str, Any] = {
+                "digest": digest,
+                "workload": workload,
+                "number": (connection.execute(last).scalar_one() or 0) + 1,
+                "state": "candidate",
+                "path": path,
+                "created_at": self._clock(),
+                "promoted_at": None,
+                "report": dict(report),
+            }
+            connection.execute(insert(releases).values(values))
+        return Release(**values)
+
+    def release(self, digest: str) -> Release | None:
+        """One release."""
+        with self._database.read() as connection:
+            found = _find(connection, digest)
+        return None if found is None else rows.to_release(found)
+
+    def releases(self, workload: str | None = None) -> list[Release]:
+        """All releases, or a workload's, newest first."""
+        query = select(releases).order_by(releases.c.created_at.desc(), releases.c.number.desc())
+        if workload is not None:
+            query = query.where(releases.c.workload == workload)
+        with self._database.read() as connection:
+            return [rows.to_release(row) for row in connection.execute(query).mappings()]
+
+    def active_releases(self) -> dict[str, str]:
+        """The digest in force, by workload."""
+        query = select(releases.c.workload, releases.c.digest).where(releases.c.state == "active")
+        with self._database.read() as connection:
+            return dict(connection.execute(query).all())
+
+    def set_active(self, workload: str, digest: str, reason: str) -> None:
+        """Put a release in force; the one before it is retired in the same transaction.
+
+        An older release than the one in force counts as rolled back to, else as promoted.
+        Raises StoreError where the release is unknown, rejected or another workload's.
+        """
+        with self._database.write() as connection:
+            chosen = _require(connection, digest, workload)
+            if chosen["state"] == "rejected":
+                raise StoreError(f"release {digest} was rejected and can't be put in force")
+            before = _active(connection, workload)
+            if before is not None and before["digest"] == digest:
+                return
+            action: ReleaseAction = "promoted"
+            if before is not None:
+                if before["number"] > chosen["number"]:
+                    action = "rolled_back"
+                self._change(
+                    connection, before, "retired", "retired", f"release {digest} took its place"
+                )
+            self._change(connection, chosen, "active", action, reason)
+
+    def retire_active(self, workload: str, reason: str) -> str | None:
+        """Take the workload's release out of force, with none in its place.
+
+        Returns its digest; None where none was in force.
+        """
+        with self._database.write() as connection:
+            before = _active(connection, workload)
+            if before is None:
+                return None
+            self._change(connection, before, "retired", "retired", reason)
+            return str(before["digest"])
+
+    def previous_release(self, workload: str) -> Release | None:
+        """What a rollback goes back to: of the releases once in force, the newest that is older
+        than the one in force; with none in force, the newest."""
+        with self._database.read() as connection:
+            active = _active(connection, workload)
+            query = select(releases).where(
+                releases.c.workload == workload, releases.c.state == "retired"
+            )
+            if active is not None:
+                query = query.where(releases.c.number < active["number"])
+            newest = query.order_by(releases.c.number.desc()).limit(1)
+            found = connection.execute(newest).mappings().one_or_none()
+        return None if found is None else rows.to_release(found)
+
+    def reject_release(self, digest: str, reason: str) -> None:
+        """Rule a release out for good. Raises StoreError where it is unknown or in force."""
+        with self._database.write() as connection:
+            chosen = _require(connection, digest)
+            if chosen["state"] == "active":
+                raise StoreError(f"release {digest} is in force; roll it back before rejecting it")
+            if chosen["state"] != "rejected":
+                self._change(connection, chosen, "rejected", "rejected", reason)
+
+    def release_events(self, workload: str | None = None) -> list[ReleaseEvent]:
+        """What was done to releases, in order."""
+        table = release_events.c
+        query = select(table.workload, table.digest, table.action, table.reason, table.at)
+        if workload is not None:
+            query = query.where(table.workload == workload)
+        with self._database.read() as connection:
+            found = connection.execute(query.order_by(table.seq)).mappings()
+            return [ReleaseEvent(**row) for row in found]
+
+    def _change(
+        self,
+        connection: Connection,
+        release: RowMapping,
+        state: str,
+        action: ReleaseAction,
+        reason: str,
+    ) -> None:
+        now = self._clock()
+        values: dict[str, Any] = {"state": state}
+        if state == "active":
+            values["promoted_at"] = now
+        connection.execute(
+            update(releases).where(releases.c.digest == release["digest"]).values(values)
+        )
+        connection.execute(
+            insert(release_events).values(
+                workload=release["workload"],
+                digest=release["digest"],
+                action=action,
+                reason=reason,
+                at=now,
+            )
+        )
+
+
+class CycleLog:
+    """Runs of the learning loop; per workload one at a time."""
+
+    _database: Database
+    _clock: Callable[[], float]
+
+    def begin_cycle(self, workload: str, answers_seen: int) -> str | None:
+        """Enter a run and return its id; None while another of the workload is running.
+
+        One that began an hour ago or more and hasn't ended is taken for dead: its outcome becomes
+        "abandoned".
+        """
+        now = self._clock()
+        with self._database.write() as connection:
+            running = (cycles.c.workload == workload) & cycles.c.ended_at.is_(None)
+            alive = running & (cycles.c.started_at > now - _CYCLE_MAY_TAKE_S)
+            if connection.execute(select(cycles.c.id).where(alive).limit(1)).first():
+                return None
+            connection.execute(
+                update(cycles).where(running).values(ended_at=now, outcome="abandoned")
+            )
+            cycle_id = f"cyc_{secrets.token_hex(8)}"
+            connection.execute(
+                insert(cycles).values(
+                    id=cycle_id,
+                    workload=workload,
+                    started_at=now,
+                    detail={},
+                    answers_seen=answers_seen,
+                )
+            )
+        return cycle_id
+
+    def end_cycle(self, cycle_id: str, outcome: str, detail: Mapping[str, Any] = _NOTHING) -> None:
+        """Close a run with its outcome. Raises StoreError where no such run is open."""
+        change = (
+            update(cycles)
+            .where(cycles.c.id == cycle_id, cycles.c.ended_at.is_(None))
+            .values(ended_at=self._clock(), outcome=outcome, detail=dict(detail))
+        )
+        with self._database.write() as connection:
+            if connection.execute(change).rowcount == 0:
+                raise StoreError(f"learning cycle {cycle_id} isn't running")
+
+    def cycles(self, limit: int, workload: str | None = None) -> list[Cycle]:
+        """The newest runs, newest first."""
+        query = select(cycles).order_by(cycles.c.seq.desc()).limit(limit)
+        if workload is not None:
+            query = query.where(cycles.c.workload == workload)
+        with self._database.read() as connection:
+            return [rows.to_cycle(row) for row in connection.execute(query).mappings()]
+
+
+def _find(connection: Connection, digest: str) -> RowMapping | None:
+    query = select(releases).where(releases.c.digest == digest)
+    return connection.execute(query).mappings().one_or_none()
+
+
+def _active(connection: Connection, workload: str) -> RowMapping | None:
+    query = select(releases).where(releases.c.workload == workload, releases.c.state == "active")
+    return connection.execute(query).mappings().one_or_none()
+
+
+def _require(connection: Connection, digest: str, workload: str | None = None) -> RowMapping:
+    found = _find(connection, digest)
+    if found is None:
+        raise StoreError(f"release {digest} is unknown; see 'tutelage releases list'")
+    if workload is not None and found["workload"] != workload:
+        raise StoreError(f"release {digest} belongs to workload {found['workload']}")
+    return found

@@ -1,0 +1,183 @@
+"""The records: what is known about an interaction once it is over.
+
+``None`` means unknown or not measured, never zero or false. Times are seconds since the epoch,
+latencies milliseconds, money USD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from policies.types import Tier
+from router.meter.prices import Usage
+
+Json = Any
+"""Whatever ``json.loads`` returns."""
+
+Purpose = Literal["answer", "draft", "proof", "audit"]
+Status = Literal["ok", "error", "broken"]
+ReleaseState = Literal["candidate", "active", "retired", "rejected"]
+ReleaseAction = Literal["promoted", "rolled_back", "rejected", "retired"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One call of a model on behalf of an interaction.
+
+    ``status``: the upstream's HTTP status, None where there was none; ``model``: its key in the
+    configuration; ``upstream_model``: what the upstream calls it; ``n``: counts from 0.
+    """
+
+    interaction_id: str
+    n: int
+    tier: Tier
+    model: str
+    purpose: Purpose
+    started_at: float
+    latency_ms: float
+    status: int | None = None
+    error: str | None = None
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None
+    upstream_model: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interaction:
+    """One client request with its final answer, every attempt, evidence and cost.
+
+    ``train_ok``: the key consents and the client did not say ``store: false``.
+    ``stored``: false keeps the content (request, texts, answers) out of the store; what it cost
+    and how it was decided is kept all the same.
+    ``request``: the body as received, redacted. ``input_text``: what the embedded student reads,
+    redacted. ``group``: conversation or near-duplicate group; ``comparer``: decides agreement.
+    ``status``: "broken" is a stream that ended early.
+    ``teacher_answer``: wherever the teacher was asked, also in the background.
+    ``threshold``, ``level``, ``propensity``, ``floor``, ``seen``: as in ``policies.types.Trial``.
+    ``agreed``: the delivered answer agrees with the teacher's; ``draft_agreed``: the draft does.
+    ``teacher_cost_usd``: what the teacher's answer cost, or would have
+    (``teacher_cost_estimated``).
+    """
+
+    id: str
+    created_at: float
+    workload: str
+    tenant: str
+    key_name: str
+    train_ok: bool
+    stored: bool
+    stream: bool
+    request: Mapping[str, Json] | None
+    input_text: str
+    group: str
+    comparer: str
+    tier: Tier
+    model: str
+    reason: str
+    status: Status
+    answer: Mapping[str, Json] | None = None
+    teacher_answer: Mapping[str, Json] | None = None
+    teacher_model: str | None = None
+    teacher_version: str | None = None
+    draft: Mapping[str, Json] | None = None
+    release: str | None = None
+    confidence: float | None = None
+    threshold: float | None = None
+    level: int | None = None
+    propensity: float = 1.0
+    floor: float = 1.0
+    seen: bool = False
+    agreed: bool | None = None
+    draft_agreed: bool | None = None
+    cost_usd: Decimal | None = None
+    teacher_cost_usd: Decimal | None = None
+    teacher_cost_estimated: bool = False
+    latency_ms: float = 0.0
+    overhead_ms: float = 0.0
+    trace: tuple[Mapping[str, Json], ...] = ()
+    settings_digest: str = ""
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRow:
+    """A teacher's answer that may be trained on, in the order (``seq``) in which it was stored."""
+
+    seq: int
+    id: str
+    created_at: float
+    workload: str
+    tenant: str
+    group: str
+    comparer: str
+    input_text: str
+    request: Mapping[str, Json] | None
+    teacher_answer: Mapping[str, Json]
+    teacher_model: str | None
+    teacher_version: str | None
+    tier: Tier
+    draft: Mapping[str, Json] | None
+    draft_agreed: bool | None
+    confidence: float | None
+    release: str | None
+    propensity: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromiseState:
+    """A certificate's state after some interaction.
+
+    ``terms``: names what it was gathered for (``Terms.key``). ``upto_seq``: the interaction it
+    ends with, to go on from with ``Store.trials``; the store sets it and ignores a given one.
+    """
+
+    terms: str
+    state: Mapping[str, Json]
+    upto_seq: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """A trained bundle of a workload. ``number`` counts from 1 within the workload.
+
+    ``promoted_at``: when it last became active, None before the first time.
+    """
+
+    digest: str
+    workload: str
+    number: int
+    state: ReleaseState
+    path: str
+    created_at: float
+    promoted_at: float | None
+    report: Mapping[str, Json]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseEvent:
+    """Something that was done to a release, and why."""
+
+    workload: str
+    digest: str
+    action: ReleaseAction
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cycle:
+    """One run of the learning loop; ``outcome`` is None while it runs.
+
+    ``answers_seen``: how many trainable answers its workload had when it began.
+    """
+
+    id: str
+    workload: str
+    started_at: float
+    ended_at: float | None
+    outcome: str | None
+    detail: Mapping[str, Json]
+    answers_seen: int

@@ -1,0 +1,101 @@
+"""Records to rows of the tables, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Final
+
+from sqlalchemy import RowMapping
+
+from policies.types import Tier, Trial
+from router.meter.prices import Usage
+from router.record.model import Attempt, Cycle, Interaction, Release, TrainingRow
+from router.record.schema import interactions
+
+_CONTENT: Final = ("request", "answer", "teacher_answer", "draft")
+_PLAIN: Final = tuple(f.name for f in fields(Interaction) if f.name not in ("attempts", "trace"))
+_TRAINING: Final = tuple(f.name for f in fields(TrainingRow))
+
+TRAINING_COLUMNS: Final = tuple(interactions.c[name] for name in _TRAINING)
+"""What ``to_training_row`` needs."""
+
+
+def from_interaction(record: Interaction) -> dict[str, Any]:
+    """The row of an interaction. One that isn't stored loses its content here, at the latest."""
+    row: dict[str, Any] = {name: getattr(record, name) for name in _PLAIN}
+    row["tier"] = str(record.tier)
+    row["trace"] = list(record.trace)
+    if not record.stored:
+        row.update(dict.fromkeys(_CONTENT), input_text="", train_ok=False)
+    row["trainable"] = row["train_ok"] and row["teacher_answer"] is not None
+    return row
+
+
+def from_attempt(attempt: Attempt) -> dict[str, Any]:
+    """The row of an attempt."""
+    usage = attempt.usage
+    return {
+        "interaction_id": attempt.interaction_id,
+        "n": attempt.n,
+        "tier": str(attempt.tier),
+        "model": attempt.model,
+        "purpose": attempt.purpose,
+        "started_at": attempt.started_at,
+        "latency_ms": attempt.latency_ms,
+        "status": attempt.status,
+        "error": attempt.error,
+        "prompt_tokens": usage.prompt_tokens if usage else None,
+        "completion_tokens": usage.completion_tokens if usage else None,
+        "cached_tokens": usage.cached_tokens if usage else None,
+        "cost_usd": attempt.cost_usd,
+        "upstream_model": attempt.upstream_model,
+    }
+
+
+def to_interaction(row: RowMapping, attempts: Sequence[RowMapping]) -> Interaction:
+    """The interaction of a row and its attempts' rows in order."""
+    values = {name: row[name] for name in _PLAIN}
+    values["tier"] = Tier(row["tier"])
+    return Interaction(
+        **values, trace=tuple(row["trace"]), attempts=tuple(_to_attempt(a) for a in attempts)
+    )
+
+
+def _to_attempt(row: RowMapping) -> Attempt:
+    values: dict[str, Any] = dict(row)
+    counts = [values.pop(name) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")]
+    usage = None
+    if None not in counts:
+        usage = Usage(prompt_tokens=counts[0], completion_tokens=counts[1], cached_tokens=counts[2])
+    return Attempt(**{**values, "tier": Tier(values["tier"])}, usage=usage)
+
+
+def to_training_row(row: RowMapping) -> TrainingRow:
+    """The training row of a row that holds ``TRAINING_COLUMNS``."""
+    return TrainingRow(**{**row, "tier": Tier(row["tier"])})
+
+
+def to_trial(row: RowMapping) -> Trial:
+    """What an interaction says about a certificate; needs its level to be known.
+
+    A draft that couldn't be compared counts as wrong: in doubt, disagreement.
+    """
+    return Trial(
+        level=row["level"],
+        seen=row["seen"],
+        wrong=row["draft_agreed"] is not True,
+        propensity=row["propensity"],
+        floor=row["floor"],
+    )
+
+
+def to_release(row: RowMapping) -> Release:
+    """The release of a row."""
+    return Release(**row)
+
+
+def to_cycle(row: RowMapping) -> Cycle:
+    """The cycle of a row."""
+    values: Mapping[str, Any] = {name: row[name] for name in row if name != "seq"}
+    return Cycle(**values)

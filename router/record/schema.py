@@ -1,0 +1,177 @@
+"""The tables. Any change raises ``SCHEMA_VERSION`` and needs a migration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from router.meter.money import PicoUSD
+
+SCHEMA_VERSION = 1
+
+
+class SafeText(TypeDecorator[str]):
+    """Text from outside: half surrogates and NUL, which databases refuse, become U+FFFD."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        if value.isascii():
+            return str(value).replace("\x00", "\ufffd")
+        clean = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return str(clean).replace("\x00", "\ufffd")
+
+
+# SQLite numbers rows by itself only in a column declared INTEGER.
+_Seq = BigInteger().with_variant(Integer(), "sqlite")
+_Body = JSON(none_as_null=True)
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+
+# ``seq`` is the order of commitment and is never used twice, so "after seq" misses nothing even
+# when old rows are purged. ``trainable`` is train_ok with a teacher's answer at hand, kept as a
+# column for its index. The long columns come last: SQLite then skips their pages when it counts.
+interactions = Table(
+    "interactions",
+    metadata,
+    Column("seq", _Seq, primary_key=True, autoincrement=True),
+    Column("id", SafeText, nullable=False, unique=True),
+    Column("created_at", Float, nullable=False, index=True),
+    Column("workload", SafeText, nullable=False),
+    Column("tenant", SafeText, nullable=False),
+    Column("key_name", SafeText, nullable=False),
+    Column("train_ok", Boolean, nullable=False),
+    Column("trainable", Boolean, nullable=False),
+    Column("stored", Boolean, nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("tier", String, nullable=False),
+    Column("model", SafeText, nullable=False),
+    Column("reason", SafeText, nullable=False),
+    Column("status", String, nullable=False),
+    Column("release", SafeText),
+    Column("confidence", Float),
+    Column("threshold", Float),
+    Column("level", Integer),
+    Column("propensity", Float, nullable=False),
+    Column("floor", Float, nullable=False),
+    Column("seen", Boolean, nullable=False),
+    Column("agreed", Boolean),
+    Column("draft_agreed", Boolean),
+    Column("cost_usd", PicoUSD),
+    Column("teacher_cost_usd", PicoUSD),
+    Column("teacher_cost_estimated", Boolean, nullable=False),
+    Column("latency_ms", Float, nullable=False),
+    Column("overhead_ms", Float, nullable=False),
+    Column("teacher_model", SafeText),
+    Column("teacher_version", SafeText),
+    Column("group", SafeText, nullable=False),
+    Column("comparer", SafeText, nullable=False),
+    Column("settings_digest", String, nullable=False),
+    Column("input_text", SafeText, nullable=False),
+    Column("answer", _Body),
+    Column("teacher_answer", _Body),
+    Column("draft", _Body),
+    Column("trace", JSON, nullable=False),
+    Column("request", _Body),
+    Index("ix_interactions_workload_seq", "workload", "seq"),
+    Index("ix_interactions_trainable", "workload", "trainable", "seq"),
+    sqlite_autoincrement=True,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column(
+        "interaction_id",
+        SafeText,
+        ForeignKey("interactions.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("tier", String, nullable=False),
+    Column("model", SafeText, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("latency_ms", Float, nullable=False),
+    Column("status", Integer),
+    Column("error", SafeText),
+    Column("prompt_tokens", BigInteger),
+    Column("completion_tokens", BigInteger),
+    Column("cached_tokens", BigInteger),
+    Column("cost_usd", PicoUSD),
+    Column("upstream_model", SafeText),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("workload", SafeText, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("path", SafeText, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("promoted_at", Float),
+    Column("report", JSON, nullable=False),
+    Index("ix_releases_workload_number", "workload", "number", unique=True),
+    Index("ix_releases_active", "workload", unique=True, sqlite_where=text("state = 'active'")),
+)
+
+release_events = Table(
+    "release_events",
+    metadata,
+    Column("seq", _Seq, primary_key=True, autoincrement=True),
+    Column("workload", SafeText, nullable=False, index=True),
+    Column("digest", String, ForeignKey("releases.digest"), nullable=False),
+    Column("action", String, nullable=False),
+    Column("reason", SafeText, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+cycles = Table(
+    "cycles",
+    metadata,
+    Column("seq", _Seq, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("workload", SafeText, nullable=False, index=True),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("outcome", SafeText),
+    Column("detail", JSON, nullable=False),
+    Column("answers_seen", Integer, nullable=False),
+)
+
+promise_state = Table(
+    "promise_state",
+    metadata,
+    Column("workload", SafeText, primary_key=True),
+    Column("terms", String, nullable=False),
+    Column("state", JSON, nullable=False),
+    Column("upto_seq", BigInteger, nullable=False),
+)

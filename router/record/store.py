@@ -1,0 +1,221 @@
+"""The store: everything that outlives a process, in one database.
+
+Writers append whole batches in one transaction; readers see a consistent state and never block
+the writer. ``seq`` numbers interactions in the order of commitment, so "everything after seq" is
+all that a follower needs to remember.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy.engine import Connection
+
+from policies.types import Trial
+from router.record import rows
+from router.record.database import Database
+from router.record.learning import CycleLog, ReleaseBook
+from router.record.model import Interaction, PromiseState, TrainingRow
+from router.record.overview import Overview
+from router.record.schema import attempts, interactions, promise_state
+
+_PAGE = 500
+_RECENT = 10_000
+_NO_STATES: Final[Mapping[str, PromiseState]] = {}
+
+
+class Store(ReleaseBook, CycleLog, Overview):
+    """Interactions, releases and learning cycles. Thread-safe; every method may raise StoreError.
+
+    ``clock`` gives seconds since the epoch. The methods block: call them off the event loop.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    @classmethod
+    def open(cls, url: str, clock: Callable[[], float] = time.time) -> Store:
+        """Open ``sqlite:///FILE`` or ``:memory:``, and create its tables where there are none.
+
+        Raises StoreError, one sentence, for what can't be used: no database, damaged, read-only,
+        of a newer schema, of another program.
+        """
+        return cls(Database.open(url), clock)
+
+    def close(self) -> None:
+        """Release the database; what was in memory is gone."""
+        self._database.close()
+
+    def append(
+        self,
+        batch: Sequence[Interaction],
+        promise_states: Mapping[str, PromiseState] = _NO_STATES,
+    ) -> int:
+        """Write interactions with their attempts in order, and promise states by workload.
+
+        All of it in one transaction, or nothing. A state must cover the batch: it is stored as
+        reaching to the workload's last interaction. Interactions that are there already are
+        skipped, so a batch may be repeated; returns how many were new. Raises what the driver
+        raises where a single record can't be stored.
+        """
+        with self._database.write() as connection:
+            present = _present(connection, [record.id for record in batch])
+            new = {r.id: r for r in batch if r.id not in present}
+            if new:
+                connection.execute(
+                    insert(interactions), [rows.from_interaction(r) for r in new.values()]
+                )
+            calls = [rows.from_attempt(a) for r in new.values() for a in r.attempts]
+            if calls:
+                connection.execute(insert(attempts), calls)
+            for workload, state in promise_states.items():
+                _put_state(connection, workload, state)
+        return len(new)
+
+    def interaction(self, interaction_id: str) -> Interaction | None:
+        """One interaction with its attempts."""
+        found = self._interactions(select(interactions).where(interactions.c.id == interaction_id))
+        return found[0] if found else None
+
+    def latest(self, limit: int, workload: str | None = None) -> list[Interaction]:
+        """The newest interactions, newest first."""
+        query = select(interactions).order_by(interactions.c.seq.desc()).limit(limit)
+        if workload is not None:
+            query = query.where(interactions.c.workload == workload)
+        return self._interactions(query)
+
+    def training_rows(
+        self, workload: str, after_seq: int = 0, limit: int | None = None
+    ) -> Iterator[TrainingRow]:
+        """Teacher answers that may be trained on, oldest first, read page by page."""
+        query = select(*rows.TRAINING_COLUMNS).where(
+            interactions.c.workload == workload, interactions.c.trainable
+        )
+        found = (rows.to_training_row(row) for row in self._pages(query, after_seq))
+        return islice(found, limit)
+
+    def trials(self, workload: str, after_seq: int = 0) -> Iterator[tuple[int, Trial]]:
+        """Evidence for a certificate with its seq, oldest first: all interactions with a level."""
+        table = interactions.c
+        query = select(
+            table.seq, table.level, table.seen, table.draft_agreed, table.propensity, table.floor
+        ).where(table.workload == workload, table.level.is_not(None))
+        return ((row["seq"], rows.to_trial(row)) for row in self._pages(query, after_seq))
+
+    def count_answers(self, workload: str) -> int:
+        """How many rows ``training_rows`` has."""
+        return self.answers_by_workload().get(workload, 0)
+
+    def answers_by_workload(self) -> dict[str, int]:
+        """``count_answers`` of every workload that has any."""
+        query = (
+            select(interactions.c.workload, func.count())
+            .where(interactions.c.trainable)
+            .group_by(interactions.c.workload)
+        )
+        with self._database.read() as connection:
+            return dict(connection.execute(query).all())
+
+    def workloads(self) -> list[str]:
+        """All workloads that have interactions, sorted."""
+        query = select(interactions.c.workload).distinct().order_by(interactions.c.workload)
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
+
+    def teacher_costs(self) -> dict[str, tuple[Decimal, int]]:
+        """Per workload, USD and number of the teacher's priced answers, among the newest 10,000
+        interactions: what ``TeacherCostEstimator.seed`` takes after a restart."""
+        table = interactions.c
+        recent = (
+            select(table.workload, table.teacher_cost_usd, table.teacher_cost_estimated)
+            .order_by(table.seq.desc())
+            .limit(_RECENT)
+            .subquery()
+        )
+        query = (
+            select(recent.c.workload, func.sum(recent.c.teacher_cost_usd), func.count())
+            .where(recent.c.teacher_cost_usd.is_not(None), ~recent.c.teacher_cost_estimated)
+            .group_by(recent.c.workload)
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        return {workload: (total, count) for workload, total, count in found}
+
+    def promise_state(self, workload: str) -> PromiseState | None:
+        """The last certificate state that was written for a workload."""
+        query = select(promise_state.c.terms, promise_state.c.state, promise_state.c.upto_seq)
+        with self._database.read() as connection:
+            row = connection.execute(
+                query.where(promise_state.c.workload == workload)
+            ).one_or_none()
+        if row is None:
+            return None
+        return PromiseState(terms=row.terms, state=row.state, upto_seq=row.upto_seq)
+
+    def purge_before(self, epoch_s: float) -> int:
+        """Delete interactions older than ``epoch_s`` with their attempts; returns how many.
+
+        In small transactions, so that the gateway's writer gets its turns.
+        """
+        old = select(interactions.c.seq).where(interactions.c.created_at < epoch_s).limit(_PAGE)
+        purged = 0
+        while True:
+            with self._database.write() as connection:
+                count = connection.execute(
+                    delete(interactions).where(interactions.c.seq.in_(old))
+                ).rowcount
+            purged += count
+            if count < _PAGE:
+                return purged
+
+    def _interactions(self, query: Select[Any]) -> list[Interaction]:
+        with self._database.read() as connection:
+            found = connection.execute(query).mappings().all()
+            calls: dict[str, list[Any]] = {row["id"]: [] for row in found}
+            of_found = (
+                select(attempts)
+                .where(attempts.c.interaction_id.in_(list(calls)))
+                .order_by(attempts.c.n)
+            )
+            for call in connection.execute(of_found).mappings():
+                calls[call["interaction_id"]].append(call)
+        return [rows.to_interaction(row, calls[row["id"]]) for row in found]
+
+    def _pages(self, query: Select[Any], after_seq: int) -> Iterator[Any]:
+        """Rows of ``query`` in the order of seq; no transaction stays open between pages."""
+        table = interactions.c
+        while True:
+            page = query.where(table.seq > after_seq).order_by(table.seq).limit(_PAGE)
+            with self._database.read() as connection:
+                found = connection.execute(page).mappings().all()
+            yield from found
+            if len(found) < _PAGE:
+                return
+            after_seq = found[-1]["seq"]
+
+
+def _present(connection: Connection, ids: Sequence[str]) -> set[str]:
+    present: set[str] = set()
+    for start in range(0, len(ids), _PAGE):
+        chunk = list(ids[start : start + _PAGE])
+        query = select(interactions.c.id).where(interactions.c.id.in_(chunk))
+        present.update(connection.scalars(query))
+    return present
+
+
+def _put_state(connection: Connection, workload: str, state: PromiseState) -> None:
+    last = select(func.max(interactions.c.seq)).where(interactions.c.workload == workload)
+    values = {
+        "terms": state.terms,
+        "state": dict(state.state),
+        "upto_seq": connection.execute(last).scalar_one() or 0,
+    }
+    change = update(promise_state).where(promise_state.c.workload == workload).values(values)
+    if connection.execute(change).rowcount == 0:
+        connection.execute(insert(promise_state).values(workload=workload, **values))

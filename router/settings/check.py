@@ -1,0 +1,33 @@
+"""Everything that is wrong with a configuration, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from router.settings.document import parse_document
+from router.settings.model import Settings
+from router.settings.problems import Problem, in_order
+from router.settings.rules import find_errors
+from router.settings.validation import validate
+from router.settings.warnings import find_warnings
+
+
+def check_settings(text: str, env: Mapping[str, str]) -> list[Problem]:
+    """Every error and warning of a configuration, by line. Never raises, never shows a secret."""
+    return examine_settings(text, env)[1]
+
+
+def examine_settings(text: str, env: Mapping[str, str]) -> tuple[Settings | None, list[Problem]]:
+    """The settings, None where there is an error, and every problem by line."""
+    document = parse_document(text, env)
+    if document.data is None and document.problems:
+        return None, in_order(document.problems)
+    settings, invalid = validate(document)
+    # A rule may know better what to say about a key than its type does.
+    broken = list(find_errors(document, env))
+    keys = {problem.key for problem in broken}
+    errors = [*document.problems, *broken, *(p for p in invalid if p.key not in keys)]
+    problems = in_order([*errors, *find_warnings(document)])
+    if errors or settings is None:
+        return None, problems
+    return settings.with_secrets(env), problems

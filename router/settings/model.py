@@ -1,0 +1,309 @@
+"""The configuration as the program sees it: every key with its type and its default.
+
+What can't be in force in this version isn't part of these types; ``check.py`` says so where a
+file asks for it. Nothing here holds a secret: only names of environment variables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from functools import cached_property
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+
+Policy = Literal["promise", "threshold", "teacher", "student"]
+Distillation = Literal["allowed", "denied", "unknown"]
+
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:s|m|h|d)\s*)+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_LONGEST_S = 3650 * 86_400
+_MIB = 1024 * 1024
+
+
+def _refuse_bool(value: Any) -> Any:
+    """True is an int in Python; in a configuration it is a slip."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _check_upstream(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("is not a valid URL") from None
+    if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x1f]", url):
+        raise ValueError("must be a URL such as https://api.example.com/v1")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user name or a password: put the key in api_key_env")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with its path, such as /v1, without ? or #")
+    return url.rstrip("/")
+
+
+def _check_store(url: str) -> str:
+    if not url.startswith("sqlite:///"):
+        raise ValueError("is not supported in this version: use sqlite:///FILE")
+    if url == "sqlite:///":
+        raise ValueError("names no file: use sqlite:///FILE")
+    return url
+
+
+def _check_coordination(url: str) -> str:
+    if url != "memory://":
+        raise ValueError("is not supported in this version: use memory://")
+    return url
+
+
+def _read_duration(value: Any) -> Any:
+    """``6h``, ``1h30m``, ``90s`` or a number of seconds, as seconds."""
+    if isinstance(value, bool):
+        raise ValueError("must be a duration such as 6h, 30m or 1d")
+    if isinstance(value, str) and not value.strip().replace(".", "", 1).isdecimal():
+        if not _DURATION.fullmatch(value.strip()):
+            raise ValueError("must be a duration such as 6h, 30m or 1d")
+        units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+        return sum(float(n) * units[unit] for n, unit in _DURATION_PART.findall(value))
+    return value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=1)]
+Seconds = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=86_400)]
+Share = Annotated[float, BeforeValidator(_refuse_bool), Field(ge=0, le=1)]
+PositiveShare = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=1)]
+AboveHalf = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0.5, lt=1)]
+Usd = Annotated[
+    Decimal, BeforeValidator(_refuse_bool), Field(ge=0, le=1_000_000, allow_inf_nan=False)
+]
+Duration = Annotated[float, BeforeValidator(_read_duration), Field(ge=0, le=_LONGEST_S)]
+WorkloadName = Annotated[
+    str, Field(min_length=1, max_length=100, pattern=r"^[^/\s]([^/\r\n]*[^/\s])?$")
+]
+UpstreamUrl = Annotated[str, AfterValidator(_check_upstream)]
+
+
+class Section(BaseModel):
+    """A mapping of the file: immutable, and without keys that nobody reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class ServerSettings(Section):
+    """Where the gateway listens; port 0 lets the system choose one."""
+
+    host: Text = "127.0.0.1"
+    port: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=65_535)] = 8080
+    max_body_bytes: Count = 20 * _MIB
+
+
+class StoreSettings(Section):
+    url: Annotated[str, AfterValidator(_check_store)] = "sqlite:///tutelage.db"
+
+
+class CoordinationSettings(Section):
+    url: Annotated[str, AfterValidator(_check_coordination)] = "memory://"
+
+
+class Price(Section):
+    """USD per million tokens, and USD per request; None where not given."""
+
+    input: Usd | None = None
+    cached_input: Usd | None = Field(default_factory=lambda given: given.get("input"))
+    output: Usd | None = None
+    usd_per_request: Usd | None = None
+
+
+class TimeoutSettings(Section):
+    """Seconds until connected, until the first byte, and until the end of an answer."""
+
+    connect: Seconds = 2.0
+    first_byte: Seconds = 30.0
+    total: Seconds = 120.0
+
+
+class ModelSettings(Section):
+    """A model. ``upstream`` and ``model`` are None only where ``kind`` is ``embedded``."""
+
+    kind: Literal["openai", "embedded"] = "openai"
+    upstream: UpstreamUrl | None = None
+    model: Text | None = None
+    api_key_env: Text | None = None
+    aliases: tuple[Text, ...] = ()
+    dialect: Literal["openai"] = "openai"
+    price: Price | None = None
+    timeout_s: TimeoutSettings = TimeoutSettings()
+    retries: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=10)] = 2
+    fallbacks: tuple[Text, ...] = ()
+    distillation: Distillation = "unknown"
+
+
+class MatchSettings(Section):
+    """Which requests are of a workload; ``*`` also matches those without a system prompt."""
+
+    system_prompt: Text = "*"
+
+
+def _read_match(value: Any) -> Any:
+    return {"system_prompt": value} if isinstance(value, str) else value
+
+
+class PromiseSettings(Section):
+    """At least ``agreement`` of the interactions agree with the teacher, at ``confidence``."""
+
+    agreement: AboveHalf
+    confidence: AboveHalf = 0.95
+    over: Literal["all", "served"] = "all"
+    guarantee: Literal[False] = False
+
+
+class AuditSettings(Section):
+    """How much is asked at random.
+
+    ``max_share``: of what the student serves under the policies threshold and student, checked
+    in the background. ``proof_share``: of what could be served under a promise, answered by the
+    teacher instead and awaited; never 0, since without it nothing can be proven.
+    """
+
+    max_share: Share = 0.05
+    proof_share: PositiveShare = 0.10
+
+
+class WorkloadBudget(Section):
+    usd_per_interaction: Usd
+
+
+class WorkloadSettings(Section):
+    """A kind of request and how it is served."""
+
+    name: WorkloadName
+    match: Annotated[MatchSettings, BeforeValidator(_read_match)] = MatchSettings()
+    compare: Literal["label", "json", "tool_calls", "number", "text"] | None = None
+    policy: Policy | None = None
+    promise: PromiseSettings | None = None
+    budget: WorkloadBudget | None = None
+    threshold: Share | None = None
+    audit: AuditSettings = AuditSettings()
+
+    @property
+    def effective_policy(self) -> Policy:
+        """The policy in force: ``promise`` where one is given, else ``teacher``."""
+        return self.policy or ("teacher" if self.promise is None else "promise")
+
+
+class LearningSettings(Section):
+    """When a cycle of learning starts.
+
+    ``every``: seconds between two cycles at least; ``min_new_answers``: None lets the number grow
+    with what is known already.
+    """
+
+    every: Duration = 0.0
+    min_new_answers: Count | None = None
+    on_drift: bool | None = None
+    max_usd_per_cycle: Usd | None = None
+
+
+class DataSettings(Section):
+    retention_days: Count = 90
+    redact: tuple[Literal["email", "phone", "card", "iban", "secret"], ...] = ()
+
+
+class KeyBudget(Section):
+    usd: Usd
+    per: Literal["hour", "day", "week", "month"] = "day"
+
+
+class KeyRate(Section):
+    requests_per_minute: Count
+
+
+class KeySettings(Section):
+    """A caller. ``key_env`` names the environment variable that holds the key."""
+
+    name: Text
+    tenant: Text = Field(default_factory=lambda given: given.get("name", ""))
+    key_env: Text
+    budget: KeyBudget | None = None
+    rate: KeyRate | None = None
+    train_on: bool = False
+
+
+class ResolvedModel(Section):
+    """What the ``model`` of a request means. ``key``: the model concerned: the teacher of the
+    policy for ``auto`` and ``alias``, the one that answers for ``pin``."""
+
+    kind: Literal["auto", "alias", "pin"]
+    key: str
+
+
+class Settings(Section):
+    """A whole configuration, all of it valid."""
+
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    coordination: CoordinationSettings = CoordinationSettings()
+    models: Mapping[Text, ModelSettings] = Field(default_factory=dict)
+    workloads: tuple[WorkloadSettings, ...] = ()
+    learning: LearningSettings = LearningSettings()
+    data: DataSettings = DataSettings()
+    keys: tuple[KeySettings, ...] = ()
+
+    _secrets: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    def with_secrets(self, env: Mapping[str, str]) -> Settings:
+        """The same settings, able to look up secrets in a copy of ``env``."""
+        copy = self.model_copy()
+        copy._secrets = dict(env)
+        return copy
+
+    def secret(self, env_name: str) -> str | None:
+        """The value that variable had at load; None where it was unset or empty."""
+        return self._secrets.get(env_name) or None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all settings in hexadecimal; it covers names of secrets, no secret."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def teacher_key(self) -> str | None:
+        """The model called ``teacher``, else the only one with an upstream, else None."""
+        return find_teacher(key for key, model in self.models.items() if model.kind == "openai")
+
+    @property
+    def teacher(self) -> ModelSettings | None:
+        """The model that the policy asks for ``auto``."""
+        key = self.teacher_key
+        return None if key is None else self.models[key]
+
+    def resolve_model(self, name: str) -> ResolvedModel | None:
+        """What a request's ``model`` means; None where the answer is 404 ``model_not_found``.
+
+        ``auto`` means nothing without a teacher. ``student`` is there without being configured.
+        """
+        if name == "auto":
+            teacher = self.teacher_key
+            return None if teacher is None else ResolvedModel(kind="auto", key=teacher)
+        if name in self.models or name == "student":
+            return ResolvedModel(kind="pin", key=name)
+        for key, model in self.models.items():
+            if name in model.aliases:
+                return ResolvedModel(kind="alias", key=key)
+        return None
+
+
+def find_teacher(upstream_keys: Iterable[str]) -> str | None:
+    """Which of the models that have an upstream is the teacher."""
+    keys = list(upstream_keys)
+    if "teacher" in keys:
+        return "teacher"
+    return keys[0] if len(keys) == 1 else None

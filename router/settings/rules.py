@@ -1,0 +1,246 @@
+"""What must hold between the parts of a configuration.
+
+The rules read plain data, not validated settings, so that they speak also where some other part
+of the file is wrong; what has the wrong type is left to ``validation.py``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from router.settings.document import Document
+from router.settings.model import find_teacher
+from router.settings.problems import Path, Problem
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+class View:
+    """Tolerant access to the parts of a document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        data = document.data if isinstance(document.data, dict) else {}
+        self.top: dict[str, Any] = data
+        models = _mapping(data.get("models"))
+        self.models = {key: model for key, model in models.items() if isinstance(model, dict)}
+        self.model_keys = list(models)
+        self.workloads = _entries(data.get("workloads"))
+        self.keys = _entries(data.get("keys"))
+
+    @property
+    def upstream_models(self) -> dict[str, dict[str, Any]]:
+        """The models that are to be reached over HTTP."""
+        return {
+            key: model
+            for key, model in self.models.items()
+            if key != "student" and model.get("kind", "openai") != "embedded"
+        }
+
+    @property
+    def teacher(self) -> str | None:
+        return find_teacher(self.upstream_models)
+
+    def names(self, key: str, field: str) -> Iterator[tuple[Path, str]]:
+        """The texts in a model's list, each with its path."""
+        values = self.models[key].get(field)
+        for i, name in enumerate(values if isinstance(values, list) else ()):
+            if isinstance(name, str):
+                yield ("models", key, field, i), name
+
+    def lacks(self, section: Mapping[str, Any], path: Path, key: str) -> bool:
+        """Not given, as opposed to given with a problem that is reported elsewhere."""
+        return key not in section and (*path, key) not in self.document.unresolved
+
+
+def find_errors(document: Document, env: Mapping[str, str]) -> Iterator[Problem]:
+    """Every broken rule."""
+    view = View(document)
+    yield from _check_models(view)
+    yield from _check_aliases(view)
+    yield from _check_fallbacks(view)
+    yield from _check_workloads(view)
+    yield from _check_secrets(view, env)
+    yield from _check_keys(view, env)
+    yield from _check_host(view)
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _entries(value: object) -> dict[int, dict[str, Any]]:
+    """The mappings in a list by their position."""
+    items = value if isinstance(value, list) else []
+    return {i: item for i, item in enumerate(items) if isinstance(item, dict)}
+
+
+def _check_models(view: View) -> Iterator[Problem]:
+    problem = view.document.problem
+    for key, model in view.models.items():
+        path: Path = ("models", key)
+        if key == "auto":
+            yield problem(path, "can't be a model's key: auto means that the policy decides")
+        kind = model.get("kind", "openai")
+        if key == "student" and kind == "openai":
+            where = (*path, "kind") if "kind" in model else path
+            yield problem(where, _STUDENT_LATER)
+        elif kind == "embedded" and key != "student":
+            yield problem((*path, "kind"), "embedded is only for the model called student")
+        elif kind == "embedded":
+            for field in ("upstream", "model", "api_key_env", "aliases", "fallbacks"):
+                if field in model:
+                    yield problem((*path, field), "has no meaning for an embedded model: remove it")
+        elif kind == "openai":
+            for field in ("upstream", "model"):
+                if view.lacks(model, path, field):
+                    yield problem((*path, field), f"is missing: {_EXAMPLES[field]}")
+
+
+_STUDENT_LATER = (
+    "openai is not supported for the student in this version: write student: {kind: embedded}"
+)
+_EXAMPLES = {
+    "upstream": "give the server's URL, such as https://api.example.com/v1",
+    "model": "give the model's name at its upstream",
+}
+
+
+def _check_aliases(view: View) -> Iterator[Problem]:
+    problem, show = view.document.problem, view.document.show
+    owners: dict[str, str] = {}
+    for key in view.models:
+        for path, alias in view.names(key, "aliases"):
+            if alias == "auto":
+                yield problem(path, "can't be auto, which means that the policy decides")
+            elif alias in view.model_keys or alias == "student":
+                yield problem(path, f"{show(path, alias)} is also a model's key, which pins it")
+            elif alias in owners:
+                owner = "the same model" if owners[alias] == key else owners[alias]
+                yield problem(path, f"{show(path, alias)} is already an alias of {owner}")
+            else:
+                owners[alias] = key
+
+
+def _check_fallbacks(view: View) -> Iterator[Problem]:
+    problem, show = view.document.problem, view.document.show
+    targets: dict[str, list[str]] = {key: [] for key in view.models}
+    for key in view.models:
+        for path, name in view.names(key, "fallbacks"):
+            if name == key:
+                yield problem(path, "names the model itself")
+            elif name == "student":
+                yield problem(path, "names the student, which can't stand in for a teacher")
+            elif name not in view.model_keys:
+                yield problem(path, f"{show(path, name)} is not the key of a model")
+            elif name in targets[key]:
+                yield problem(path, f"{show(path, name)} is listed twice")
+            else:
+                targets[key].append(name)
+    reported: set[str] = set()
+    for key in targets:
+        cycle = None if key in reported else _find_cycle(key, targets)
+        if cycle is not None:
+            reported.update(cycle)
+            ring = " → ".join([*cycle, key])
+            yield problem(("models", key, "fallbacks"), f"lead back to the model itself: {ring}")
+
+
+def _find_cycle(start: str, targets: Mapping[str, list[str]]) -> list[str] | None:
+    """The models on a shortest way from ``start`` back to it."""
+    routes, seen = [[start]], {start}
+    for route in routes:
+        for name in targets.get(route[-1], ()):
+            if name == start:
+                return route
+            if name not in seen:
+                seen.add(name)
+                routes.append([*route, name])
+    return None
+
+
+def _check_workloads(view: View) -> Iterator[Problem]:
+    problem, show = view.document.problem, view.document.show
+    seen: dict[str, int] = {}
+    for i, workload in view.workloads.items():
+        path: Path = ("workloads", i)
+        name = workload.get("name")
+        if isinstance(name, str):
+            where = (*path, "name")
+            if name in seen:
+                first = view.document.line_of(("workloads", seen[name], "name"))
+                yield problem(where, f"{show(where, name)} is already on line {first}")
+            seen.setdefault(name, i)
+        for policy, hint in _NEEDS.items():
+            if workload.get("policy") == policy and view.lacks(workload, path, policy):
+                yield problem((*path, "policy"), f"{policy} needs {hint}")
+
+
+_NEEDS = {
+    "promise": "a promise, such as promise: {agreement: 0.97}",
+    "threshold": "a threshold, such as threshold: 0.8",
+}
+
+
+def _check_secrets(view: View, env: Mapping[str, str]) -> Iterator[Problem]:
+    named: list[tuple[Path, object]] = [
+        (("models", key, "api_key_env"), model.get("api_key_env"))
+        for key, model in view.models.items()
+    ]
+    named += [(("keys", i, "key_env"), key.get("key_env")) for i, key in view.keys.items()]
+    for path, variable in named:
+        if isinstance(variable, str) and variable and not env.get(variable):
+            yield view.document.problem(path, _unset(variable, path in view.document.originals))
+
+
+def _unset(variable: str, substituted: bool) -> str:
+    """Doesn't repeat what may be a secret that was written in place of its variable's name."""
+    if substituted or not _VARIABLE.fullmatch(variable):
+        return "must name an environment variable that holds the secret; none is set by this name"
+    return f"names the environment variable {variable}, which is not set"
+
+
+def _check_keys(view: View, env: Mapping[str, str]) -> Iterator[Problem]:
+    problem, show = view.document.problem, view.document.show
+    names: dict[str, int] = {}
+    secrets: dict[str, int] = {}
+    for i, key in view.keys.items():
+        name = key.get("name")
+        where: Path = ("keys", i, "name")
+        if isinstance(name, str):
+            if name in names:
+                first = view.document.line_of(("keys", names[name], "name"))
+                yield problem(where, f"{show(where, name)} is already on line {first}")
+            names.setdefault(name, i)
+        variable = key.get("key_env")
+        secret = env.get(variable) if isinstance(variable, str) else None
+        if secret:
+            if secret in secrets:
+                first = view.document.line_of(("keys", secrets[secret], "key_env"))
+                message = f"holds the same secret as the key on line {first}: callers can't share"
+                yield problem(("keys", i, "key_env"), message)
+            secrets.setdefault(secret, i)
+
+
+def _check_host(view: View) -> Iterator[Problem]:
+    host = _mapping(view.top.get("server")).get("host")
+    path: Path = ("server", "host")
+    if isinstance(host, str) and host and not view.keys and not is_loopback(host):
+        message = (
+            f"{view.document.show(path, host)} is open to other machines, which needs keys: "
+            "add keys, or use 127.0.0.1"
+        )
+        yield view.document.problem(path, message)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens there."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

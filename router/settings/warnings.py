@@ -1,0 +1,84 @@
+"""What is allowed and yet probably not meant: said loudly, never refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from router.settings.document import Document
+from router.settings.problems import Path, Problem, dotted
+from router.settings.rules import View
+
+_NOT_ENFORCED = "is accepted but not enforced in this version"
+
+
+def find_warnings(document: Document) -> Iterator[Problem]:
+    """Every warning. Reads plain data, as the rules do."""
+    view = View(document)
+    for path, message in _find(view):
+        line = document.line_of(path)
+        yield Problem(line=line, key=dotted(path), message=message, severity="warning")
+
+
+def _find(view: View) -> Iterator[tuple[Path, str]]:
+    yield from _not_enforced(view)
+    yield from _teachers(view)
+    for i, key in view.keys.items():
+        if key.get("train_on", False) is False:
+            yield ("keys", i), "has no train_on: true, so nothing is learned from its traffic"
+    yield from _unreachable(view)
+
+
+def _not_enforced(view: View) -> Iterator[tuple[Path, str]]:
+    learning = view.top.get("learning")
+    given: list[tuple[Path, Any, tuple[str, ...]]] = [
+        (("learning",), learning, ("on_drift", "max_usd_per_cycle")),
+        *((("workloads", i), workload, ("budget",)) for i, workload in view.workloads.items()),
+        *((("keys", i), key, ("budget", "rate")) for i, key in view.keys.items()),
+    ]
+    for path, section, names in given:
+        for name in names:
+            # ``on_drift: false`` asks for what happens anyway.
+            if isinstance(section, dict) and section.get(name, False) is not False:
+                yield (*path, name), _NOT_ENFORCED
+
+
+def _teachers(view: View) -> Iterator[tuple[Path, str]]:
+    """The teacher, and each model that an alias makes one."""
+    teacher = view.teacher
+    if teacher is None:
+        yield ("models",), "has no model called teacher, so requests for auto can't be answered"
+    for key, model in view.upstream_models.items():
+        if key != teacher and not model.get("aliases"):
+            continue
+        distillation = model.get("distillation", "unknown")
+        if distillation in ("denied", "unknown"):
+            yield (
+                ("models", key, "distillation"),
+                f"is {distillation}, so nothing is learned from this model: "
+                "set it to allowed if its terms allow that",
+            )
+        yield from _price(view, ("models", key, "price"), model.get("price"))
+
+
+def _price(view: View, path: Path, price: object) -> Iterator[tuple[Path, str]]:
+    if not price and path not in view.document.unresolved:
+        yield path, "is missing, so costs and savings stay unknown"
+    if not isinstance(price, dict) or not price.keys() & {"input", "cached_input", "output"}:
+        return
+    for name in ("input", "output"):
+        if view.lacks(price, path, name):
+            yield (*path, name), "is missing, so costs and savings stay unknown: a call has both"
+
+
+def _unreachable(view: View) -> Iterator[tuple[Path, str]]:
+    catches_all: int | None = None
+    for i, workload in view.workloads.items():
+        match = workload.get("match", "*")
+        pattern = match.get("system_prompt", "*") if isinstance(match, dict) else match
+        if catches_all is not None:
+            line = view.document.line_of(("workloads", catches_all))
+            message = f"is only reached by name: the workload on line {line} matches everything"
+            yield ("workloads", i), message
+        elif pattern == "*":
+            catches_all = i

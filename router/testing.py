@@ -1,0 +1,368 @@
+"""Test doubles for our own tests and for those of users.
+
+``FakeUpstream`` is a real HTTP server on the loopback interface that speaks the OpenAI dialect and
+can misbehave in all the ways that upstreams do::
+
+    async with FakeUpstream("billing", faults=[ErrorAnswer(status=503)]) as up:
+        ...  # point a client at up.base_url: the first request fails, the next one is answered
+        assert up.requests[-1].body["model"] == "big-70b"
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import socket
+import struct
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from policies.types import Answer
+from router.wire.openai import chunks_from_answer, completion_from_answer
+from router.wire.sse import DONE, encode
+
+DEFAULT_USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
+
+Body = dict[str, Any]
+AnswerSource = str | Answer | Callable[[Body], str | Answer]
+"""What to answer: a text, an answer, or a function of the request's body."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorAnswer:
+    """Answer ``status``; ``body`` defaults to an error object in OpenAI's shape."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HtmlAnswer:
+    """Answer an HTML page, as proxies do."""
+
+    status: int = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class GarbageAnswer:
+    """Answer 200 with ``text`` for a body; in a stream, as the chunk after ``after_chunks``."""
+
+    text: str = '{"choices": ['
+    after_chunks: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hang:
+    """Say nothing any more, before the answer's headers or after them."""
+
+    after_headers: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reset:
+    """Reset the connection before the answer's headers, or after them and ``after_chunks``."""
+
+    after_headers: bool = False
+    after_chunks: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Close the connection after ``after_chunks`` of a stream, or in the middle of a whole answer.
+
+    ``clean``: with the proper end of an HTTP body, as when the upstream's own upstream broke.
+    """
+
+    after_chunks: int = 1
+    clean: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stall:
+    """Fall silent after ``after_chunks`` of a stream, or in the middle of a whole answer."""
+
+    after_chunks: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingDone:
+    """End a stream properly, but without ``[DONE]``."""
+
+
+Fault = ErrorAnswer | HtmlAnswer | GarbageAnswer | Hang | Reset | Cut | Stall | MissingDone
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenRequest:
+    """A request that reached the server; ``headers``: lower-case names."""
+
+    path: str
+    headers: Mapping[str, str]
+    raw: bytes
+    body: Body
+
+
+class FakeUpstream:
+    """A stand-in for an OpenAI-compatible server, to be used with ``async with``.
+
+    ``requests``: all requests seen; ``sent``: the bodies of the whole answers it gave;
+    ``faults``: one for each request to come (``None``: behave), to which more may be appended;
+    ``connections``: how many were opened for the requests seen; ``disconnects``: how many clients
+    left before their answer was complete.
+    """
+
+    def __init__(
+        self,
+        answer: AnswerSource = "ok",
+        *,
+        usage: Mapping[str, Any] | None = DEFAULT_USAGE,
+        latency_s: float | Callable[[Body], float] = 0.0,
+        chunk_delay_s: float = 0.0,
+        faults: Iterable[Fault | None] = (),
+        always: Fault | None = None,
+        api_key: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``usage``: reported with every answer, ``None`` for none; ``always``: the fault of every
+        request beyond ``faults``; ``api_key``: refuse other keys, and quote them, as careless
+        servers do; ``extra``: further fields of every completion and chunk."""
+        self.requests: list[SeenRequest] = []
+        self.sent: list[bytes] = []
+        self.faults: deque[Fault | None] = deque(faults)
+        self.connections = 0
+        self.disconnects = 0
+        self._transports: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
+        self._answer = answer
+        self._usage = usage
+        self._latency_s = latency_s
+        self._chunk_delay_s = chunk_delay_s
+        self._always = always
+        self._api_key = api_key
+        self._extra = dict(extra or {})
+        self._closing = asyncio.Event()
+        self._requested = asyncio.Event()
+        self._disconnected = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    @property
+    def base_url(self) -> str:
+        """The address to configure as a model's upstream."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    async def wait_for_request(self, *, timeout_s: float = 2.0) -> None:
+        """Return once a request was seen; raises ``TimeoutError`` if none comes."""
+        async with asyncio.timeout(timeout_s):
+            await self._requested.wait()
+
+    async def wait_for_disconnect(self, *, timeout_s: float = 2.0) -> None:
+        """Return once a client has left before its answer; raises ``TimeoutError`` if none does."""
+        async with asyncio.timeout(timeout_s):
+            await self._disconnected.wait()
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_post("/v1/chat/completions", self._serve_chat)
+        app.router.add_get("/v1/models", self._serve_models)
+        self._runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve_models(self, request: web.Request) -> web.StreamResponse:
+        model = {"id": "fake", "object": "model", "created": 0, "owned_by": "tests"}
+        return web.json_response({"object": "list", "data": [model]})
+
+    async def _serve_chat(self, request: web.Request) -> web.StreamResponse:
+        if request.transport is not None and request.transport not in self._transports:
+            self._transports.add(request.transport)
+            self.connections += 1
+        raw = await request.read()
+        headers = {key.lower(): value for key, value in request.headers.items()}
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            return _write_error(400, "The body is not JSON.")
+        self.requests.append(SeenRequest(path=request.path, headers=headers, raw=raw, body=body))
+        self._requested.set()
+        given = headers.get("authorization", "").removeprefix("Bearer ")
+        if self._api_key is not None and given != self._api_key:
+            return _write_error(401, f"Incorrect API key provided: {given}.")
+        fault = self.faults.popleft() if self.faults else self._always
+        try:
+            latency_s = self._latency_s(body) if callable(self._latency_s) else self._latency_s
+            await asyncio.sleep(latency_s)
+            return await self._respond(request, body, fault)
+        except asyncio.CancelledError:
+            if not self._closing.is_set() and not isinstance(fault, (Reset, Cut)):
+                self.disconnects += 1
+                self._disconnected.set()
+            raise
+
+    async def _respond(
+        self, request: web.Request, body: Body, fault: Fault | None
+    ) -> web.StreamResponse:
+        match fault:
+            case ErrorAnswer(status=status, headers=headers, body=None):
+                return _write_error(status, f"Scripted error {status}.", headers)
+            case ErrorAnswer():
+                return web.Response(
+                    status=fault.status,
+                    headers=fault.headers,
+                    body=fault.body,
+                    content_type=fault.content_type,
+                )
+            case HtmlAnswer(status=status):
+                page = "<html><body><h1>Welcome to the proxy</h1></body></html>"
+                return web.Response(status=status, text=page, content_type="text/html")
+            case Hang(after_headers=False):
+                await self._closing.wait()
+            case Reset(after_headers=False):
+                await self._drop(request, reset=True)
+        if body.get("stream"):
+            return await self._send_stream(request, body, fault)
+        return await self._send_whole(request, body, fault)
+
+    async def _send_whole(
+        self, request: web.Request, body: Body, fault: Fault | None
+    ) -> web.StreamResponse:
+        if isinstance(fault, GarbageAnswer):
+            return web.Response(text=fault.text, content_type="application/json")
+        completion = completion_from_answer(
+            self._choose_answer(body),
+            id=f"chatcmpl-fake-{len(self.requests)}",
+            model=str(body.get("model")),
+            created=1_700_000_000,
+            usage=self._usage,
+        )
+        choice = completion["choices"][0]
+        completion["choices"] = [{**choice, "index": i} for i in range(body.get("n") or 1)]
+        # Spaces and letters as our own encoder would not write them: passing through must show.
+        sent = json.dumps({**completion, **self._extra}, indent=1, ensure_ascii=False).encode()
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.content_length = len(sent)
+        await response.prepare(request)
+        match fault:
+            case Hang():
+                await self._closing.wait()
+            case Reset() | Cut() | Stall():
+                await response.write(sent[: len(sent) // 2])
+                await self._misbehave(request, fault)
+        self.sent.append(sent)
+        await response.write(sent)
+        await response.write_eof()
+        return response
+
+    async def _send_stream(
+        self, request: web.Request, body: Body, fault: Fault | None
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        if isinstance(fault, Hang):
+            await self._closing.wait()
+        frames = [encode({**chunk, **self._extra}) for chunk in self._choose_chunks(body)]
+        frames += [] if isinstance(fault, MissingDone) else [DONE]
+        for i, frame in enumerate(frames):
+            if isinstance(fault, (GarbageAnswer, Reset, Cut, Stall)) and i == fault.after_chunks:
+                if isinstance(fault, GarbageAnswer):
+                    await response.write(encode(fault.text))
+                elif isinstance(fault, Cut) and fault.clean:
+                    break
+                else:
+                    await self._misbehave(request, fault)
+            await response.write(frame)
+            if self._chunk_delay_s:
+                await asyncio.sleep(self._chunk_delay_s)
+        await response.write_eof()
+        return response
+
+    def _choose_answer(self, body: Body) -> Answer:
+        answer = self._answer(body) if callable(self._answer) else self._answer
+        if isinstance(answer, Answer):
+            return answer
+        return Answer(content=answer, finish_reason="stop")
+
+    def _choose_chunks(self, body: Body) -> list[dict[str, Any]]:
+        chunks = chunks_from_answer(
+            self._choose_answer(body),
+            id=f"chatcmpl-fake-{len(self.requests)}",
+            model=str(body.get("model")),
+            created=1_700_000_000,
+            usage=self._usage,
+            include_usage=self._usage is not None
+            and bool((body.get("stream_options") or {}).get("include_usage")),
+        )
+        spread: list[dict[str, Any]] = []
+        for chunk in chunks:
+            if not chunk["choices"]:
+                spread.append(chunk)
+                continue
+            for choice in _split_choice(chunk["choices"][0]):
+                spread += [
+                    {**chunk, "choices": [{**choice, "index": i}]}
+                    for i in range(body.get("n") or 1)
+                ]
+        return spread
+
+    async def _misbehave(self, request: web.Request, fault: Fault) -> None:
+        await asyncio.sleep(0.01)  # lets what was written reach the client before the break
+        if isinstance(fault, (Reset, Cut)):
+            await self._drop(request, reset=isinstance(fault, Reset))
+        await self._closing.wait()
+
+    async def _drop(self, request: web.Request, *, reset: bool) -> None:
+        transport = request.transport
+        if transport is not None and reset:
+            connection: socket.socket = transport.get_extra_info("socket")
+            linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            transport.abort()
+        elif transport is not None:
+            transport.close()
+        await self._closing.wait()  # the lost connection cancels this handler
+
+
+def _split_choice(choice: dict[str, Any]) -> list[dict[str, Any]]:
+    """Several deltas in place of one, as models write them."""
+    delta = choice["delta"]
+    if delta.get("content"):
+        words = re.findall(r"\s*\S+\s*$|\s*\S+|\s+$", delta["content"])
+        return [{**choice, "delta": {"content": word}} for word in words]
+    if delta.get("tool_calls"):
+        call = delta["tool_calls"][0]
+        arguments = call["function"]["arguments"]
+        opening = {**call, "function": {**call["function"], "arguments": ""}}
+        pieces = [arguments[i : i + 8] for i in range(0, len(arguments), 8)]
+        rest = [{"index": call["index"], "function": {"arguments": piece}} for piece in pieces]
+        return [{**choice, "delta": {"tool_calls": [part]}} for part in (opening, *rest)]
+    return [choice]
+
+
+def _write_error(
+    status: int, message: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return web.json_response({"error": error}, status=status, headers=headers)

@@ -1,0 +1,184 @@
+"""A streamed answer while it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from router.upstream.failures import (
+    Failure,
+    describe_error,
+    from_empty_stream,
+    from_exception,
+    from_nonsense,
+    hide_key,
+)
+from router.upstream.model import AttemptClock, AttemptLog, StreamBroken, UpstreamTarget
+from router.wire.openai import StreamAssembler
+from router.wire.sse import EventTooLarge, SseDecoder, SseEvent
+
+Chunk = tuple[bytes, dict[str, Any]]
+"""An event's bytes as they came, and the ``chat.completion.chunk`` in it."""
+
+_LAST_BYTES_S = 0.05
+"""How long to wait after ``[DONE]`` for the end of the body, so that the connection can be kept."""
+
+
+class StreamReply:
+    """An async context manager around a stream whose first chunk is at hand.
+
+    Leaving it before the end closes the connection, which tells the upstream to stop generating.
+    ``assembled``: the answer, usage and model as far as they have come; ``done_seen``: ``[DONE]``
+    has come; ``headers``: the answer's, lower-case names.
+    """
+
+    def __init__(
+        self,
+        *,
+        response: aiohttp.ClientResponse,
+        headers: Mapping[str, str],
+        target: UpstreamTarget,
+        clock: AttemptClock,
+        earlier: tuple[AttemptLog, ...],
+        deadline_s: float,
+        n: int,
+    ) -> None:
+        """``deadline_s``: the end of the whole call on the event loop's clock."""
+        self.status = response.status
+        self.headers = headers
+        self.assembled = StreamAssembler(n=n)
+        self.done_seen = False
+        self._response = response
+        self._target = target
+        self._clock = clock
+        self._earlier = earlier
+        self._deadline_s = deadline_s
+        self._chunks = self._read_chunks()
+        self._first: Chunk | None = None
+        self._ended = False
+        self._log: AttemptLog | None = None
+
+    async def read_first(self) -> Failure | None:
+        """Wait for the first chunk; a failure up to then means that nothing was delivered."""
+        failure: Failure
+        try:
+            self._first = await anext(self._chunks)
+        except StopAsyncIteration:
+            if self.done_seen:
+                failure = from_nonsense("an empty stream", self._target)
+            else:
+                failure = from_empty_stream(self._target)
+        except StreamBroken as exc:
+            failure = from_nonsense(exc.reason, self._target)
+        except (aiohttp.ClientError, OSError) as exc:
+            failure = from_exception(exc, self._target, answered=False)
+        else:
+            if isinstance(self._first[1].get("choices"), list):
+                self._clock.note_first_byte()
+                return None
+            failure = from_nonsense("a stream that is no chat completion", self._target)
+        self._response.close()
+        return failure
+
+    async def events(self) -> AsyncIterator[Chunk]:
+        """The chunks in order, to be read once; ``[DONE]`` is not among them.
+
+        Raises ``StreamBroken`` where the stream is cut, stalls, or holds something that is no
+        chunk. A stream that lacks only ``[DONE]`` after its finish reason is whole.
+        """
+        if self._first is not None:
+            first, self._first = self._first, None
+            yield first
+        broken: str | None = None
+        try:
+            async for chunk in self._chunks:
+                yield chunk
+        except StreamBroken as exc:
+            broken = f"it sent {exc.reason}"
+        except (aiohttp.ClientError, OSError) as exc:
+            if not self.assembled.whole:
+                broken = from_exception(exc, self._target, answered=True).reason
+        else:
+            self._ended = True
+            if not (self.done_seen or self.assembled.whole):
+                broken = "it ended without a finish reason"
+        self._log = self._clock.log(error=broken)
+        if broken is not None:  # raised here, so that aiohttp's exception is not its context
+            raise StreamBroken(broken)
+
+    @property
+    def attempts(self) -> tuple[AttemptLog, ...]:
+        """Every try of the call; the last one, this stream, up to its end or to now."""
+        return (*self._earlier, self._log or self._clock.log())
+
+    async def aclose(self) -> None:
+        """Give the connection back if the stream was read to its end, else close it."""
+        if self._log is None:
+            self._log = self._clock.log(error="left before its end")
+        if self._ended:
+            with suppress(aiohttp.ClientError, OSError):
+                async with asyncio.timeout(_LAST_BYTES_S):
+                    while not self._response.content.at_eof():
+                        await self._response.content.readany()
+        self._response.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def _read_chunks(self) -> AsyncIterator[Chunk]:
+        """Chunks until ``[DONE]`` or the end; raises aiohttp's errors and ``StreamBroken``.
+
+        The reason of the latter completes "The upstream sent ...".
+        """
+        decoder = SseDecoder()
+        while data := await self._read():
+            try:
+                events = decoder.feed(data)
+            except EventTooLarge:
+                raise StreamBroken("an event that is too long") from None
+            for event in events:
+                if event.data == "[DONE]":
+                    self.done_seen = True
+                    return
+                yield self._take(event)
+        for event in decoder.flush():
+            if event.data == "[DONE]":
+                self.done_seen = True
+            elif not self.assembled.whole or _parse(event.data) is not None:
+                yield self._take(event)
+
+    async def _read(self) -> bytes:
+        async with asyncio.timeout_at(self._deadline_s):
+            return await self._response.content.readany()
+
+    def _take(self, event: SseEvent) -> Chunk:
+        chunk = _parse(event.data)
+        if chunk is None:
+            raise StreamBroken("a chunk that is not a JSON object")
+        error = describe_error(chunk)
+        if error is not None:
+            raise StreamBroken(hide_key(error, self._target))
+        self.assembled.feed(chunk)
+        return event.raw, chunk
+
+
+def _parse(data: str) -> dict[str, Any] | None:
+    try:
+        chunk = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return chunk if isinstance(chunk, dict) else None
