@@ -1,4 +1,4 @@
-# The project's commands. `make demo` needs nothing but Python 3.11 or later and a package index.
+# The project's commands. They need nothing but Python 3.11 or later and a package index.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -11,10 +11,7 @@ LOCK_HEADER := \
 	'\# torch is not needed yet. Once it is, it is pinned by version only: its builds for CPU and' \
 	'\# CUDA share a version and not a hash, and the reader chooses between them.'
 
-.PHONY: demo test test-long lint bench lock clean
-
-demo: .venv/stamp
-	$(BIN)/tutelage demo $(ARGS)
+.PHONY: test test-long lint lock clean
 
 test: .venv/stamp
 	$(BIN)/pytest -m "not long" tests --cov --cov-report=term $(ARGS)
@@ -29,9 +26,6 @@ lint: .venv/stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(PACKAGES)
 	$(BIN)/lint-imports
-
-bench: .venv/stamp
-	$(BIN)/python -m benchmarks $(ARGS)
 
 # The environment is built anew whenever what it is made of changes.
 .venv/stamp: requirements.lock pyproject.toml

@@ -55,7 +55,9 @@ def save(
         manifest = {"format": FORMAT, "digest": digest, "meta": meta}
         (draft / _MANIFEST).write_bytes(_canonical(manifest))
         with (draft / _ARRAYS).open("wb") as file:
-            np.savez_compressed(file, **{name: np.asarray(a) for name, a in arrays.items()})
+            np.savez_compressed(
+                file, allow_pickle=False, **{n: np.asarray(a) for n, a in arrays.items()}
+            )
         os.replace(draft, target)
     except OSError:
         shutil.rmtree(draft, ignore_errors=True)

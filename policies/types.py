@@ -62,7 +62,7 @@ class Features:
     student_ready: bool = False
     """A promoted release with a student for this workload is loaded."""
     cascadable: bool = True
-    """False where a draft could not stand for the answer (several choices, images, token scores)."""
+    """False where a draft could not stand for the answer: several choices, images, scores."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,9 @@ if command -v chromium >/dev/null 2>&1; then
     exit 0
 fi
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-    echo "The long tests need the command chromium: install it (Debian: apt-get install chromium)." >&2
-    exit 1
+    echo "No command chromium: the browser tests will be skipped. Install it to run them" \
+        "(Debian: apt-get install chromium)." >&2
+    exit 0
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq

@@ -77,9 +77,7 @@ def _write_number(number: Number, place: Place) -> str:
     written = canonical_decimal(number.literal)
     if written is None:
         raise Incomparable("a number with an absurd exponent")
-    if place.is_numeric:
-        return written
-    return f"whole {written}" if number.whole else f"fraction {written}"
+    return written if place.is_numeric or number.whole else f"fraction {written}"
 
 
 def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -43,12 +43,12 @@ class NumberComparer(KeyComparer):
         match = _NUMBER.fullmatch((answer.content or "").strip())
         if match is None or answer.tool_calls:
             return None
-        signs = match["sign"] + match["inner_sign"]
-        if len(signs) > 1 or (match["before"] and match["after"]):
+        if match["before"] and match["after"]:
             return None
+        sign = (match["sign"] + match["inner_sign"]).replace("−", "-")
         digits = match["digits"].replace(",", "")
-        value = canonical_decimal(signs.replace("−", "-") + digits + match["exponent"])
+        value = canonical_decimal(sign + digits + match["exponent"])  # None also for two signs
         unit = match["before"] or match["after"]
-        if value is None or unit is None:
-            return value and f"number:{value}"
-        return f"number:{value} {unit}"
+        if value is None:
+            return None
+        return f"number:{value} {unit}" if unit else f"number:{value}"

@@ -52,9 +52,7 @@ def fit_gate(signals: Floats, agreed: NDArray[np.bool_], weights: Floats, seed: 
     )
 
 
-def _held_out_loss(
-    columns: Floats, agreed: NDArray[np.bool_], weights: Floats, seed: int
-) -> float:
+def _held_out_loss(columns: Floats, agreed: NDArray[np.bool_], weights: Floats, seed: int) -> float:
     total = 0.0
     for train, test in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(
         columns, agreed

@@ -128,7 +128,8 @@ class Certificate:
 
     def wealth(self) -> Floats:
         """Log-wealth per level at the promised risk, shape (levels,)."""
-        return self._mixed()[0]
+        wealth: Floats = self._mixed()[0]
+        return wealth
 
     def level(self) -> int | None:
         """The laxest accepted level, or None: nothing may be served."""

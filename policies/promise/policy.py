@@ -30,7 +30,7 @@ class PromisePolicy:
         proof_share: float,
     ) -> None:
         if not 0.0 < proof_share <= 1.0:
-            raise ValueError("proof_share must lie in (0, 1]: without random asking nothing is proven")
+            raise ValueError("proof_share must lie in (0, 1]: unasked, nothing is proven")
         self._certificate = certificate
         self._thresholds = thresholds
         self._coin = coin

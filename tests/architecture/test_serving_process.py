@@ -27,6 +27,13 @@ def _loaded_by(module: str) -> list[str]:
 
 @pytest.mark.parametrize("module", ["router.app", "router.cli"])
 def test_serving_loads_no_training_code(module: str) -> None:
+    if not (ROOT / module.replace(".", "/")).with_suffix(".py").exists():
+        pytest.skip(f"{module} does not exist yet")
+    assert _loaded_by(module) == []
+
+
+@pytest.mark.parametrize("module", ["router.settings", "router.upstream", "router.record.store"])
+def test_parts_of_serving_load_no_training_code(module: str) -> None:
     assert _loaded_by(module) == []
 
 

@@ -1,0 +1,52 @@
+"""The command ``tutelage``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+from router.commands import check_config, serve
+from router.errors import TutelageError
+
+COMMAND_GROUP = "tutelage.commands"
+"""Entry points that add commands: functions that take argparse's subparsers."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command: 0 on success, 1 when it failed, 2 on bad usage."""
+    args = _build_parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except TutelageError as error:
+        print(f"tutelage: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tutelage",
+        description="A cost-aware LLM gateway whose small model learns from the large one.",
+    )
+    parser.add_argument("--version", action="version", version=version("tutelage"))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    gateway = commands.add_parser(
+        "serve", help="the gateway", epilog="example: tutelage serve --config tutelage.yaml"
+    )
+    gateway.add_argument("--config", type=Path, metavar="FILE")
+    gateway.add_argument("--workers", type=int, default=1, metavar="N")
+    gateway.set_defaults(run=lambda args: serve.run(args.config, args.workers))
+    check = commands.add_parser(
+        "check-config",
+        help="every error of a configuration at once",
+        epilog="example: tutelage check-config tutelage.yaml",
+    )
+    check.add_argument("file", metavar="FILE")
+    check.add_argument("--json", action="store_true", help="machine-readable output")
+    check.set_defaults(run=lambda args: check_config.run(args.file, as_json=args.json))
+    for found in entry_points(group=COMMAND_GROUP):
+        found.load()(commands)
+    return parser

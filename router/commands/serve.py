@@ -1,0 +1,42 @@
+"""``tutelage serve``: the gateway."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from router.app import create_app
+from router.errors import ConfigError
+from router.record.store import Store
+from router.settings.load import load_settings
+
+
+def run(config: Path | None, workers: int) -> int:
+    """Serve until SIGTERM or Ctrl-C, drain, and return 0. Raises TutelageError."""
+    if workers != 1:
+        raise ConfigError("Several workers need a shared coordination; memory:// allows one.")
+    settings = load_settings(config, os.environ)
+    host, port = settings.server.host, settings.server.port
+    listener = _listen(host, port)
+    app = create_app(settings, Store.open(settings.store.url))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30, access_log=False)
+    )
+    print(f"tutelage listens on http://{host}:{listener.getsockname()[1]}", flush=True)
+    server.run(sockets=[listener])
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"Can't listen on {host}:{port}: {error.strerror}.") from None
+    return listener

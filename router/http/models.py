@@ -1,0 +1,43 @@
+"""``GET /v1/models`` and ``GET /v1/models/{id}``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from router.auth import authenticate
+from router.deps import Deps
+from router.errors import NotFound
+
+
+async def list_models(request: Request) -> Response:
+    """Every name that ``model`` may have."""
+    deps: Deps = request.app.state.deps
+    authenticate(deps.settings, request.headers)
+    return JSONResponse({"object": "list", "data": [_describe(name) for name in _names(deps)]})
+
+
+async def show_model(request: Request) -> Response:
+    """One of them; 404 ``model_not_found``."""
+    deps: Deps = request.app.state.deps
+    authenticate(deps.settings, request.headers)
+    name = request.path_params["model"]
+    if name not in _names(deps):
+        raise NotFound(
+            f"The model '{name}' does not exist or you do not have access to it.",
+            param="model",
+            code="model_not_found",
+        )
+    return JSONResponse(_describe(name))
+
+
+def _names(deps: Deps) -> list[str]:
+    models = deps.settings.models
+    names = ["auto"] if deps.settings.teacher_key is not None else []
+    return [*names, *models, *(alias for model in models.values() for alias in model.aliases)]
+
+
+def _describe(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "tutelage"}

@@ -1,0 +1,41 @@
+"""Which workload a request belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from router.settings.model import Settings, WorkloadSettings
+from router.wire.openai import system_prompt
+
+_PROFILE_KEYS = ("tools", "response_format")
+
+
+def find_workload(
+    settings: Settings, body: Mapping[str, Any], named: str | None, tenant: str
+) -> tuple[str, WorkloadSettings | None]:
+    """The workload's identity and its settings, where it is configured.
+
+    A client's own name wins, then the first configured glob that matches the system prompt, then
+    a fingerprint of the task profile: system prompt, tools and response format. Where several
+    tenants exist, each one's workloads are apart.
+    """
+    prompt = system_prompt(body)
+    for workload in settings.workloads:
+        if workload.name == named:
+            return _owned(settings, workload.name, tenant), workload
+    if named is not None:
+        return _owned(settings, named, tenant), None
+    for workload in settings.workloads:
+        if fnmatchcase(prompt, workload.match.system_prompt):
+            return _owned(settings, workload.name, tenant), workload
+    profile = json.dumps([prompt, *(body.get(key) for key in _PROFILE_KEYS)], sort_keys=True)
+    return _owned(settings, f"w-{hashlib.sha256(profile.encode()).hexdigest()[:12]}", tenant), None
+
+
+def _owned(settings: Settings, name: str, tenant: str) -> str:
+    several = len({key.tenant for key in settings.keys}) > 1
+    return f"{name}@{tenant}" if several else name
