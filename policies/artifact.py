@@ -11,6 +11,8 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,10 +74,12 @@ def load(path: Path) -> tuple[str, dict[str, Any], dict[str, NDArray[Any]]]:
         manifest = json.loads((path / _MANIFEST).read_bytes())
         with np.load(path / _ARRAYS, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"the release at {path} can't be read: {error}") from error
-    if manifest.get("format") != FORMAT:
-        raise ArtifactError(f"the release at {path} has format {manifest.get('format')!r}")
+    if not isinstance(manifest, dict) or not {"format", "meta", "digest"} <= manifest.keys():
+        raise ArtifactError(f"the release at {path} has a manifest that is none")
+    if manifest["format"] != FORMAT:
+        raise ArtifactError(f"the release at {path} has format {manifest['format']!r}")
     if digest_of(manifest["meta"], arrays) != manifest["digest"]:
         raise ArtifactError(f"the release at {path} is damaged: its digest doesn't match")
     return manifest["digest"], manifest["meta"], arrays

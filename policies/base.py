@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from typing import Protocol
 
@@ -49,7 +50,7 @@ def draft_or_teacher(features: Features) -> Draft:
     if not evidence.available:
         yield Ask(tier=Tier.TEACHER, commit=True, reason="student_unavailable")
         return None
-    if evidence.confidence is None:
+    if evidence.confidence is None or not math.isfinite(evidence.confidence):
         yield Ask(tier=Tier.TEACHER, commit=True, reason="evidence_missing")
         return None
     return evidence

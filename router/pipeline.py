@@ -117,6 +117,10 @@ async def _deliver_stream(deps: Deps, outcome: Outcome) -> Delivery:
     except CallError as error:
         _fail(deps, outcome, error, began_s)
         raise
+    except BaseException:
+        outcome.status = "broken"
+        settle(deps, outcome)
+        raise
     outcome.upstream_s = time.perf_counter() - began_s
     outcome.attempts = stream.attempts
     return Delivery(headers=_write_headers(outcome), events=_relay(deps, outcome, stream))

@@ -57,10 +57,10 @@ _CANDIDATES: tuple[float, ...] = (
 )  # fmt: skip
 """Candidate risks as multiples of the allowed one; the first is the one that is certified."""
 
-_BETS: tuple[float, ...] = (0.3, 1.0)
+_BETS: tuple[float, ...] = (0.2, 0.5, 1.0)
 """Shares of the growth-optimal bet; the wealth is the mean over them."""
 
-_BET_CEILING = 0.6
+_BET_CEILING = 0.4
 """Largest share of the wealth that one seen error may cost."""
 
 _SMALLEST_BET = 0.03
@@ -143,7 +143,7 @@ class Certificate:
         if level is None:
             return 1.0
         proven = self._candidates[self._mixed()[:, level] >= self.target]
-        return float(1.0 - proven.min()) if len(proven) else 0.0
+        return max(0.0, float(1.0 - proven.min())) if len(proven) else 0.0
 
     def state(self) -> dict[str, Any]:
         """A JSON-ready snapshot for ``restore``."""

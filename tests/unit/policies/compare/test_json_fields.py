@@ -191,7 +191,7 @@ def test_numbers_count_by_value_where_the_schema_wants_numbers(
         {"$ref": "#"},
         {"$ref": "#/$defs/missing"},
         {"$ref": ["#"]},
-        {"$ref": "#/type", "$defs": {}},
+        {"$ref": "#/minimum/n", "minimum": 0},
         {"properties": {"a": {"type": "number"}}},
         {"items": {"type": "number"}},
         {"not": {"type": "number"}},

@@ -280,9 +280,10 @@ def test_learning_nothing_is_said_loudly() -> None:
 
 def test_a_fallback_that_never_teaches_needs_no_permission() -> None:
     text = TEACHER + "    fallbacks: [b]\n  b: {upstream: 'http://h/v1', model: m}\n"
-    assert check_settings(text, {}) == []
+    assert [p.key for p in check_settings(text, {})] == ["models.teacher.fallbacks"]
     aliased = text.replace("model: m", "model: m, aliases: [old]")
     assert {p.key for p in check_settings(aliased, {})} == {
+        "models.teacher.fallbacks",
         "models.b.distillation",
         "models.b.price",
     }

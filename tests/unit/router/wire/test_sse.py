@@ -41,6 +41,14 @@ def test_cut_into_equal_parts(size: int) -> None:
     assert decode(*(MIXED[i : i + size] for i in range(0, len(MIXED), size))) == EXPECTED
 
 
+def test_a_line_end_cut_in_two_is_one() -> None:
+    assert decode(b"data: a\r", b"\ndata: b\r", b"\n\r", b"\n") == [("message", "a\nb")]
+    assert decode(b"data: a\r", b"data: b\r", b"\r", b"data: c\n", b"\n") == [
+        ("message", "a\nb"),
+        ("message", "c"),
+    ]
+
+
 @given(st.lists(st.integers(0, len(MIXED)), max_size=8))
 def test_cut_anywhere(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(MIXED)]

@@ -1,0 +1,74 @@
+"""The embedded student: a kernel head over the encoder, for answers that form a closed set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.types import Answer, Evidence
+from router.wire.openai import answer_from_json
+
+Vectors = NDArray[np.float32]
+Scores = NDArray[np.float64]
+
+NEIGHBOURS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedStudent:
+    """scores(x) = exp(−2γ(1 − x·S))·W over the support vectors S of one class each.
+
+    ``answers``: what to say per class, as ``answer_to_json`` writes it; ``support``: unit
+    vectors, shape (rows, 384); ``weights``: shape (rows, classes); ``classes``: the class of
+    each support row; ``queries``: how many of the rows, the first ones, are real queries (the
+    rest are the answers' own texts).
+    """
+
+    answers: Sequence[Mapping[str, Any]]
+    support: Vectors
+    weights: NDArray[np.float32]
+    classes: NDArray[np.int32]
+    queries: int
+    gamma: float
+
+    def draft(self, vector: Vectors) -> tuple[Answer, Evidence]:
+        """The likeliest answer to a query of that vector, and what was measured on the way."""
+        similarity = self.support @ vector
+        scores = np.exp(-2.0 * self.gamma * (1.0 - similarity)) @ self.weights
+        top, signals = measure(
+            scores[None].astype(np.float64), similarity[None, : self.queries], self.classes
+        )
+        margin, best, runner_up, agreement, nearest = (float(value) for value in signals[0])
+        evidence = Evidence(
+            available=True,
+            top=best,
+            margin=margin,
+            runner_up=runner_up,
+            neighbour_agreement=agreement,
+            nearest=nearest,
+        )
+        return answer_from_json(self.answers[int(top[0])]), evidence
+
+
+def measure(
+    scores: Scores, similarity: NDArray[Any], classes: NDArray[np.int32]
+) -> tuple[NDArray[np.intp], Scores]:
+    """Best class and signals of every row, in the order of ``policies.scoring.gate.SIGNALS``.
+
+    ``scores``: shape (rows, classes); ``similarity``: cosine to each training query, shape
+    (rows, queries). Used alike for live drafts and for held-out ones.
+    """
+    rows = np.arange(len(scores))
+    top = scores.argmax(axis=1)
+    best = scores[rows, top]
+    others = scores.copy()
+    others[rows, top] = -np.inf
+    runner_up = others.max(axis=1) if scores.shape[1] > 1 else np.zeros(len(scores))
+    near = np.argsort(-similarity, axis=1, kind="stable")[:, :NEIGHBOURS]
+    agreement = (classes[near] == top[:, None]).mean(axis=1)
+    nearest = similarity[rows, near[:, 0]]
+    return top, np.column_stack([best - runner_up, best, runner_up, agreement, nearest])

@@ -1,0 +1,83 @@
+"""The kernel head: right on simple data, honest about what it has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.kernel_ridge import KernelRidge
+
+from distill.train.kernel_head import GAMMA, Examples, Trained, train
+from policies.types import Answer
+from router.errors import ReleaseError
+from router.release import load_release, save_release
+from router.wire.openai import answer_to_json
+
+CLASSES = 4
+
+
+def _examples(seed: int, rows: int = 200, spread: float = 2.5) -> Examples:
+    rng = np.random.default_rng(seed)
+    centres = np.eye(CLASSES, 384)
+    classes = rng.integers(0, CLASSES, rows).astype(np.int32)
+    vectors = centres[classes] + spread * rng.normal(size=(rows, 384)) / np.sqrt(384) * 3
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Examples(
+        vectors=vectors.astype(np.float32),
+        classes=classes,
+        answers=[answer_to_json(Answer(content=f"intent {i}")) for i in range(CLASSES)],
+        answer_vectors=centres.astype(np.float32),
+        weights=np.ones(rows),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    return train(_examples(0), seed=0)
+
+
+def test_weights_equal_a_reference_ridge(trained: Trained) -> None:
+    student = trained.student
+    reference = KernelRidge(alpha=trained.noise, kernel="rbf", gamma=GAMMA)
+    reference.fit(student.support, np.eye(CLASSES)[student.classes])
+    np.testing.assert_allclose(student.weights, reference.dual_coef_, atol=1e-4)
+
+
+def test_held_out_draft_equals_a_student_trained_without_the_row(trained: Trained) -> None:
+    student = trained.student
+    for row in range(20):
+        keep = np.arange(len(student.support)) != row
+        reference = KernelRidge(alpha=trained.noise, kernel="rbf", gamma=GAMMA)
+        reference.fit(student.support[keep], np.eye(CLASSES)[student.classes[keep]])
+        scores = reference.predict(student.support[row : row + 1])
+        assert scores.argmax() == trained.held_out[row]
+
+
+def test_confidence_is_calibrated_on_fresh_queries(trained: Trained) -> None:
+    fresh = _examples(1, rows=600)
+    right, confidence = [], []
+    for vector, label in zip(fresh.vectors, fresh.classes, strict=True):
+        answer, evidence = trained.student.draft(vector)
+        right.append(answer.content == f"intent {label}")
+        confidence.append(trained.gate.confidence(evidence))
+    assert np.mean(right) > 0.5
+    assert abs(np.mean(right) - np.mean(np.array(confidence, dtype=float))) < 0.06
+
+
+def test_release_comes_back_as_it_was(trained: Trained, tmp_path: Path) -> None:
+    digest, path = save_release(
+        tmp_path,
+        workload="w",
+        comparer="label",
+        encoder="e",
+        student=trained.student,
+        gate=trained.gate,
+    )
+    release = load_release(path)
+    vector = _examples(2).vectors[0]
+    assert release.digest == digest
+    assert release.student.draft(vector) == trained.student.draft(vector)
+    (path / "manifest.json").write_text("{}")
+    with pytest.raises(ReleaseError):
+        load_release(path)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from policies.fit.gate import fit_gate
+from policies.promise.certificate import Over
+from policies.scoring.gate import SIGNALS, Gate
+from policies.types import Evidence
+
+Floats = NDArray[np.float64]
+
+
+def traffic(rows: int, seed: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """Signals in [0, 1], and agreement that depends on two of them by a known logistic law."""
+    rng = np.random.default_rng(seed)
+    signals = rng.uniform(size=(rows, len(SIGNALS)))
+    margin, nearest = signals[:, SIGNALS.index("margin")], signals[:, SIGNALS.index("nearest")]
+    truth = 1.0 / (1.0 + np.exp(-(4.0 * margin + 3.0 * nearest - 2.5)))
+    return signals, rng.uniform(size=rows) < truth
+
+
+def evidence(row: Floats) -> Evidence:
+    return Evidence(available=True, **dict(zip(SIGNALS, row.tolist(), strict=True)))
+
+
+def confidences(gate: Gate, signals: Floats) -> Floats:
+    return np.asarray([gate.confidence(evidence(row)) for row in signals], dtype=np.float64)
+
+
+@pytest.fixture(scope="module")
+def gate() -> Gate:
+    signals, agreed = traffic(4000, seed=1)
+    return fit_gate(signals, agreed, np.ones(len(agreed)), seed=0)
+
+
+def test_confidence_is_calibrated_on_fresh_traffic(gate: Gate) -> None:
+    signals, agreed = traffic(4000, seed=2)
+    confidence = confidences(gate, signals)
+    assert "nearest" in gate.signals
+    for part in np.array_split(np.argsort(confidence), 5):
+        assert abs(confidence[part].mean() - agreed[part].mean()) < 0.06
+
+
+@pytest.mark.parametrize("over", ["all", "served"])
+def test_thresholds_are_monotone_and_keep_the_predicted_risk(gate: Gate, over: Over) -> None:
+    levels = np.linspace(0.0, 0.3, 20)
+    thresholds = gate.thresholds(levels, over)
+    assert np.isinf(thresholds[0])
+    assert (thresholds[1:] <= thresholds[:-1]).all()
+    signals, agreed = traffic(4000, seed=3)
+    served = confidences(gate, signals) >= thresholds[5]
+    risk = (served & ~agreed).sum() / (len(agreed) if over == "all" else served.sum())
+    assert served.any()
+    assert risk < levels[5] + 0.02
+
+
+def test_a_missing_signal_gives_no_confidence(gate: Gate) -> None:
+    whole = evidence(np.full(len(SIGNALS), 0.5))
+    assert gate.confidence(whole) is not None
+    for name in gate.signals:
+        without: dict[str, Any] = {name: None}
+        assert gate.confidence(replace(whole, **without)) is None
+
+
+def test_a_gate_survives_its_arrays(gate: Gate) -> None:
+    again = Gate.from_arrays(gate.signals, gate.to_arrays())
+    signals, _ = traffic(50, seed=4)
+    np.testing.assert_array_equal(confidences(again, signals), confidences(gate, signals))
+    levels = np.linspace(0.0, 0.3, 20)
+    np.testing.assert_array_equal(again.thresholds(levels, "all"), gate.thresholds(levels, "all"))
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_one_sided_labels_are_refused(value: bool) -> None:
+    signals, agreed = traffic(100, seed=5)
+    with pytest.raises(ValueError, match="agree"):
+        fit_gate(signals, np.full_like(agreed, value), np.ones(100), seed=0)

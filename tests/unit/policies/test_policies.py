@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from policies.base import Coin, Flow, Policy
+from policies.checks import check_policy
+from policies.promise.certificate import LEVEL_MULTIPLES, Certificate, Terms
+from policies.promise.policy import PromisePolicy
+from policies.static import StudentPolicy, TeacherPolicy
+from policies.threshold import ThresholdPolicy
+from policies.types import Ask, Evidence, Features, Tier, Trial
+
+READY = Features(workload="w", student_ready=True)
+LEVELS = len(LEVEL_MULTIPLES)
+THRESHOLDS = np.linspace(0.95, 0.5, LEVELS)
+
+
+def certificate(right: int = 0) -> Certificate:
+    """After ``right`` agreeing trials that every level would have served."""
+    proven = Certificate(Terms(agreement=0.9))
+    for _ in range(right):
+        proven.observe(Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0))
+    return proven
+
+
+ACCEPTED = certificate(right=3000)
+UNPROVEN = certificate()
+
+
+def drive(policy: Policy, evidence: Evidence, features: Features = READY) -> list[Ask]:
+    flow, asks = policy.flow(features), []
+    try:
+        ask = next(flow)
+        while True:
+            asks.append(ask)
+            ask = flow.send(evidence)
+    except StopIteration:
+        return asks
+
+
+def sure(confidence: float) -> Evidence:
+    return Evidence(available=True, confidence=confidence)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda coin: TeacherPolicy(),
+        lambda coin: StudentPolicy(coin, 0.1),
+        lambda coin: StudentPolicy(coin, 0.0),
+        lambda coin: ThresholdPolicy(coin, 0.8, 0.1),
+        lambda coin: PromisePolicy(UNPROVEN, THRESHOLDS, coin, 0.1),
+        lambda coin: PromisePolicy(ACCEPTED, THRESHOLDS, coin, 0.1),
+        lambda coin: PromisePolicy(ACCEPTED, THRESHOLDS, coin, 1.0),
+        lambda coin: PromisePolicy(ACCEPTED, np.full(LEVELS, np.inf), coin, 0.1),
+    ],
+)
+def test_every_policy_keeps_the_contract(make: Callable[[Coin], Policy]) -> None:
+    check_policy(make)
+
+
+class Scripted:
+    """Yields the same asks whatever it is told."""
+
+    name = "scripted"
+
+    def __init__(self, *asks: Ask) -> None:
+        self._asks = asks
+
+    def flow(self, features: Features) -> Flow:
+        for ask in self._asks:  # noqa: UP028  (a tuple's iterator takes no send)
+            yield ask
+
+
+TEACHER = Ask(tier=Tier.TEACHER, commit=True, reason="r")
+DRAFT = Ask(tier=Tier.STUDENT, commit=False, reason="draft")
+STUDENT = Ask(tier=Tier.STUDENT, commit=True, reason="r")
+CHECK = Ask(tier=Tier.TEACHER, commit=False, reason="audit", background=True)
+
+
+@pytest.mark.parametrize(
+    ("asks", "clause"),
+    [
+        ((), "exactly one"),
+        ((TEACHER, TEACHER), "exactly one"),
+        ((CHECK, TEACHER), "before the commit"),
+        ((TEACHER, DRAFT), "may follow the commit"),
+        ((TEACHER, *[CHECK] * 8), "at most 8"),
+        ((Ask(tier=Tier.TEACHER, commit=True, reason="r", background=True),), "foreground"),
+        ((Ask(tier=Tier.TEACHER, commit=True, reason="r", propensity=0.0),), "propensities"),
+        ((Ask(tier=Tier.TEACHER, commit=True, reason="r", propensity=1.5),), "propensities"),
+        ((Ask(tier=Tier.TEACHER, commit=True, reason="r", propensity=0.5),), "floor"),
+        ((STUDENT,), "teacher at once"),
+        ((DRAFT, TEACHER), "teacher at once"),
+    ],
+)
+def test_the_contract_catches_broken_scripts(asks: tuple[Ask, ...], clause: str) -> None:
+    with pytest.raises(AssertionError, match=clause):
+        check_policy(lambda coin: Scripted(*asks))
+
+
+class Careless:
+    """Escalates what isn't cascadable; the rest of its asks are scripted per kind of evidence."""
+
+    name = "careless"
+
+    def __init__(self, unavailable: Ask | None, missing: Ask | None) -> None:
+        self._unavailable, self._missing = unavailable, missing
+
+    def flow(self, features: Features) -> Flow:
+        if not features.cascadable:
+            yield TEACHER
+            return
+        evidence = yield DRAFT
+        if not evidence.available:
+            yield self._unavailable or Ask(
+                tier=Tier.TEACHER, commit=True, reason="student_unavailable"
+            )
+        elif evidence.confidence is None:
+            yield self._missing or TEACHER
+        else:
+            yield STUDENT
+
+
+def test_the_contract_catches_careless_use_of_evidence() -> None:
+    check_policy(lambda coin: Careless(None, None))
+    with pytest.raises(AssertionError, match="usable draft"):
+        check_policy(lambda coin: Careless(STUDENT, None))
+    with pytest.raises(AssertionError, match="unavailable student"):
+        check_policy(lambda coin: Careless(TEACHER, None))
+    with pytest.raises(AssertionError, match="usable draft"):
+        check_policy(lambda coin: Careless(None, STUDENT))
+
+
+def test_the_contract_catches_randomness_from_elsewhere() -> None:
+    own = random.Random(1)
+    with pytest.raises(AssertionError, match="same coins"):
+        check_policy(lambda coin: StudentPolicy(own.random, 0.5))
+
+
+def test_threshold_serves_from_its_threshold_on() -> None:
+    policy = ThresholdPolicy(lambda: 0.99, 0.8, 0.1)
+    assert [a.tier for a in drive(policy, sure(0.8))] == [Tier.STUDENT, Tier.STUDENT]
+    below = drive(policy, sure(0.79))[-1]
+    assert (below.tier, below.reason, below.threshold) == (Tier.TEACHER, "below_threshold", 0.8)
+
+
+def test_nothing_is_served_before_the_promise_is_proven() -> None:
+    ask = drive(PromisePolicy(UNPROVEN, THRESHOLDS, lambda: 0.99, 0.1), sure(1.0))[-1]
+    assert (ask.tier, ask.reason, ask.level, ask.floor) == (Tier.TEACHER, "observe", 0, 1.0)
+
+
+def test_promise_serves_proves_and_escalates_at_an_accepted_level() -> None:
+    allowed = ACCEPTED.level()
+    assert allowed == LEVELS - 1
+    served = drive(PromisePolicy(ACCEPTED, THRESHOLDS, lambda: 0.1, 0.1), sure(0.97))[-1]
+    assert (served.tier, served.reason, served.level) == (Tier.STUDENT, "certified", 0)
+    assert (served.propensity, served.floor, served.threshold) == (0.9, 0.1, THRESHOLDS[-1])
+    proof = drive(PromisePolicy(ACCEPTED, THRESHOLDS, lambda: 0.09, 0.1), sure(0.97))[-1]
+    assert (proof.tier, proof.reason) == (Tier.TEACHER, "proof")
+    assert (proof.propensity, proof.floor) == (0.1, 0.1)
+    below = drive(PromisePolicy(ACCEPTED, THRESHOLDS, lambda: 0.0, 0.1), sure(0.4))[-1]
+    assert (below.tier, below.reason, below.level) == (Tier.TEACHER, "below_threshold", LEVELS)
+    assert (below.propensity, below.floor) == (1.0, 0.1)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.1])
+def test_promise_refuses_a_share_that_proves_nothing(share: float) -> None:
+    with pytest.raises(ValueError, match="proof_share"):
+        PromisePolicy(UNPROVEN, THRESHOLDS, lambda: 0.5, share)
+
+
+def test_audits_and_proofs_come_at_their_share() -> None:
+    coin = random.Random(7).random
+    runs = 4000
+    tolerance = 4 * (0.2 * 0.8 / runs) ** 0.5
+    audited: list[Policy] = [StudentPolicy(coin, 0.2), ThresholdPolicy(coin, 0.5, 0.2)]
+    for policy in audited:
+        last = [drive(policy, sure(0.9))[-1] for _ in range(runs)]
+        audits = [ask for ask in last if ask.reason == "audit"]
+        assert abs(len(audits) / runs - 0.2) < tolerance
+        assert all(a.background and not a.commit and a.propensity == 0.2 for a in audits)
+    promise = PromisePolicy(ACCEPTED, THRESHOLDS, coin, 0.2)
+    proofs = sum(drive(promise, sure(0.9))[-1].reason == "proof" for _ in range(runs))
+    assert abs(proofs / runs - 0.2) < tolerance
+
+
+@pytest.mark.parametrize("confidence", [float("nan"), float("inf"), None])
+def test_a_confidence_that_is_no_number_escalates(confidence: float | None) -> None:
+    flow = ThresholdPolicy(lambda: 0.5, 0.8, 0.0).flow(Features(workload="w", student_ready=True))
+    next(flow)
+    ask = flow.send(Evidence(available=True, confidence=confidence))
+    assert (ask.tier, ask.reason) == (Tier.TEACHER, "evidence_missing")
