@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from router.deps import Deps, build_targets
-from router.errors import ApiError, BadRequest
+from router.errors import ApiError, BadRequest, TutelageError
 from router.http.chat import answer_chat
 from router.http.models import list_models, show_model
 from router.http.operation import (
@@ -25,15 +28,19 @@ from router.http.operation import (
 )
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
+from router.promise import PromiseKeeper
 from router.record.redact import Redactor
 from router.record.sink import Sink
 from router.record.store import Store
+from router.release import ActiveReleases
 from router.settings.model import Settings
+from router.students.encoder import Encoder
 from router.upstream.client import UpstreamClient
 
 _log = logging.getLogger("tutelage")
 
 _DRAIN_S = 10.0
+_FOLLOW_S = 1.0
 
 
 def create_app(settings: Settings, store: Store) -> FastAPI:
@@ -44,10 +51,17 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         deps = _build(settings, store)
         await deps.upstream.start()
         app.state.deps = deps
+        follower = asyncio.create_task(_follow_releases(deps))
         try:
             yield
         finally:
+            follower.cancel()
+            with suppress(asyncio.CancelledError):
+                await follower
+            if deps.background:
+                await asyncio.wait(deps.background, timeout=_DRAIN_S)
             await deps.upstream.close()
+            deps.drafting.shutdown(wait=True)
             lost = await run_in_threadpool(deps.sink.drain, _DRAIN_S)
             if lost:
                 _log.error("%d records could not be written before the end.", lost)
@@ -85,7 +99,25 @@ def _build(settings: Settings, store: Store) -> Deps:
         targets=build_targets(settings),
         teacher_costs=teacher_costs,
         redactor=Redactor(settings.data.redact),
+        releases=ActiveReleases(store),
+        promises=PromiseKeeper(store, metrics),
+        encoder=Encoder(),
+        coin=random.Random().random,
+        drafting=ThreadPoolExecutor(1, thread_name_prefix="draft"),
     )
+
+
+async def _follow_releases(deps: Deps) -> None:
+    """Take up what was promoted, once a second; a failure leaves the release in force."""
+    while True:
+        try:
+            changed = await run_in_threadpool(deps.releases.refresh)
+            if changed:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(deps.drafting, deps.encoder.encode, ["warm up"])
+        except TutelageError as error:
+            _log.error("Releases could not be followed: %s", error)
+        await asyncio.sleep(_FOLLOW_S)
 
 
 def _write_error(error: ApiError) -> Response:

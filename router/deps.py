@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
 
+from policies.base import Coin
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
+from router.promise import PromiseKeeper
 from router.record.redact import Redactor
 from router.record.sink import Sink
 from router.record.store import Store
+from router.release import ActiveReleases
 from router.settings.model import Settings
+from router.students.encoder import Encoder
 from router.upstream.client import UpstreamClient
 from router.upstream.model import UpstreamTarget
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """``targets``: every configured upstream by its model's key."""
+    """``targets``: every configured upstream by its model's key; ``drafting``: the one worker in
+    which students draft; ``background``: audits that are still running."""
 
     settings: Settings
     store: Store
@@ -27,6 +34,12 @@ class Deps:
     targets: Mapping[str, UpstreamTarget]
     teacher_costs: TeacherCostEstimator
     redactor: Redactor
+    releases: ActiveReleases
+    promises: PromiseKeeper
+    encoder: Encoder
+    coin: Coin
+    drafting: Executor
+    background: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:

@@ -1,4 +1,4 @@
-"""A release: the immutable bundle {student, gate} of a workload, as a digest-checked artifact."""
+"""A release: the immutable bundle {student, gate} of a workload, and the ones in force."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from policies.promise.certificate import Over
 from policies.scoring.gate import Gate
 from policies.types import Answer, Evidence
 from router.errors import ReleaseError
+from router.record.store import Store
 from router.students.embedded import EmbeddedStudent
 from router.students.encoder import Encoder
 
@@ -90,3 +91,48 @@ def load_release(path: Path) -> Release:
         )
     except (artifact.ArtifactError, KeyError) as error:
         raise ReleaseError(f"The release can't be used: {error}.") from error
+
+
+class ActiveReleases:
+    """The release in force per workload; a reader sees the old one or the new one, never a mix."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._active: dict[str, Release] = {}
+
+    def get(self, workload: str) -> Release | None:
+        """The workload's release, or None where nothing was promoted."""
+        return self._active.get(workload)
+
+    def refresh(self) -> set[str]:
+        """Follow the store's pointers; returns the workloads that changed. Blocks.
+
+        A release that can't be loaded leaves the one in force where it is and raises ReleaseError
+        after all others have been taken up.
+        """
+        wanted = self._store.active_releases()
+        active: dict[str, Release] = {}
+        damaged: ReleaseError | None = None
+        for workload, digest in wanted.items():
+            current = self._active.get(workload)
+            try:
+                active[workload] = (
+                    current
+                    if current is not None and current.digest == digest
+                    else self._load(digest)
+                )
+            except ReleaseError as error:
+                damaged = error
+                if current is not None:
+                    active[workload] = current
+        before, self._active = self._active, active
+        if damaged is not None:
+            raise damaged
+        names = before.keys() | active.keys()
+        return {name for name in names if before.get(name) is not active.get(name)}
+
+    def _load(self, digest: str) -> Release:
+        row = self._store.release(digest)
+        if row is None:
+            raise ReleaseError(f"The release {digest} is in force and not in the store.")
+        return load_release(Path(row.path))

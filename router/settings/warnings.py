@@ -9,9 +9,6 @@ from router.settings.document import Document
 from router.settings.problems import Path, Problem, dotted
 from router.settings.rules import View
 
-_STUDENT_NEEDED = ("budget", "promise", "threshold", "audit")
-"""What governs students, which aren't connected in this version."""
-
 _NOT_ENFORCED = "is accepted but not enforced in this version"
 
 
@@ -38,7 +35,7 @@ def _not_enforced(view: View) -> Iterator[tuple[Path, str]]:
         (("learning",), learning, ("on_drift", "max_usd_per_cycle")),
         (("data",), view.top.get("data"), ("retention_days",)),
         *((("models", key), model, ("fallbacks",)) for key, model in view.upstream_models.items()),
-        *((("workloads", i), workload, _STUDENT_NEEDED) for i, workload in view.workloads.items()),
+        *((("workloads", i), workload, ("budget",)) for i, workload in view.workloads.items()),
         *((("keys", i), key, ("budget", "rate")) for i, key in view.keys.items()),
     ]
     for path, section, names in given:

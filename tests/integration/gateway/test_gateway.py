@@ -94,7 +94,7 @@ async def test_headers_record_and_cost(tmp_path: Path) -> None:
             model="auto", messages=MESSAGES
         )
         assert answer.headers["x-tutelage-tier"] == "teacher"
-        assert answer.headers["x-tutelage-reason"] == "no_release"
+        assert answer.headers["x-tutelage-reason"] == "policy_teacher"
         assert float(answer.headers["x-tutelage-cost-usd"]) == pytest.approx(60e-6)
         url = f"{base}/v1/interactions/{answer.headers['x-tutelage-id']}"
         async with httpx.AsyncClient() as http:
@@ -105,7 +105,7 @@ async def test_headers_record_and_cost(tmp_path: Path) -> None:
                 await asyncio.sleep(0.02)
             metrics = (await http.get(f"{base}/metrics")).text
     assert float(found.json()["cost_usd"]) == pytest.approx(60e-6)
-    assert found.json()["trace"][0]["reason"] == "no_release"
+    assert found.json()["trace"][0]["reason"] == "policy_teacher"
     assert "tutelage_interactions_total{" in metrics
 
 

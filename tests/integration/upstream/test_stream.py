@@ -269,32 +269,6 @@ async def test_a_whole_answer_in_place_of_a_stream_is_refused(
             await client.open_stream(make_target(up), BODY)
 
 
-async def test_keep_alive_comments_are_no_silence(
-    client: UpstreamClient, make_target: MakeTarget
-) -> None:
-    chunk = {"choices": [{"index": 0, "delta": {"content": "ok"}, "finish_reason": "stop"}]}
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")
-        for _ in range(5):
-            writer.write(b": thinking\n\n")
-            await asyncio.sleep(0.1)
-        writer.write(b"data: " + json.dumps(chunk).encode() + b"\n\ndata: [DONE]")
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        target = make_target(f"http://127.0.0.1:{port}/v1", first_byte_timeout_s=0.25)
-        async with await client.open_stream(target, BODY) as reply:
-            assert [chunk async for _, chunk in reply.events()] == [chunk]
-    assert reply.done_seen
-    [attempt] = reply.attempts
-    assert attempt.first_byte_ms is not None
-    assert attempt.first_byte_ms > 400
-
-
 # leaving early
 
 

@@ -1,0 +1,124 @@
+"""A promoted release answers through the gateway, under each policy."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openai
+
+from distill.train.kernel_head import Examples, train
+from policies.types import Answer
+from router.record.store import Store
+from router.release import save_release
+from router.students.encoder import Encoder
+from router.testing import FakeUpstream
+from router.wire.openai import answer_to_json
+from tests.integration.gateway.test_gateway import client, gateway
+
+PARCEL = ["where is my parcel", "has my order shipped", "when does the parcel arrive", "track it"]
+LOGIN = ["I forgot my password", "cannot log in", "the login fails", "reset my password"]
+SHIPPED = "has my order shipped"
+LABELS = ["parcel", "login"]
+
+
+def _promote(folder: Path) -> None:
+    encoder = Encoder(threads=1)
+    texts = [f"{text}{end}" for text in [*PARCEL, *LOGIN] for end in ("", "?", " please")]
+    half = len(texts) // 2
+    classes = np.array([0] * half + [1] * half, dtype=np.int32)
+    classes[half - 1] = 1  # one slip, so that there is something to calibrate on
+    examples = Examples(
+        vectors=encoder.encode(texts),
+        classes=classes,
+        answers=[answer_to_json(Answer(content=label)) for label in LABELS],
+        answer_vectors=encoder.encode(LABELS),
+        weights=np.ones(len(texts)),
+    )
+    trained = train(examples, seed=0)
+    digest, path = save_release(
+        folder / "releases",
+        workload="shop",
+        comparer="label",
+        encoder="minilm",
+        student=trained.student,
+        gate=trained.gate,
+    )
+    store = Store.open(f"sqlite:///{folder}/t.db")
+    store.add_release(digest=digest, workload="shop", path=str(path), report={})
+    store.set_active("shop", digest, "test")
+    store.close()
+
+
+def _workload(**policy: Any) -> dict[str, Any]:
+    return {"workloads": [{"name": "shop", "match": {"system_prompt": "*"}, **policy}]}
+
+
+async def _ask(base: str, text: str, **more: Any) -> Any:
+    for _ in range(100):  # until the release is taken up
+        answer = await client(base).chat.completions.with_raw_response.create(
+            model="auto", messages=[{"role": "user", "content": text}], **more
+        )
+        if answer.headers["x-tutelage-reason"] != "no_release":
+            return answer
+        await asyncio.sleep(0.05)
+    raise AssertionError("the release was never taken up")
+
+
+async def test_threshold_serves_the_sure_and_escalates_the_rest(tmp_path: Path) -> None:
+    _promote(tmp_path)
+    policy = _workload(policy="threshold", threshold=0.92, audit={"max_share": 1.0})
+    async with FakeUpstream("parcel") as up, gateway(tmp_path, up.base_url, **policy) as base:
+        sure = await _ask(base, "where is my parcel")
+        unsure = await _ask(base, "zq 7781 ??")
+        stream = await client(base).chat.completions.create(
+            model="auto",
+            messages=[{"role": "user", "content": "has my order shipped"}],
+            stream=True,
+        )
+        said = "".join([c.choices[0].delta.content or "" async for c in stream if c.choices])
+    assert sure.parse().choices[0].message.content == "parcel"
+    assert sure.headers["x-tutelage-tier"] == "student"
+    assert sure.headers["x-tutelage-cost-usd"] == "0"
+    assert unsure.headers["x-tutelage-tier"] == "teacher"
+    assert said == "parcel"
+    store = Store.open(f"sqlite:///{tmp_path}/t.db")
+    rows = store.latest(10)
+    store.close()
+    audited = [row for row in rows if row.tier == "student"]
+    assert len(audited) == 2
+    assert all(row.agreed and row.attempts[0].purpose == "audit" for row in audited)
+    assert all(row.cost_usd and row.teacher_cost_estimated for row in audited)
+
+
+async def test_a_promise_serves_nothing_unproven(tmp_path: Path) -> None:
+    _promote(tmp_path)
+    policy = _workload(promise={"agreement": 0.95})
+    async with FakeUpstream("parcel") as up, gateway(tmp_path, up.base_url, **policy) as base:
+        answer = await _ask(base, "where is my parcel")
+    assert answer.headers["x-tutelage-tier"] == "teacher"
+    assert answer.headers["x-tutelage-reason"] == "observe"
+    store = Store.open(f"sqlite:///{tmp_path}/t.db")
+    row = store.latest(1)[0]
+    assert (row.draft_agreed, row.seen, row.propensity) == (True, True, 1.0)
+    assert store.promise_state("shop") is not None
+    store.close()
+
+
+async def test_force_and_pin(tmp_path: Path) -> None:
+    _promote(tmp_path)
+    async with FakeUpstream("x") as up, gateway(tmp_path, up.base_url, **_workload()) as base:
+        forced: dict[str, Any] = {"extra_body": {"tutelage": {"force": "student"}}}
+        for _ in range(100):
+            try:
+                answer = await _ask(base, "where is my parcel", **forced)
+                break
+            except openai.InternalServerError:  # 503 until the release is taken up
+                await asyncio.sleep(0.05)
+        assert answer.headers["x-tutelage-reason"] == "forced"
+        assert answer.headers["x-tutelage-tier"] == "student"
+        teacher = await _ask(base, "hi", extra_body={"tutelage": {"force": "teacher"}})
+    assert teacher.headers["x-tutelage-tier"] == "teacher"
+    assert "tutelage" not in up.requests[-1].body
