@@ -11,7 +11,8 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -221,10 +222,12 @@ def _read_reply(outcome: Outcome, reply: Reply) -> None:
     )
 
 
-async def _deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
+@contextmanager
+def _waiting(deps: Deps, outcome: Outcome) -> Iterator[None]:
+    """Time spent on the teacher; what fails or is cancelled meanwhile is recorded, then raised."""
     began_s = time.perf_counter()
     try:
-        reply = await deps.upstream.complete(deps.targets[outcome.model], outcome.request.body)
+        yield
     except CallError as error:
         _fail(deps, outcome, error, began_s)
         raise
@@ -233,6 +236,11 @@ async def _deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
         settle(deps, outcome)
         raise
     outcome.upstream_s = time.perf_counter() - began_s
+
+
+async def _deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
+    with _waiting(deps, outcome):
+        reply = await deps.upstream.complete(deps.targets[outcome.model], outcome.request.body)
     _read_reply(outcome, reply)
     outcome.answer = outcome.teacher_answer
     headers = _write_headers(outcome) | _write_cost(deps, outcome)
@@ -241,17 +249,8 @@ async def _deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
 
 
 async def _deliver_stream(deps: Deps, outcome: Outcome) -> Delivery:
-    began_s = time.perf_counter()
-    try:
+    with _waiting(deps, outcome):
         stream = await deps.upstream.open_stream(deps.targets[outcome.model], outcome.request.body)
-    except CallError as error:
-        _fail(deps, outcome, error, began_s)
-        raise
-    except BaseException:
-        outcome.status = "broken"
-        settle(deps, outcome)
-        raise
-    outcome.upstream_s = time.perf_counter() - began_s
     outcome.attempts = stream.attempts
     return Delivery(headers=_write_headers(outcome), events=_relay(deps, outcome, stream))
 
@@ -259,6 +258,7 @@ async def _deliver_stream(deps: Deps, outcome: Outcome) -> Delivery:
 async def _relay(deps: Deps, outcome: Outcome, stream: StreamReply) -> AsyncIterator[bytes]:
     """Pass the stream on, as it comes; what it cost is known, and told, at its end."""
     outcome.status = "broken"
+    overhead_s = outcome.overhead_ms / 1000
     try:
         async with stream:
             async for raw, chunk in stream.events():
@@ -271,6 +271,8 @@ async def _relay(deps: Deps, outcome: Outcome, stream: StreamReply) -> AsyncIter
         error = ApiError(str(broken), code="stream_broken", status=502)
         yield b"data: " + error.body() + b"\n\n"
     finally:
+        # From the first chunk on the upstream sets the pace.
+        outcome.upstream_s = time.perf_counter() - outcome.start_s - overhead_s
         _read_stream(outcome, stream)
         settle(deps, outcome)
 

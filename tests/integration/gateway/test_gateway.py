@@ -154,3 +154,19 @@ async def test_keys_are_asked_for(tmp_path: Path) -> None:
             assert (await http.get("/health/ready")).status_code == 200
             assert (await http.get("/metrics")).status_code == 401
     assert [model.id for model in models.data] == ["auto", "teacher", "shop-model"]
+
+
+async def test_a_slow_stream_is_no_overhead(tmp_path: Path) -> None:
+    async with (
+        FakeUpstream("card arrival", chunk_delay_s=0.1) as up,
+        gateway(tmp_path, up.base_url) as base,
+    ):
+        stream = await client(base).chat.completions.create(
+            model="auto", messages=MESSAGES, stream=True
+        )
+        assert [chunk async for chunk in stream]
+    store = Store.open(f"sqlite:///{tmp_path}/t.db")
+    row = store.latest(1)[0]
+    store.close()
+    assert row.latency_ms > 200
+    assert row.overhead_ms < row.latency_ms / 2

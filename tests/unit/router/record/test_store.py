@@ -207,16 +207,16 @@ def test_purge_takes_attempts_along_and_never_reuses_a_seq(store: Store) -> None
 
 
 def test_threads_lose_nothing_and_tear_nothing(store: Store) -> None:
-    _write_from_threads(store)
+    _check_threads(store)
 
 
 def test_threads_share_a_store_in_memory() -> None:
     store = Store.open(":memory:")
-    _write_from_threads(store)
+    _check_threads(store)
     store.close()
 
 
-def _write_from_threads(store: Store) -> None:
+def _check_threads(store: Store) -> None:
     torn: list[str] = []
     failed: list[BaseException] = []
 
