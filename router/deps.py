@@ -6,19 +6,40 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from policies.base import Coin
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.promise import PromiseKeeper
+from router.record.model import Interaction, PromiseState
 from router.record.redact import Redactor
-from router.record.sink import Sink
 from router.record.store import Store
 from router.release import ActiveReleases
 from router.settings.model import Settings
 from router.students.encoder import Encoder
-from router.upstream.client import UpstreamClient
-from router.upstream.model import UpstreamTarget
+from router.upstream.model import Reply, UpstreamTarget
+from router.upstream.stream import StreamReply
+
+
+class Upstream(Protocol):
+    """Whoever answers for the models: ``UpstreamClient``, or recorded answers in a replay."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    async def complete(self, target: UpstreamTarget, body: Mapping[str, Any]) -> Reply: ...
+    async def open_stream(self, target: UpstreamTarget, body: Mapping[str, Any]) -> StreamReply: ...
+
+
+class RecordSink(Protocol):
+    """Where records go: ``Sink``, or a list in a replay."""
+
+    @property
+    def lag(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    def put(self, interaction: Interaction, promise_state: PromiseState | None = None) -> None: ...
+    def drain(self, timeout_s: float) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +49,9 @@ class Deps:
 
     settings: Settings
     store: Store
-    sink: Sink
+    sink: RecordSink
     metrics: Metrics
-    upstream: UpstreamClient
+    upstream: Upstream
     targets: Mapping[str, UpstreamTarget]
     teacher_costs: TeacherCostEstimator
     redactor: Redactor

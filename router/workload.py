@@ -36,6 +36,16 @@ def find_workload(
     return _owned(settings, f"w-{hashlib.sha256(profile.encode()).hexdigest()[:12]}", tenant), None
 
 
+def find_settings(settings: Settings, workload: str) -> WorkloadSettings | None:
+    """The configured settings of a workload that was identified earlier."""
+    tenants = {key.tenant for key in settings.keys}
+    for configured in settings.workloads:
+        owned = {_owned(settings, configured.name, tenant) for tenant in tenants or {""}}
+        if workload in owned:
+            return configured
+    return None
+
+
 def _owned(settings: Settings, name: str, tenant: str) -> str:
     several = len({key.tenant for key in settings.keys}) > 1
     return f"{name}@{tenant}" if several else name

@@ -48,11 +48,13 @@ class Examples:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """``held_out``: the class drafted for every row by a student that had not seen it."""
+    """``held_out``: the class drafted for every row by a student that had not seen it;
+    ``confidence``: the gate's probability for that draft."""
 
     student: EmbeddedStudent
     gate: Gate
     held_out: NDArray[np.intp]
+    confidence: Floats
     noise: float
 
 
@@ -86,7 +88,13 @@ def train(examples: Examples, *, seed: int) -> Trained:
         gamma=GAMMA,
     )
     gate = fit_gate(signals, top == examples.classes, examples.weights, seed)
-    return Trained(student=student, gate=gate, held_out=top, noise=noise)
+    return Trained(
+        student=student,
+        gate=gate,
+        held_out=top,
+        confidence=gate.confidences(signals),
+        noise=noise,
+    )
 
 
 def _solve(kernel: Floats, targets: Floats, noise: float) -> tuple[Floats, Floats]:

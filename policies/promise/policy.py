@@ -6,8 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.base import Coin, Flow, draft_or_teacher
-from policies.promise.certificate import Certificate
+from policies.promise.certificate import LEVEL_MULTIPLES, Certificate
 from policies.types import Ask, Features, Tier
+
+_PROOF_AT_LEVEL = ((0.3, 0.2), (0.9, 0.05))
+"""Between these (level multiple, share) the random share falls in a straight line."""
+
+
+def choose_proof_share(level: int) -> float:
+    """The random share for a level in force, an index into ``LEVEL_MULTIPLES``.
+
+    At a strict level few drafts are wrong and little is served, so proof is scarce and asking is
+    cheap; at a lax one the reverse. A constant share either starves the first or wastes the second.
+    """
+    multiples, shares = zip(*_PROOF_AT_LEVEL, strict=True)
+    return float(np.interp(LEVEL_MULTIPLES[level], multiples, shares))
 
 
 class PromisePolicy:
@@ -16,8 +29,8 @@ class PromisePolicy:
     ``thresholds``: the active release's score threshold per risk level, non-increasing, ``inf``
     where the release has none. ``proof_share``: probability with which an interaction that could
     be served is answered by the teacher instead, so that what is served stays measured; that
-    answer is awaited and delivered, so it can't be wrong. The certificate is shared with its
-    owner, who feeds it the outcomes.
+    answer is awaited and delivered, so it can't be wrong. None: by the level in force
+    (``choose_proof_share``). The certificate is shared with its owner, who feeds it the outcomes.
     """
 
     name = "promise"
@@ -27,9 +40,9 @@ class PromisePolicy:
         certificate: Certificate,
         thresholds: NDArray[np.float64],
         coin: Coin,
-        proof_share: float,
+        proof_share: float | None = None,
     ) -> None:
-        if not 0.0 < proof_share <= 1.0:
+        if proof_share is not None and not 0.0 < proof_share <= 1.0:
             raise ValueError("proof_share must lie in (0, 1]: unasked, nothing is proven")
         self._certificate = certificate
         self._thresholds = thresholds
@@ -46,7 +59,7 @@ class PromisePolicy:
             yield Ask(tier=Tier.TEACHER, commit=True, reason="observe", level=level)
             return
         threshold = float(self._thresholds[allowed])
-        share = self._proof_share
+        share = self._proof_share or choose_proof_share(allowed)
         if level > allowed:
             yield Ask(
                 tier=Tier.TEACHER,

@@ -46,6 +46,13 @@ class Gate:
         z = self.bias + float(((np.asarray(values) - self.mean) / self.scale) @ self.weights)
         return 1.0 / (1.0 + math.exp(-min(max(z, -40.0), 40.0)))
 
+    def confidences(self, signals: Floats) -> Floats:
+        """Probabilities of many drafts; ``signals``: shape (rows, len(SIGNALS))."""
+        columns = signals[:, [SIGNALS.index(name) for name in self.signals]]
+        z = self.bias + ((columns - self.mean) / self.scale) @ self.weights
+        chances: Floats = 1.0 / (1.0 + np.exp(-np.clip(z, -40.0, 40.0)))
+        return chances
+
     def thresholds(self, levels: Floats, over: Over) -> Floats:
         """Lowest score at which the predicted risk stays within each level; ``inf``: none.
 

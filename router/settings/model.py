@@ -169,11 +169,12 @@ class AuditSettings(Section):
 
     ``max_share``: of what the student serves under the policies threshold and student, checked
     in the background. ``proof_share``: of what could be served under a promise, answered by the
-    teacher instead and awaited; never 0, since without it nothing can be proven.
+    teacher instead and awaited; None lets it fall from 0.2 to 0.05 as the level in force grows
+    laxer, and it is never 0, since without it nothing can be proven.
     """
 
     max_share: Share = 0.05
-    proof_share: PositiveShare = 0.10
+    proof_share: PositiveShare | None = None
 
 
 class WorkloadBudget(Section):

@@ -13,6 +13,7 @@ from tests.architecture.sources import FIRST_PARTY, SHIPPED, Source, is_within, 
 # What learning may use of serving: what it feeds on, and what replay must share with the gateway.
 ROUTER_FOR_DISTILL = (
     "app",
+    "auth",
     "deps",
     "errors",
     "evidence",

@@ -118,7 +118,7 @@ def test_defaults_of_a_model_a_workload_and_a_key(tmp_path: Path) -> None:
     assert (observed.effective_policy, promised.effective_policy) == ("teacher", "promise")
     assert promised.promise is not None
     assert (promised.promise.confidence, promised.promise.over) == (0.95, "all")
-    assert (observed.audit.max_share, observed.audit.proof_share) == (0.05, 0.10)
+    assert (observed.audit.max_share, observed.audit.proof_share) == (0.05, None)
     assert (settings.keys[0].tenant, settings.keys[0].train_on) == ("shop", False)
 
 

@@ -1,0 +1,1 @@
+"""The commands of the learning plane; ``tutelage`` finds them through entry points."""

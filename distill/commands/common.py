@@ -1,0 +1,72 @@
+"""What the commands share: the configuration's store, opened only where it is."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from distill.cycle import Learner, releases_folder
+from router.errors import StoreError
+from router.record.redact import Redactor
+from router.record.store import Store
+from router.settings.load import load_settings
+from router.settings.model import Settings
+from router.students.encoder import Encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workplace:
+    """A configuration and its open store."""
+
+    settings: Settings
+    store: Store
+
+    def learner(self, seed: int) -> Learner:
+        """What a cycle works with."""
+        return Learner(
+            settings=self.settings,
+            store=self.store,
+            encoder=Encoder(),
+            redactor=Redactor(self.settings.data.redact),
+            folder=releases_folder(self.settings.store.url),
+            seed=seed,
+        )
+
+
+@contextmanager
+def open_workplace(config: Path | None) -> Iterator[Workplace]:
+    """The configuration's store. Raises StoreError where the gateway hasn't made one yet."""
+    settings = load_settings(config, os.environ)
+    path = Path(settings.store.url.removeprefix("sqlite:///"))
+    if not path.exists():
+        raise StoreError(
+            f"There is no store at {path} yet: start the gateway with the same configuration first."
+        )
+    store = Store.open(settings.store.url)
+    try:
+        yield Workplace(settings=settings, store=store)
+    finally:
+        store.close()
+
+
+def add_config(parser: ArgumentParser) -> None:
+    """``--config FILE``."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the gateway's configuration")
+
+
+def add_json(parser: ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def describe_time(epoch_s: float | None) -> str:
+    """Local time to the second, or a dash."""
+    if epoch_s is None:
+        return "–"
+    local = datetime.datetime.fromtimestamp(epoch_s, datetime.UTC).astimezone()
+    return local.strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,194 @@
+"""``tutelage distill run | watch | status``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distill.commands.common import add_config, add_json, describe_time, open_workplace
+from distill.cycle import Outcome, run_cycle
+from distill.watch import run_due, survey
+from router.errors import StoreError
+from router.settings.model import Settings
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+_LOOK_EVERY_S = 2.0
+_RESULTS_OK = ("promoted", "rejected", "too_few", "open_ended")
+
+
+def register(commands: _SubParsersAction[Any]) -> None:
+    """Add ``distill`` to the commands."""
+    parser = commands.add_parser("distill", help="learning: run, watch, status")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    once = actions.add_parser(
+        "run",
+        help="one learning cycle now",
+        epilog="example: tutelage distill run --config tutelage.yaml --workload support-intent",
+    )
+    once.add_argument("--workload", metavar="W", help="only this one; else all with answers")
+    once.add_argument("--seed", type=int, default=0, help="of all random choices (0)")
+    once.set_defaults(run=_run)
+    watch = actions.add_parser(
+        "watch",
+        help="the periodic loop beside the gateway",
+        epilog="example: tutelage distill watch --config tutelage.yaml",
+    )
+    watch.add_argument(
+        "--look-every",
+        type=_read_seconds,
+        default=_LOOK_EVERY_S,
+        metavar="SECONDS",
+        help=f"pause between two looks at the store ({_LOOK_EVERY_S:g})",
+    )
+    watch.add_argument("--seed", type=int, default=0, help="of all random choices (0)")
+    watch.set_defaults(run=_watch)
+    status = actions.add_parser(
+        "status",
+        help="what was learned, and what the next cycle waits for",
+        epilog="example: tutelage distill status --config tutelage.yaml",
+    )
+    status.set_defaults(run=_status)
+    for action in (once, watch, status):
+        add_config(action)
+        add_json(action)
+
+
+def _read_seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise ValueError
+    return seconds
+
+
+def _run(args: Namespace) -> int:
+    with open_workplace(args.config) as place:
+        _warn(place.settings)
+        known = sorted(place.store.answers_by_workload())
+        wanted = known if args.workload is None else [args.workload]
+        if args.workload is not None and args.workload not in known:
+            listed = ", ".join(known) or "none"
+            raise StoreError(
+                f"Workload {args.workload!r} has no answers to learn from; there are: {listed}."
+            )
+        if not wanted:
+            raise StoreError("There are no answers to learn from yet.")
+        learner = place.learner(args.seed)
+        outcomes = []
+        for workload in wanted:
+            outcomes.append(run_cycle(learner, workload))
+            _tell(outcomes[-1], as_json=args.json)
+    return 0 if all(outcome.result in _RESULTS_OK for outcome in outcomes) else 1
+
+
+def _watch(args: Namespace) -> int:
+    """Until SIGTERM or Ctrl-C; a cycle that runs is finished first."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    if hasattr(os, "nice"):
+        os.nice(10)  # training must not take the gateway's time
+    while not ended.is_set() and not _store_exists(args.config):
+        ended.wait(args.look_every)
+    if ended.is_set():
+        return 0
+    with open_workplace(args.config) as place:
+        _warn(place.settings)
+        learner = place.learner(args.seed)
+        while not ended.wait(args.look_every):
+            for outcome in run_due(learner, time.time()):
+                _tell(outcome, as_json=args.json)
+                if ended.is_set():
+                    break
+    return 0
+
+
+def _store_exists(config: Path | None) -> bool:
+    try:
+        with open_workplace(config):
+            return True
+    except StoreError:
+        return False
+
+
+def _status(args: Namespace) -> int:
+    with open_workplace(args.config) as place:
+        now = time.time()
+        reports: list[dict[str, Any]] = []
+        active = place.store.active_releases()
+        for standing in survey(place.store, place.settings):
+            cycles = place.store.cycles(1, standing.workload)
+            last = asdict(cycles[0]) if cycles else None
+            due = standing.is_due(now)
+            reports.append(
+                asdict(standing)
+                | {"due": due, "release": active.get(standing.workload), "last_cycle": last}
+            )
+        if args.json:
+            problems = _find_obstacles(place.settings)
+            print(json.dumps({"workloads": reports, "problems": problems}, indent=2))
+            return 0
+        _warn(place.settings)
+        if not reports:
+            print("No answers to learn from yet.")
+        for report in reports:
+            print(_write_status(report))
+    return 0
+
+
+def _write_status(report: dict[str, Any]) -> str:
+    last = report["last_cycle"]
+    lines = [
+        f"{report['workload']}: {report['answers']} answers; the next cycle "
+        + ("is due" if report["due"] else f"starts at {report['needed']}"),
+        f"  release in force: {report['release'] or 'none'}",
+    ]
+    if last is not None:
+        told = last["detail"].get("sentence") or last["detail"].get("error") or ""
+        ended = describe_time(last["ended_at"])
+        lines.append(f"  last cycle: {last['outcome'] or 'running'}, {ended}. {told}".rstrip())
+        lines += [
+            f"    {rung['name'].replace('_', ' ')}: {rung['verdict']}. {rung['sentence']}"
+            for rung in last["detail"].get("rungs", [])
+        ]
+    return "\n".join(lines)
+
+
+def _find_obstacles(settings: Settings) -> list[str]:
+    """Why nothing would be learned, whatever comes in."""
+    found = []
+    if not any(model.distillation == "allowed" for model in settings.models.values()):
+        found.append(
+            "NOTHING IS LEARNED: no model has distillation: allowed; "
+            "set it where the model's terms allow that."
+        )
+    if settings.keys and not any(key.train_on for key in settings.keys):
+        found.append("NOTHING IS LEARNED: no key has train_on: true.")
+    return found
+
+
+def _warn(settings: Settings) -> None:
+    for sentence in _find_obstacles(settings):
+        print(sentence, flush=True)
+
+
+def _tell(outcome: Outcome, *, as_json: bool) -> None:
+    if not as_json:
+        print(f"{outcome.result.replace('_', ' ')}: {outcome.sentence}", flush=True)
+        return
+    report = {
+        "workload": outcome.workload,
+        "result": outcome.result,
+        "sentence": outcome.sentence,
+        "release": None if outcome.release is None else outcome.release.digest,
+        **outcome.detail,
+    }
+    print(json.dumps(report), flush=True)

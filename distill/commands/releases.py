@@ -1,0 +1,110 @@
+"""``tutelage releases list | promote | rollback``."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distill.commands.common import add_config, add_json, describe_time, open_workplace
+from router.errors import StoreError
+from router.record.model import Release
+from router.record.store import Store
+from router.release import load_release
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+_SHORT = 12
+
+
+def register(commands: _SubParsersAction[Any]) -> None:
+    """Add ``releases`` to the commands."""
+    parser = commands.add_parser("releases", help="releases: list, promote, rollback")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser(
+        "list", help="all releases, newest first", epilog="example: tutelage releases list"
+    )
+    listing.add_argument("--workload", metavar="W")
+    listing.set_defaults(run=_list)
+    promote = actions.add_parser(
+        "promote",
+        help="put a release in force",
+        epilog="example: tutelage releases promote 3f9c1a2b",
+    )
+    promote.add_argument("digest", help="its digest, or the first 6 or more characters of it")
+    promote.set_defaults(run=_promote)
+    rollback = actions.add_parser(
+        "rollback",
+        help="back to the release before the one in force; without one, to the teacher",
+        epilog="example: tutelage releases rollback support-intent",
+    )
+    rollback.add_argument("workload", metavar="W")
+    rollback.set_defaults(run=_rollback)
+    for action in (listing, promote, rollback):
+        add_config(action)
+        add_json(action)
+
+
+def _list(args: Namespace) -> int:
+    with open_workplace(args.config) as place:
+        found = place.store.releases(args.workload)
+    if args.json:
+        print(json.dumps([asdict(release) for release in found], indent=2))
+        return 0
+    if not found:
+        print("No releases yet.")
+    for release in found:
+        print(
+            f"{release.workload}  #{release.number}  {release.digest[:_SHORT]}  "
+            f"{release.state:<9}  made {describe_time(release.created_at)}  "
+            f"promoted {describe_time(release.promoted_at)}"
+        )
+    return 0
+
+
+def _promote(args: Namespace) -> int:
+    with open_workplace(args.config) as place:
+        chosen = _find(place.store, args.digest)
+        load_release(Path(chosen.path))  # what can't be loaded must not be put in force
+        place.store.set_active(chosen.workload, chosen.digest, "promoted by hand")
+    _confirm(args, chosen.workload, chosen)
+    return 0
+
+
+def _rollback(args: Namespace) -> int:
+    with open_workplace(args.config) as place:
+        in_force = place.store.active_releases().get(args.workload)
+        if in_force is None:
+            raise StoreError(f"Workload {args.workload!r} has no release in force.")
+        chosen = place.store.previous_release(args.workload)
+        if chosen is None:
+            place.store.retire_active(args.workload, "rolled back by hand")
+        else:
+            load_release(Path(chosen.path))
+            place.store.set_active(args.workload, chosen.digest, "rolled back by hand")
+    _confirm(args, args.workload, chosen)
+    return 0
+
+
+def _find(store: Store, start: str) -> Release:
+    if len(start) < 6:
+        raise StoreError(f"{start!r} is too short: give at least 6 characters of the digest.")
+    found = [release for release in store.releases() if release.digest.startswith(start)]
+    if len(found) != 1:
+        raise StoreError(
+            f"{len(found) or 'No'} releases begin with {start!r}; see 'tutelage releases list'."
+        )
+    return found[0]
+
+
+def _confirm(args: Namespace, workload: str, release: Release | None) -> None:
+    if args.json:
+        digest = None if release is None else release.digest
+        print(json.dumps({"workload": workload, "release": digest}))
+    elif release is None:
+        print(f"{workload}: no release is in force; the teacher answers.")
+    else:
+        print(f"{workload}: release #{release.number} {release.digest[:_SHORT]} is in force.")

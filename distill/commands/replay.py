@@ -1,0 +1,152 @@
+"""``tutelage replay STREAM``: what would have happened on a recorded stream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from argparse import ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distill.commands.common import add_config, add_json
+from distill.replay.line import write_trace
+from distill.replay.result import summarize
+from distill.replay.run import Replayed, order, replay, settings_for
+from distill.streams import read_stream
+from router.errors import ConfigError
+from router.settings.load import load_settings
+from router.settings.model import PromiseSettings, Settings
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+
+def register(commands: _SubParsersAction[Any]) -> None:
+    """Add ``replay`` to the commands."""
+    parser = commands.add_parser(
+        "replay",
+        help="replay a recorded stream through the code that serves and learns",
+        epilog="example: tutelage replay stream.jsonl.gz --promise 0.97 --seed 3 --out result.json",
+    )
+    parser.add_argument("stream", type=Path, metavar="STREAM", help="JSON lines, plain or .gz")
+    add_config(parser)
+    parser.add_argument("--promise", type=_read_share, metavar="P", help="agreement to promise")
+    parser.add_argument(
+        "--confidence", type=_read_share, metavar="C", help="of the promise (0.95)", default=None
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the order and every choice (0)")
+    parser.add_argument("--no-shuffle", action="store_true", help="keep the recorded order")
+    parser.add_argument(
+        "--limit", type=_read_count, metavar="N", help="only N queries of the order"
+    )
+    parser.add_argument(
+        "--warm-start", type=Path, metavar="STREAM", help="answers known before; not counted"
+    )
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="a JSON line per query")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the result", required=True)
+    add_json(parser)
+    parser.set_defaults(run=_replay)
+
+
+def _read_share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0.5 < share < 1:
+        raise ArgumentTypeError(f"{text!r} must be a number between 0.5 and 1")
+    return share
+
+
+def _read_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def _replay(args: Namespace) -> int:
+    for path in (args.out, args.trace):
+        if path is not None and not path.parent.is_dir():
+            raise ConfigError(f"There is no folder {path.parent} to write {path.name} into.")
+    rows = read_stream(args.stream)
+    warm = read_stream(args.warm_start) if args.warm_start is not None else []
+    promise = _choose_promise(args)
+    base = load_settings(args.config, os.environ) if args.config is not None else None
+    settings = settings_for([*rows, *warm], base, promise)
+    ordered = order(rows, seed=args.seed, shuffle=not args.no_shuffle)[: args.limit]
+    if any(row.student is not None for row in ordered):
+        print(
+            "The stream records a student's drafts; this version replays the embedded student "
+            "instead.",
+            file=sys.stderr,
+        )
+    progress = _Progress()
+    run = asyncio.run(
+        replay(ordered, settings, seed=args.seed, warm_start=warm, progress=progress.tell)
+    )
+    progress.end()
+    result = _summarize(args, settings, run)
+    if args.trace is not None:
+        write_trace(run.lines, args.trace)
+    args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result) if args.json else _describe(result, args.out))
+    return 0
+
+
+def _choose_promise(args: Namespace) -> PromiseSettings | None:
+    if args.promise is None:
+        if args.confidence is not None:
+            raise ConfigError("--confidence belongs to a --promise: give both.")
+        return None
+    return PromiseSettings(agreement=args.promise, confidence=args.confidence or 0.95)
+
+
+def _summarize(args: Namespace, settings: Settings, run: Replayed) -> dict[str, Any]:
+    """The result; promise and confidence are those in force where all rows share them."""
+    names = {line.workload for line in run.lines}
+    promises = {w.promise for w in settings.workloads if w.name in names and w.promise}
+    promise = promises.pop() if len(promises) == 1 else None
+    return summarize(
+        run.lines,
+        stream=args.stream.name,
+        seed=args.seed,
+        promise=None if promise is None else promise.agreement,
+        confidence=None if promise is None else promise.confidence,
+        claims=run.claims,
+        releases=run.releases,
+        seconds=run.seconds,
+    )
+
+
+def _describe(result: dict[str, Any], out: Path) -> str:
+    held = {True: "held", False: "BROKEN", None: "none"}[result["promise_held"]]
+    lines = [
+        f"{result['n']} queries, {result['releases']} releases, {result['seconds']:.0f} s",
+        f"asked {result['asked_rate']:.1%}, agreement {result['agreement']:.2%}, promise {held}",
+    ]
+    if result["accuracy"] is not None and result["teacher_accuracy"] is not None:
+        lines.append(
+            f"accuracy {result['accuracy']:.1%}, the teacher's {result['teacher_accuracy']:.1%}"
+        )
+    if result["saving"] is not None:
+        lines.append(f"saving {result['saving']:.1%}")
+    return "\n".join([*lines, f"written to {out}"])
+
+
+class _Progress:
+    """A line on the terminal that is rewritten as it goes; nothing where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+
+    def tell(self, done: int, total: int, what: str) -> None:
+        percent = f"{100 * done // max(total, 1):3d} %  {what}"
+        if sys.stderr.isatty() and percent != self._shown:
+            print(f"\r{percent:<60}", end="", file=sys.stderr, flush=True)
+            self._shown = percent
+
+    def end(self) -> None:
+        if self._shown:
+            print(file=sys.stderr)

@@ -1,0 +1,190 @@
+"""One learning cycle from top to bottom: records → dataset → student and gate → release.
+
+It runs beside the gateway, in a process of its own. Nothing of it is visible to the gateway before
+the last step, which moves one pointer in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from distill.dataset import MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
+from distill.promote import Rung, climb, may_promote
+from distill.train.kernel_head import Examples, Trained, train
+from policies.promise.certificate import Terms
+from router.record.model import Release as ReleaseRecord
+from router.record.redact import Redactor
+from router.record.store import Store
+from router.release import Release, load_release, save_release
+from router.settings.model import Settings
+from router.students.encoder import WEIGHTS_SHA256, Encoder
+from router.wire.openai import answer_from_json
+from router.workload import find_settings
+
+Result = Literal["promoted", "rejected", "too_few", "open_ended", "failed", "busy"]
+
+_UNPROMISED = Terms(agreement=0.95)
+"""At this risk gates are compared where a workload promises nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a cycle ended. ``sentence``: the same for people; ``detail``: what the store keeps."""
+
+    workload: str
+    result: Result
+    sentence: str
+    release: ReleaseRecord | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner:
+    """What a cycle works with; ``folder``: where releases are written; ``seed``: of all choices."""
+
+    settings: Settings
+    store: Store
+    encoder: Encoder
+    redactor: Redactor
+    folder: Path
+    seed: int = 0
+
+
+def releases_folder(store_url: str) -> Path:
+    """Where the releases of a SQLite store lie: beside it."""
+    path = Path(store_url.removeprefix("sqlite:///"))
+    return path.with_name(f"{path.stem}-releases").absolute()
+
+
+def run_cycle(learner: Learner, workload: str) -> Outcome:
+    """Learn from all of a workload's answers; promote the release if the ladder lets it pass.
+
+    Whatever goes wrong is recorded as the cycle's outcome before it is raised.
+    """
+    store = learner.store
+    cycle_id = store.begin_cycle(workload, store.count_answers(workload))
+    if cycle_id is None:
+        sentence = f"{workload}: another cycle is running."
+        return Outcome(workload=workload, result="busy", sentence=sentence)
+    try:
+        outcome = _learn(learner, workload)
+    except BaseException as error:
+        store.end_cycle(cycle_id, "failed", {"error": str(error) or type(error).__name__})
+        raise
+    store.end_cycle(cycle_id, outcome.result, {**outcome.detail, "sentence": outcome.sentence})
+    return outcome
+
+
+def _learn(learner: Learner, workload: str) -> Outcome:
+    # 1. Records → dataset.
+    dataset = build_dataset(
+        workload,
+        learner.store.training_rows(workload),
+        learner.settings,
+        learner.redactor,
+        seed=learner.seed,
+    )
+    detail: dict[str, Any] = {"dataset": dataset.describe()}
+    unfit = _find_unfit(dataset)
+    if unfit is not None:
+        return Outcome(workload=workload, result=unfit[0], sentence=unfit[1], detail=detail)
+    # 2. Dataset → student and gate, with held-out drafts for every question.
+    try:
+        trained = train(_encode(learner.encoder, dataset), seed=learner.seed)
+    except ValueError as error:
+        sentence = f"{workload}: {error}."
+        return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
+    # 3. The ladder.
+    active = _load_active(learner.store, workload)
+    rungs = climb(dataset, trained, active, _terms_of(learner.settings, workload))
+    detail |= {"noise": trained.noise, "rungs": [rung.describe() for rung in rungs]}
+    # 4. Release, and the pointer to it.
+    release = _keep(learner, dataset, trained, detail)
+    if not may_promote(rungs):
+        sentence = f"{workload}: {_explain_failure(rungs)}"
+        learner.store.reject_release(release.digest, sentence)
+        return Outcome(
+            workload=workload, result="rejected", sentence=sentence, release=release, detail=detail
+        )
+    sentence = (
+        f"{workload}: release {release.number} learned from {len(dataset.questions)} questions "
+        f"with {len(dataset.answers)} answers."
+    )
+    learner.store.set_active(workload, release.digest, sentence)
+    return Outcome(
+        workload=workload, result="promoted", sentence=sentence, release=release, detail=detail
+    )
+
+
+def _find_unfit(dataset: Dataset) -> tuple[Result, str] | None:
+    """Why nothing can be learned from these answers yet, or at all; None where it can."""
+    count = len(dataset.questions)
+    if count < MIN_ANSWERS:
+        dropped = ", ".join(f"{n} {reason}" for reason, n in dataset.dropped.items())
+        why = f" ({dropped})" if dropped else ""
+        return "too_few", (
+            f"{dataset.workload}: {count} of {dataset.rows} answers can be learned from{why}; "
+            f"{MIN_ANSWERS} are needed."
+        )
+    if dataset.coverage < MIN_COVERAGE:
+        return "open_ended", (
+            f"{dataset.workload}: only {dataset.coverage:.0%} of new answers have been given "
+            "before, so they are no closed set; the teacher keeps answering."
+        )
+    return None
+
+
+def _encode(encoder: Encoder, dataset: Dataset) -> Examples:
+    texts = [answer_text(answer) for answer in dataset.answers]
+    return Examples(
+        vectors=encoder.encode([question.text for question in dataset.questions]),
+        classes=dataset.classes,
+        answers=dataset.answers,
+        answer_vectors=encoder.encode(texts),
+        weights=dataset.weights,
+    )
+
+
+def answer_text(value: Mapping[str, Any]) -> str:
+    """What an answer says, in words that an encoder can read."""
+    answer = answer_from_json(value)
+    calls = [f"{call.name} {call.arguments}" for call in answer.tool_calls]
+    return " ".join([answer.content or answer.refusal or "", *calls]).strip() or "nothing"
+
+
+def _load_active(store: Store, workload: str) -> Release | None:
+    digest = store.active_releases().get(workload)
+    row = store.release(digest) if digest is not None else None
+    return None if row is None else load_release(Path(row.path))
+
+
+def _terms_of(settings: Settings, workload: str) -> Terms:
+    configured = find_settings(settings, workload)
+    if configured is None or configured.promise is None:
+        return _UNPROMISED
+    promise = configured.promise
+    return Terms(agreement=promise.agreement, confidence=promise.confidence, over=promise.over)
+
+
+def _keep(
+    learner: Learner, dataset: Dataset, trained: Trained, report: Mapping[str, Any]
+) -> ReleaseRecord:
+    digest, path = save_release(
+        learner.folder,
+        workload=dataset.workload,
+        comparer=dataset.comparer,
+        encoder=WEIGHTS_SHA256,
+        student=trained.student,
+        gate=trained.gate,
+    )
+    return learner.store.add_release(
+        digest=digest, workload=dataset.workload, path=str(path), report=report
+    )
+
+
+def _explain_failure(rungs: list[Rung]) -> str:
+    failed = next(rung for rung in rungs if rung.verdict == "failed")
+    return f"not promoted, by its {failed.name.replace('_', ' ')}. {failed.sentence}"

@@ -1,0 +1,180 @@
+"""Records → what may be learned from: licence, consent, redaction, one row per question.
+
+Consent (``train_on``, ``store``) is settled when a record is written: a row without it never gets
+here. Everything that is left out is counted by its reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.compare import Comparer, get_comparer
+from policies.compare.fold import fold_text
+from router.record.model import TrainingRow
+from router.record.redact import Redactor
+from router.settings.model import Settings
+from router.wire.openai import answer_from_json, shape_of
+from router.workload import find_settings
+
+MIN_ANSWERS = 100
+"""Below this nothing is learned: a gate needs held-out drafts that agree and such that don't."""
+
+MAX_QUESTIONS = 5_000
+"""Of more, a random sample is taken: training takes time by the cube of this."""
+
+MIN_COVERAGE = 0.5
+"""Least share of the next answers that must be expected to have been seen before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question with the teacher's newest answer to it.
+
+    ``key``: the answer as the comparer sees it; ``weight``: how many interactions it stands for,
+    the sum of 1/propensity over those that asked it; ``row``: the newest of them.
+    """
+
+    text: str
+    key: str
+    weight: float
+    row: TrainingRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What one workload has to teach; immutable, named by ``digest``.
+
+    ``answers``: one per class, in the form that the teacher gave most often; ``classes``: the
+    class of each question; ``dropped``: rows left out, by reason; ``coverage``: Good and Turing's
+    estimate (1953) of the share of future answers that were seen before.
+    """
+
+    workload: str
+    comparer: str
+    questions: Sequence[Question]
+    classes: NDArray[np.int32]
+    answers: Sequence[Mapping[str, Any]]
+    rows: int
+    dropped: Mapping[str, int]
+    coverage: float
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Of the questions, shape (questions,)."""
+        return np.asarray([question.weight for question in self.questions])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over questions, answers and weights."""
+        content = [[q.text, q.key, q.weight] for q in self.questions]
+        text = json.dumps([self.workload, self.comparer, content], separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """What went in and why not, JSON-ready."""
+        return {
+            "digest": self.digest,
+            "comparer": self.comparer,
+            "rows": self.rows,
+            "questions": len(self.questions),
+            "answers": len(self.answers),
+            "coverage": round(self.coverage, 4),
+            "dropped": dict(self.dropped),
+        }
+
+
+def build_dataset(
+    workload: str,
+    rows: Iterable[TrainingRow],
+    settings: Settings,
+    redactor: Redactor,
+    *,
+    seed: int,
+) -> Dataset:
+    """The dataset of a workload, from its trainable rows, oldest first."""
+    given = list(rows)
+    dropped: Counter[str] = Counter()
+    licensed = [row for row in given if _may_teach(settings, row)]
+    dropped["licence"] = len(given) - len(licensed)
+    name = _choose_comparer(workload, licensed, settings)
+    merged = _merge(licensed, get_comparer(name), redactor, dropped)
+    # Seen before is asked of the questions' answers, not of questions asked twice.
+    counts = Counter(question.key for question in merged)
+    singletons = sum(count == 1 for count in counts.values())
+    coverage = 1.0 - singletons / len(merged) if merged else 0.0
+    kept = _sample(merged, seed)
+    dropped["sampled_out"] = len(merged) - len(kept)
+    keys = sorted({question.key for question in kept})
+    index = {key: i for i, key in enumerate(keys)}
+    return Dataset(
+        workload=workload,
+        comparer=name,
+        questions=kept,
+        classes=np.asarray([index[question.key] for question in kept], dtype=np.int32),
+        answers=_choose_forms(kept, keys),
+        rows=len(given),
+        dropped={reason: count for reason, count in dropped.items() if count},
+        coverage=coverage,
+    )
+
+
+def _may_teach(settings: Settings, row: TrainingRow) -> bool:
+    model = settings.models.get(row.teacher_model or "")
+    return model is not None and model.distillation == "allowed"
+
+
+def _choose_comparer(workload: str, rows: Sequence[TrainingRow], settings: Settings) -> str:
+    """The configured one, else the one that fitted most answers when they were given."""
+    configured = find_settings(settings, workload)
+    if configured is not None and configured.compare is not None:
+        return configured.compare
+    chosen = Counter(row.comparer for row in rows).most_common(1)
+    return chosen[0][0] if chosen else "text"
+
+
+def _merge(
+    rows: Iterable[TrainingRow], comparer: Comparer, redactor: Redactor, dropped: Counter[str]
+) -> list[Question]:
+    """One question per folded text: the newest answer counts, the weights add up.
+
+    Twins on both sides of a held-out prediction would make it look better than it is.
+    """
+    merged: dict[str, Question] = {}
+    for row in rows:
+        shape = shape_of(row.request or {})
+        key = comparer.key(answer_from_json(row.teacher_answer), shape)
+        text = redactor.text(row.input_text)
+        if key is None or not text.strip():
+            dropped["not_comparable" if key is None else "no_text"] += 1
+            continue
+        weight = 1.0 / row.propensity
+        earlier = merged.pop(folded := fold_text(text), None)
+        if earlier is not None:
+            dropped["duplicate"] += 1
+            weight += earlier.weight
+        merged[folded] = Question(text=text, key=key, weight=weight, row=row)
+    return list(merged.values())
+
+
+def _sample(questions: list[Question], seed: int) -> list[Question]:
+    if len(questions) <= MAX_QUESTIONS:
+        return questions
+    chosen = np.random.default_rng(seed).choice(len(questions), MAX_QUESTIONS, replace=False)
+    scale = len(questions) / MAX_QUESTIONS
+    return [replace(questions[i], weight=questions[i].weight * scale) for i in np.sort(chosen)]
+
+
+def _choose_forms(questions: Sequence[Question], keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Per key, the teacher's commonest wording of that answer."""
+    forms: dict[str, Counter[str]] = {key: Counter() for key in keys}
+    for question in questions:
+        forms[question.key][json.dumps(question.row.teacher_answer, sort_keys=True)] += 1
+    return [json.loads(forms[key].most_common(1)[0][0]) for key in keys]

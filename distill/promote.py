@@ -1,0 +1,133 @@
+"""The promotion ladder: may this candidate replace the release in force?
+
+Every rung compares two drafts for the same question: the one that the release in force made when
+the question was asked, before anyone was trained on it, and the candidate's held-out one, made by
+a student that had not seen the question. A rung that the traffic can't power is skipped and says
+so; safety then rests on the certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distill.dataset import Dataset
+from distill.train.kernel_head import Trained
+from policies.promise.certificate import LEVEL_MULTIPLES, Terms
+from router.release import Release
+
+Floats = NDArray[np.float64]
+Verdict = Literal["passed", "failed", "skipped"]
+
+MARGIN = 0.02
+"""Largest loss that still counts as no worse."""
+
+_Z95 = 1.96
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """One test of the ladder. ``difference``: candidate minus release in force, higher is better,
+    with its 95 % interval ``low`` to ``high`` over ``questions``; None where nothing compares."""
+
+    name: str
+    verdict: Verdict
+    sentence: str
+    questions: int
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def climb(dataset: Dataset, trained: Trained, active: Release | None, terms: Terms) -> list[Rung]:
+    """All rungs, in order. The candidate may be promoted if none of them failed.
+
+    ``terms``: the promise at whose risk the two gates are compared.
+    """
+    if active is None:
+        sentence = "There is no release in force to compare with; the certificate starts empty."
+        return [Rung(name="agreement", verdict="skipped", sentence=sentence, questions=0)]
+    of_active = [
+        (i, q)
+        for i, q in enumerate(dataset.questions)
+        if q.row.release == active.digest and q.row.draft_agreed is not None
+    ]
+    rows = np.asarray([i for i, _ in of_active], dtype=np.intp)
+    weights = np.asarray([q.weight for _, q in of_active])
+    right_now = np.asarray([bool(q.row.draft_agreed) for _, q in of_active])
+    right_then = trained.held_out[rows] == dataset.classes[rows]
+    before = np.asarray([q.row.confidence or 0.0 for _, q in of_active])
+    served_now = before >= _threshold(active.gate.thresholds, terms)
+    served_then = trained.confidence[rows] >= _threshold(trained.gate.thresholds, terms)
+    wrong_now, wrong_then = served_now & ~right_now, served_then & ~right_then
+    return [
+        compare("agreement", right_now, right_then, weights),
+        compare("served_disagreement", ~wrong_now, ~wrong_then, weights),
+        compare("served_share", served_now, served_then, weights),
+    ]
+
+
+def may_promote(rungs: Sequence[Rung]) -> bool:
+    """No rung failed."""
+    return all(rung.verdict != "failed" for rung in rungs)
+
+
+def compare(
+    name: str, before: NDArray[np.bool_], after: NDArray[np.bool_], weights: Floats
+) -> Rung:
+    """Paired non-inferiority of a share: ``after`` against ``before``, row by row.
+
+    ``weights``: how many interactions each row stands for. Skipped where the interval's half
+    width exceeds ``MARGIN`` and doesn't settle the question by itself. The half width is at least
+    3 ÷ the effective number of rows, since rows that all agree don't prove that all do.
+    """
+    count = len(weights)
+    if count == 0:
+        sentence = "No question was drafted by the release in force and answered by the teacher."
+        return Rung(name=name, verdict="skipped", sentence=sentence, questions=0)
+    delta = after.astype(float) - before.astype(float)
+    total = weights.sum()
+    mean = float((weights * delta).sum() / total)
+    spread = float(np.sqrt((weights**2 * (delta - mean) ** 2).sum()) / total)
+    effective = float(total**2 / (weights**2).sum())
+    half = max(_Z95 * spread, 3.0 / effective)
+    low, high = mean - half, mean + half
+    verdict, sentence = _judge(mean, low, high, half, effective)
+    return Rung(
+        name=name,
+        verdict=verdict,
+        sentence=sentence,
+        questions=count,
+        difference=mean,
+        low=low,
+        high=high,
+    )
+
+
+def _judge(
+    mean: float, low: float, high: float, half: float, effective: float
+) -> tuple[Verdict, str]:
+    interval = f"{100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+    if high < 0:
+        return "failed", f"Worse than the release in force: {interval}."
+    if low > -MARGIN:
+        return "passed", f"No worse than the release in force: {interval}."
+    if half <= MARGIN:
+        return "failed", f"Not shown to be no worse: {interval}."
+    needed = round(effective * ((half / MARGIN) ** 2 - 1))
+    return "skipped", f"Too few questions to tell: {interval}; about {needed} more would."
+
+
+def _threshold(thresholds: Any, terms: Terms) -> float:
+    """The score down to which a gate would serve at exactly the promised risk."""
+    levels = terms.risk * np.asarray(LEVEL_MULTIPLES)
+    at_promise = int(np.searchsorted(LEVEL_MULTIPLES, 1.0, side="right")) - 1
+    return float(thresholds(levels, terms.over)[at_promise])

@@ -1,0 +1,65 @@
+"""The recorded teacher: an upstream that knows the answer to one query at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from time import time
+from typing import Any
+
+from distill.streams import StreamRow
+from router.upstream.model import AttemptLog, CallFailed, Reply, UpstreamTarget
+from router.upstream.stream import StreamReply
+from router.wire.openai import completion_from_answer
+
+
+class RecordedTeacher:
+    """Answers with the recorded answer of ``row``, which the replay sets before each query.
+
+    A request that isn't the row's is refused: an answer can't leak from one query to another.
+    ``calls``: how often it was asked.
+    """
+
+    def __init__(self) -> None:
+        self.row: StreamRow | None = None
+        self.calls = 0
+
+    async def start(self) -> None:
+        """There is nothing to connect to."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+    async def complete(self, target: UpstreamTarget, body: Mapping[str, Any]) -> Reply:
+        """The recorded answer, as the upstream would have sent it."""
+        row = self.row
+        if row is None or body["messages"] != row.body["messages"]:
+            raise CallFailed("The recorded teacher was asked about another query.")
+        self.calls += 1
+        teacher = row.teacher
+        usage: dict[str, int] | None = None
+        if teacher.usage is not None:
+            usage = {
+                "prompt_tokens": teacher.usage.prompt_tokens,
+                "completion_tokens": teacher.usage.completion_tokens,
+                "total_tokens": teacher.usage.prompt_tokens + teacher.usage.completion_tokens,
+            }
+        payload = completion_from_answer(
+            teacher.answer,
+            id=f"chatcmpl-{row.id}",
+            model=teacher.model or target.model,
+            created=0,
+            usage=usage or {},
+        )
+        attempt = AttemptLog(started_at=time(), latency_ms=teacher.latency_ms or 0.0, status=200)
+        return Reply(
+            status=200,
+            raw=json.dumps(payload).encode(),
+            payload=payload,
+            headers={},
+            attempts=(attempt,),
+        )
+
+    async def open_stream(self, target: UpstreamTarget, body: Mapping[str, Any]) -> StreamReply:
+        """A replay streams nothing."""
+        raise CallFailed("The recorded teacher gives whole answers only.")
