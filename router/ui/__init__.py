@@ -1,0 +1,1 @@
+"""The dashboard: what it shows (``view``), and the page's own files."""

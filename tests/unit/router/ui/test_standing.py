@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from policies.promise.certificate import Certificate, Terms
+from policies.types import Trial
+from router.ui.standing import read_certificate
+
+
+def observe(certificate: Certificate, count: int, *, wrong: bool = False) -> None:
+    for _ in range(count):
+        certificate.observe(Trial(level=0, seen=True, wrong=wrong, propensity=1.0, floor=1.0))
+
+
+def test_a_fresh_certificate_proves_nothing() -> None:
+    reading = read_certificate(Certificate(Terms(agreement=0.95)))
+    assert (reading.level, reading.lower_bound) == (None, None)
+    assert (reading.progress, reading.trials) == (0.0, 0)
+
+
+def test_progress_grows_until_a_level_is_accepted() -> None:
+    certificate = Certificate(Terms(agreement=0.95))
+    observe(certificate, 20)
+    half_way = read_certificate(certificate)
+    assert half_way.level is None
+    assert 0.0 < half_way.progress < 1.0
+    observe(certificate, 400)
+    served = read_certificate(certificate)
+    assert served.level is not None
+    assert served.lower_bound == certificate.lower_bound(served.level) >= 0.95
+    assert (served.progress, served.trials) == (1.0, 420)
+
+
+def test_progress_is_never_negative() -> None:
+    certificate = Certificate(Terms(agreement=0.95))
+    observe(certificate, 20, wrong=True)
+    assert read_certificate(certificate).progress == 0.0
