@@ -11,7 +11,11 @@ LOCK_HEADER := \
 	'\# torch is not needed yet. Once it is, it is pinned by version only: its builds for CPU and' \
 	'\# CUDA share a version and not a hash, and the reader chooses between them.'
 
-.PHONY: test test-long lint lock clean
+.PHONY: demo test test-long lint bench lock clean
+
+# `make demo ARGS="--headless --out FILE"` ends by itself; `tutelage demo --help` has the rest.
+demo: .venv/stamp
+	$(BIN)/tutelage demo $(ARGS)
 
 test: .venv/stamp
 	$(BIN)/pytest -m "not long" tests --cov --cov-report=term $(ARGS)
@@ -26,6 +30,12 @@ lint: .venv/stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(PACKAGES)
 	$(BIN)/lint-imports
+
+# One measurement alone: `make bench BENCHMARKS=benchmarks.gateway.overhead ARGS="--pairs 500"`.
+BENCHMARKS ?= benchmarks.gateway.overhead benchmarks.gateway.footprint
+
+bench: .venv/stamp
+	set -e; for module in $(BENCHMARKS); do $(BIN)/python -m $$module $(ARGS); done
 
 # The environment is built anew whenever what it is made of changes.
 .venv/stamp: requirements.lock pyproject.toml

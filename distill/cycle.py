@@ -13,8 +13,10 @@ from typing import Any, Literal
 
 from distill.dataset import MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
 from distill.promote import Rung, climb, may_promote
+from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
 from policies.promise.certificate import Terms
+from router.errors import ReleaseError
 from router.record.model import Release as ReleaseRecord
 from router.record.redact import Redactor
 from router.record.store import Store
@@ -43,7 +45,11 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Learner:
-    """What a cycle works with; ``folder``: where releases are written; ``seed``: of all choices."""
+    """What a cycle works with.
+
+    ``folder``: where releases are written; ``seed``: of all choices; ``drafts``: "embedded" trains
+    a student and its gate, "given" only the gate over drafts that come from elsewhere.
+    """
 
     settings: Settings
     store: Store
@@ -51,6 +57,7 @@ class Learner:
     redactor: Redactor
     folder: Path
     seed: int = 0
+    drafts: Literal["embedded", "given"] = "embedded"
 
 
 def releases_folder(store_url: str) -> Path:
@@ -67,7 +74,10 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
     store = learner.store
     cycle_id = store.begin_cycle(workload, store.count_answers(workload))
     if cycle_id is None:
-        sentence = f"{workload}: another cycle is running."
+        sentence = (
+            f"{workload}: another cycle is running; "
+            "one that was killed is given up an hour after it began."
+        )
         return Outcome(workload=workload, result="busy", sentence=sentence)
     try:
         outcome = _learn(learner, workload)
@@ -88,12 +98,15 @@ def _learn(learner: Learner, workload: str) -> Outcome:
         seed=learner.seed,
     )
     detail: dict[str, Any] = {"dataset": dataset.describe()}
-    unfit = _find_unfit(dataset)
+    unfit = _find_unfit(dataset, closed=learner.drafts == "embedded")
     if unfit is not None:
         return Outcome(workload=workload, result=unfit[0], sentence=unfit[1], detail=detail)
     # 2. Dataset → student and gate, with held-out drafts for every question.
     try:
-        trained = train(_encode(learner.encoder, dataset), seed=learner.seed)
+        if learner.drafts == "given":
+            trained = train_gate(dataset, seed=learner.seed)
+        else:
+            trained = train(_encode(learner.encoder, dataset), seed=learner.seed)
     except ValueError as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
@@ -103,9 +116,10 @@ def _learn(learner: Learner, workload: str) -> Outcome:
     detail |= {"noise": trained.noise, "rungs": [rung.describe() for rung in rungs]}
     # 4. Release, and the pointer to it.
     release = _keep(learner, dataset, trained, detail)
-    if not may_promote(rungs):
-        sentence = f"{workload}: {_explain_failure(rungs)}"
-        learner.store.reject_release(release.digest, sentence)
+    if not may_promote(rungs) or release.state == "rejected":
+        sentence = f"{workload}: {_explain_rejection(rungs)}"
+        if active is None or active.digest != release.digest:
+            learner.store.reject_release(release.digest, sentence)
         return Outcome(
             workload=workload, result="rejected", sentence=sentence, release=release, detail=detail
         )
@@ -119,7 +133,7 @@ def _learn(learner: Learner, workload: str) -> Outcome:
     )
 
 
-def _find_unfit(dataset: Dataset) -> tuple[Result, str] | None:
+def _find_unfit(dataset: Dataset, *, closed: bool) -> tuple[Result, str] | None:
     """Why nothing can be learned from these answers yet, or at all; None where it can."""
     count = len(dataset.questions)
     if count < MIN_ANSWERS:
@@ -129,7 +143,7 @@ def _find_unfit(dataset: Dataset) -> tuple[Result, str] | None:
             f"{dataset.workload}: {count} of {dataset.rows} answers can be learned from{why}; "
             f"{MIN_ANSWERS} are needed."
         )
-    if dataset.coverage < MIN_COVERAGE:
+    if closed and dataset.coverage < MIN_COVERAGE:
         return "open_ended", (
             f"{dataset.workload}: only {dataset.coverage:.0%} of new answers have been given "
             "before, so they are no closed set; the teacher keeps answering."
@@ -172,19 +186,27 @@ def _terms_of(settings: Settings, workload: str) -> Terms:
 def _keep(
     learner: Learner, dataset: Dataset, trained: Trained, report: Mapping[str, Any]
 ) -> ReleaseRecord:
-    digest, path = save_release(
-        learner.folder,
-        workload=dataset.workload,
-        comparer=dataset.comparer,
-        encoder=WEIGHTS_SHA256,
-        student=trained.student,
-        gate=trained.gate,
-    )
+    try:
+        digest, path = save_release(
+            learner.folder,
+            workload=dataset.workload,
+            comparer=dataset.comparer,
+            encoder=WEIGHTS_SHA256,
+            student=trained.student,
+            gate=trained.gate,
+        )
+    except OSError as error:
+        raise ReleaseError(
+            f"The release can't be written to {learner.folder}: "
+            f"{error.strerror or type(error).__name__}; make room or set its permissions."
+        ) from error
     return learner.store.add_release(
         digest=digest, workload=dataset.workload, path=str(path), report=report
     )
 
 
-def _explain_failure(rungs: list[Rung]) -> str:
-    failed = next(rung for rung in rungs if rung.verdict == "failed")
+def _explain_rejection(rungs: list[Rung]) -> str:
+    failed = next((rung for rung in rungs if rung.verdict == "failed"), None)
+    if failed is None:
+        return "not promoted: the same release was rejected before; more answers make another."
     return f"not promoted, by its {failed.name.replace('_', ' ')}. {failed.sentence}"

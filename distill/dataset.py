@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.compare import Comparer, get_comparer
-from policies.compare.fold import fold_text
+from policies.compare.fold import fold_label
+from policies.types import Shape
 from router.record.model import TrainingRow
 from router.record.redact import Redactor
 from router.settings.model import Settings
@@ -39,13 +40,15 @@ class Question:
     """One question with the teacher's newest answer to it.
 
     ``key``: the answer as the comparer sees it; ``weight``: how many interactions it stands for,
-    the sum of 1/propensity over those that asked it; ``row``: the newest of them.
+    the sum of 1/propensity over those that asked it; ``row``: the newest of them, without its
+    request; ``first_release``: the one in force when it was first asked.
     """
 
     text: str
     key: str
     weight: float
     row: TrainingRow
+    first_release: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +103,10 @@ def build_dataset(
     seed: int,
 ) -> Dataset:
     """The dataset of a workload, from its trainable rows, oldest first."""
-    given = list(rows)
     dropped: Counter[str] = Counter()
-    licensed = [row for row in given if _may_teach(settings, row)]
-    dropped["licence"] = len(given) - len(licensed)
-    name = _choose_comparer(workload, licensed, settings)
-    merged = _merge(licensed, get_comparer(name), redactor, dropped)
+    licensed = _read(rows, settings, redactor, dropped)
+    name = _choose_comparer(workload, [row for row, _ in licensed], settings)
+    merged = _merge(licensed, get_comparer(name), dropped)
     # Seen before is asked of the questions' answers, not of questions asked twice.
     counts = Counter(question.key for question in merged)
     singletons = sum(count == 1 for count in counts.values())
@@ -120,10 +121,32 @@ def build_dataset(
         questions=kept,
         classes=np.asarray([index[question.key] for question in kept], dtype=np.int32),
         answers=_choose_forms(kept, keys),
-        rows=len(given),
+        rows=len(licensed) + dropped["licence"],
         dropped={reason: count for reason, count in dropped.items() if count},
         coverage=coverage,
     )
+
+
+def _read(
+    rows: Iterable[TrainingRow], settings: Settings, redactor: Redactor, dropped: Counter[str]
+) -> list[tuple[TrainingRow, Shape]]:
+    """Licensed rows with the shape of their requests; the requests, which are the bulk, are let go.
+
+    What was stored before a rule of redaction was configured is redacted here: the answers too,
+    since a student says them to others.
+    """
+    found: list[tuple[TrainingRow, Shape]] = []
+    for row in rows:
+        if not _may_teach(settings, row):
+            dropped["licence"] += 1
+            continue
+        shape = shape_of(row.request or {})
+        if found and found[-1][1] == shape:
+            shape = found[-1][1]  # kept once
+        text, answer = redactor.text(row.input_text), redactor.json(row.teacher_answer)
+        lean = replace(row, request=None, input_text=text, teacher_answer=answer)
+        found.append((lean, shape))
+    return found
 
 
 def _may_teach(settings: Settings, row: TrainingRow) -> bool:
@@ -141,26 +164,28 @@ def _choose_comparer(workload: str, rows: Sequence[TrainingRow], settings: Setti
 
 
 def _merge(
-    rows: Iterable[TrainingRow], comparer: Comparer, redactor: Redactor, dropped: Counter[str]
+    rows: Iterable[tuple[TrainingRow, Shape]], comparer: Comparer, dropped: Counter[str]
 ) -> list[Question]:
     """One question per folded text: the newest answer counts, the weights add up.
 
-    Twins on both sides of a held-out prediction would make it look better than it is.
+    Twins on both sides of a held-out prediction would make it look better than it is. To the
+    encoder, texts that differ in case or space alone are one.
     """
     merged: dict[str, Question] = {}
-    for row in rows:
-        shape = shape_of(row.request or {})
+    for row, shape in rows:
         key = comparer.key(answer_from_json(row.teacher_answer), shape)
-        text = redactor.text(row.input_text)
-        if key is None or not text.strip():
+        if key is None or not row.input_text.strip():
             dropped["not_comparable" if key is None else "no_text"] += 1
             continue
-        weight = 1.0 / row.propensity
-        earlier = merged.pop(folded := fold_text(text), None)
+        weight, first_release = 1.0 / row.propensity, row.release
+        earlier = merged.pop(folded := fold_label(row.input_text) or row.input_text, None)
         if earlier is not None:
             dropped["duplicate"] += 1
             weight += earlier.weight
-        merged[folded] = Question(text=text, key=key, weight=weight, row=row)
+            first_release = earlier.first_release
+        merged[folded] = Question(
+            text=row.input_text, key=key, weight=weight, row=row, first_release=first_release
+        )
     return list(merged.values())
 
 

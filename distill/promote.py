@@ -2,14 +2,15 @@
 
 Every rung compares two drafts for the same question: the one that the release in force made when
 the question was asked, before anyone was trained on it, and the candidate's held-out one, made by
-a student that had not seen the question. A rung that the traffic can't power is skipped and says
-so; safety then rests on the certificate.
+a student that had not seen the question. Questions that the release in force knew from an earlier
+asking are left out: it would only seem better. A rung that the traffic can't power is skipped and
+says so; safety then rests on the certificate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -53,26 +54,35 @@ def climb(dataset: Dataset, trained: Trained, active: Release | None, terms: Ter
     ``terms``: the promise at whose risk the two gates are compared.
     """
     if active is None:
-        sentence = "There is no release in force to compare with; the certificate starts empty."
-        return [Rung(name="agreement", verdict="skipped", sentence=sentence, questions=0)]
+        return [_skip("There is no release in force to compare with; the certificate decides.")]
+    if active.comparer != dataset.comparer:
+        sentence = f"Answers were compared as {active.comparer}, now as {dataset.comparer}."
+        return [_skip(sentence)]
     of_active = [
         (i, q)
         for i, q in enumerate(dataset.questions)
-        if q.row.release == active.digest and q.row.draft_agreed is not None
+        if q.row.release == q.first_release == active.digest and q.row.draft_agreed is not None
     ]
     rows = np.asarray([i for i, _ in of_active], dtype=np.intp)
-    weights = np.asarray([q.weight for _, q in of_active])
-    right_now = np.asarray([bool(q.row.draft_agreed) for _, q in of_active])
+    # Not the questions' weights: those count askings that the release in force never saw.
+    weights = np.asarray([1.0 / q.row.propensity for _, q in of_active])
+    right_now = np.asarray([q.row.draft_agreed for _, q in of_active], dtype=np.bool_)
     right_then = trained.held_out[rows] == dataset.classes[rows]
     before = np.asarray([q.row.confidence or 0.0 for _, q in of_active])
     served_now = before >= _threshold(active.gate.thresholds, terms)
     served_then = trained.confidence[rows] >= _threshold(trained.gate.thresholds, terms)
     wrong_now, wrong_then = served_now & ~right_now, served_then & ~right_then
-    return [
-        compare("agreement", right_now, right_then, weights),
-        compare("served_disagreement", ~wrong_now, ~wrong_then, weights),
-        compare("served_share", served_now, served_then, weights),
-    ]
+    # What is served wrongly is no merit: else a release that is too sure could never be replaced.
+    share = compare("served_share", served_now & right_now, served_then & right_then, weights)
+    disagreement = compare("served_disagreement", ~wrong_now, ~wrong_then, weights)
+    if share.verdict == "failed" and disagreement.low is not None and disagreement.low > 0.0:
+        sentence = f"It serves less because it disagrees less. {share.sentence}"
+        share = replace(share, verdict="skipped", sentence=sentence)
+    return [compare("agreement", right_now, right_then, weights), disagreement, share]
+
+
+def _skip(sentence: str) -> Rung:
+    return Rung(name="agreement", verdict="skipped", sentence=sentence, questions=0)
 
 
 def may_promote(rungs: Sequence[Rung]) -> bool:

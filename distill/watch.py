@@ -8,10 +8,18 @@ from dataclasses import dataclass
 
 from distill.cycle import Learner, Outcome, run_cycle
 from distill.trigger import count_needed
+from router.record.learning import CYCLE_MAY_TAKE_S
+from router.record.model import Cycle
 from router.record.store import Store
 from router.settings.model import Settings
 
 _log = logging.getLogger("tutelage.distill")
+
+_RECENT = 20
+_UNDONE = (None, "failed", "abandoned")
+"""Outcomes of cycles that learned nothing from the answers they saw."""
+
+_RETRY_S = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +44,27 @@ def survey(store: Store, settings: Settings) -> list[Standing]:
     """All workloads with answers that may be learned from, sorted."""
     standings = []
     for workload, answers in sorted(store.answers_by_workload().items()):
-        last = next(iter(store.cycles(1, workload)), None)
-        before = 0 if last is None else last.answers_seen
-        ended_at = 0.0 if last is None else last.ended_at or last.started_at
+        recent = store.cycles(_RECENT, workload)
+        ended = next((cycle for cycle in recent if cycle.outcome not in _UNDONE), None)
+        before = 0 if ended is None else ended.answers_seen
         standings.append(
             Standing(
                 workload=workload,
                 answers=answers,
                 needed=count_needed(before, settings.learning.min_new_answers),
-                ready_at=0.0 if last is None else ended_at + settings.learning.every,
+                ready_at=_find_ready_at(next(iter(recent), None), settings.learning.every),
             )
         )
     return standings
+
+
+def _find_ready_at(last: Cycle | None, every_s: float) -> float:
+    """By the schedule; while a cycle runs, or was killed, when it is given up."""
+    if last is None:
+        return 0.0
+    if last.ended_at is None:
+        return last.started_at + CYCLE_MAY_TAKE_S
+    return last.ended_at + (max(every_s, _RETRY_S) if last.outcome in _UNDONE else every_s)
 
 
 def run_due(learner: Learner, now: float) -> Iterable[Outcome]:

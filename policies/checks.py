@@ -115,7 +115,7 @@ def _drafts() -> Iterator[Evidence]:
     yield Evidence(available=False)
     yield Evidence(available=False, confidence=1.0)
     yield Evidence(available=True)
-    yield Evidence(available=True, top=1.0, margin=1.0, nearest=1.0)
+    yield Evidence(available=True, signals={"margin": 1.0, "nearest": 1.0})
     for confidence in (0.0, 1e-12, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0):
         yield Evidence(available=True, confidence=confidence)
 

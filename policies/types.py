@@ -92,18 +92,13 @@ class Evidence:
     """What was measured on a request and a draft. ``None`` means not measured, never zero.
 
     ``confidence``: the gate's calibrated probability that the draft agrees with the teacher.
-    ``top``, ``margin``, ``runner_up``: scores of the two best classes; ``neighbour_agreement``:
-    share of nearest training queries with the drafted answer; ``nearest``: cosine similarity of
-    the nearest training query.
+    ``signals``: named measurements, all finite, that a gate may read (see
+    ``policies.scoring.gate``); what wasn't measured isn't in it.
     """
 
     available: bool
     confidence: float | None = None
-    top: float | None = None
-    margin: float | None = None
-    runner_up: float | None = None
-    neighbour_agreement: float | None = None
-    nearest: float | None = None
+    signals: Mapping[str, float] = field(default_factory=dict)
     release: str | None = None
 
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
@@ -17,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from router.deps import Deps, build_targets
+from router.drafting import EmbeddedDrafter
 from router.errors import ApiError, BadRequest, TutelageError
 from router.http.chat import answer_chat
 from router.http.models import list_models, show_model
@@ -26,6 +26,7 @@ from router.http.operation import (
     report_ready,
     show_interaction,
 )
+from router.http.ui import dashboard_routes
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.promise import PromiseKeeper
@@ -61,7 +62,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
             if deps.background:
                 await asyncio.wait(deps.background, timeout=_DRAIN_S)
             await deps.upstream.close()
-            deps.drafting.shutdown(wait=True)
+            deps.drafter.close()
             lost = await run_in_threadpool(deps.sink.drain, _DRAIN_S)
             if lost:
                 _log.error("%d records could not be written before the end.", lost)
@@ -77,6 +78,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
             Route("/metrics", render_metrics),
             Route("/health/live", report_live),
             Route("/health/ready", report_ready),
+            *dashboard_routes(),
         ]
     )
     app.add_exception_handler(ApiError, _answer_api_error)
@@ -87,6 +89,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
 
 def _build(settings: Settings, store: Store) -> Deps:
     metrics = Metrics()
+    redactor = Redactor(settings.data.redact)
     teacher_costs = TeacherCostEstimator()
     for workload, (total_usd, answers) in store.teacher_costs().items():
         teacher_costs.seed(workload, total_usd, answers)
@@ -98,12 +101,11 @@ def _build(settings: Settings, store: Store) -> Deps:
         upstream=UpstreamClient(),
         targets=build_targets(settings),
         teacher_costs=teacher_costs,
-        redactor=Redactor(settings.data.redact),
+        redactor=redactor,
         releases=ActiveReleases(store),
         promises=PromiseKeeper(store, metrics),
-        encoder=Encoder(),
+        drafter=EmbeddedDrafter(Encoder(), redactor),
         coin=random.Random().random,
-        drafting=ThreadPoolExecutor(1, thread_name_prefix="draft"),
     )
 
 
@@ -113,8 +115,7 @@ async def _follow_releases(deps: Deps) -> None:
         try:
             changed = await run_in_threadpool(deps.releases.refresh)
             if changed:
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(deps.drafting, deps.encoder.encode, ["warm up"])
+                await deps.drafter.warm_up()
         except TutelageError as error:
             _log.error("Releases could not be followed: %s", error)
         await asyncio.sleep(_FOLLOW_S)

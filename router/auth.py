@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
-from router.errors import Unauthorized
+from router.errors import Forbidden, Unauthorized
 from router.settings.model import Settings
 
 
@@ -19,6 +21,8 @@ class Caller:
     train_on: bool
 
 
+_LOOPBACK_NAME = "localhost"
+
 _OWNER = Caller(key_name="", tenant="", train_on=True)
 """The operator on the loopback interface, where no keys are configured."""
 
@@ -26,9 +30,12 @@ _OWNER = Caller(key_name="", tenant="", train_on=True)
 def authenticate(settings: Settings, headers: Mapping[str, str]) -> Caller:
     """The caller named by ``Authorization: Bearer KEY`` or ``x-api-key``.
 
-    Every key is compared, each in constant time. Raises Unauthorized.
+    Every key is compared, each in constant time. Where no keys are configured, the caller is the
+    operator, unless a foreign website speaks through the operator's browser. Raises Unauthorized
+    or Forbidden.
     """
     if not settings.keys:
+        _refuse_websites(settings, headers)
         return _OWNER
     scheme, _, token = headers.get("authorization", "").partition(" ")
     given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
@@ -40,3 +47,37 @@ def authenticate(settings: Settings, headers: Mapping[str, str]) -> Caller:
     if found is None:
         raise Unauthorized("Incorrect API key provided.")
     return found
+
+
+def _refuse_websites(settings: Settings, headers: Mapping[str, str]) -> None:
+    """Without keys, being on this machine is what opens the gateway, and a browser is on it too.
+
+    A foreign page can post here (the answer stays unread, the teacher's bill doesn't), and can
+    make a name of its own point here, which makes it the same origin (DNS rebinding).
+    """
+    if not is_own_host(headers.get("host", ""), settings.server.host):
+        raise Forbidden(
+            "Without keys the gateway answers under this machine's own address only, such as"
+            f" http://127.0.0.1:{settings.server.port}.",
+            code="foreign_host",
+        )
+    origin = headers.get("origin")
+    if origin is not None and not is_own_host(origin.partition("//")[2], settings.server.host):
+        raise Forbidden(
+            "Without keys the gateway answers no foreign website: configure keys.",
+            code="foreign_origin",
+        )
+
+
+def is_own_host(header: str, configured: str) -> bool:
+    """Whether a ``Host`` header names loopback or the configured host."""
+    try:
+        name = urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return False
+    if name in (_LOOPBACK_NAME, configured.strip("[]").lower()):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -14,10 +14,15 @@ from router.errors import TutelageError
 COMMAND_GROUP = "tutelage.commands"
 """Entry points that add commands: functions that take argparse's subparsers."""
 
+_OWN_COMMANDS = ("serve", "check-config")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command: 0 on success, 1 when it failed, 2 on bad usage."""
-    args = _build_parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    # What the gateway is made of must not include the learning plane's packages.
+    own = bool(arguments) and arguments[0] in _OWN_COMMANDS
+    args = _build_parser(more=not own).parse_args(arguments)
     try:
         code: int = args.run(args)
     except TutelageError as error:
@@ -26,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _build_parser(*, more: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tutelage",
         description="A cost-aware LLM gateway whose small model learns from the large one.",
@@ -47,6 +52,6 @@ def _build_parser() -> argparse.ArgumentParser:
     check.add_argument("file", metavar="FILE")
     check.add_argument("--json", action="store_true", help="machine-readable output")
     check.set_defaults(run=lambda args: check_config.run(args.file, as_json=args.json))
-    for found in entry_points(group=COMMAND_GROUP):
+    for found in entry_points(group=COMMAND_GROUP) if more else ():
         found.load()(commands)
     return parser

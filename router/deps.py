@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from policies.base import Coin
+from router.drafting import Drafter
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.promise import PromiseKeeper
@@ -17,7 +17,6 @@ from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
 from router.settings.model import Settings
-from router.students.encoder import Encoder
 from router.upstream.model import Reply, UpstreamTarget
 from router.upstream.stream import StreamReply
 
@@ -44,8 +43,8 @@ class RecordSink(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """``targets``: every configured upstream by its model's key; ``drafting``: the one worker in
-    which students draft; ``background``: audits that are still running."""
+    """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
+    drafts; ``background``: audits that are still running."""
 
     settings: Settings
     store: Store
@@ -57,9 +56,8 @@ class Deps:
     redactor: Redactor
     releases: ActiveReleases
     promises: PromiseKeeper
-    encoder: Encoder
+    drafter: Drafter
     coin: Coin
-    drafting: Executor
     background: set[asyncio.Task[None]] = field(default_factory=set)
 
 

@@ -8,6 +8,7 @@ TutelageError
     ├── BadRequest           400 invalid_request_error
     ├── NotFound             404
     ├── Unauthorized         401
+    ├── Forbidden            403
     ├── TooLarge             413
     ├── UpstreamFailed       502 (unreachable, or an answer that isn't JSON)
     ├── UpstreamTimeout      504 (silent)
@@ -85,6 +86,12 @@ class Unauthorized(ApiError):
     status = 401
     type = "invalid_request_error"
     code = "invalid_api_key"
+
+
+class Forbidden(ApiError):
+    status = 403
+    type = "permission_error"
+    code = "forbidden"
 
 
 class TooLarge(ApiError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from policies.base import Coin, Policy
 from policies.promise.policy import PromisePolicy
 from policies.static import StudentPolicy, TeacherPolicy
@@ -28,8 +30,8 @@ def build_policy(
         return ThresholdPolicy(coin, settings.threshold, settings.audit.max_share)
     if name == "promise" and settings.promise is not None:
         certificate = promises.certificate(workload, settings.promise)
-        if release is None:
-            return TeacherPolicy("no_release")
-        thresholds = release.thresholds(certificate.levels, settings.promise.over)
+        thresholds = np.full(len(certificate.levels), np.inf)
+        if release is not None:
+            thresholds = release.thresholds(certificate.levels, settings.promise.over)
         return PromisePolicy(certificate, thresholds, coin, settings.audit.proof_share)
     return TeacherPolicy()

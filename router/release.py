@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,32 @@ from router.students.encoder import Encoder
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """``digest``: names the content; ``encoder``: digest of the weights it was trained over."""
+    """``digest``: names the content; ``encoder``: digest of the weights it was trained over.
+
+    ``student``: None where the drafts come from elsewhere and only the gate was learned.
+    """
 
     digest: str
     workload: str
     comparer: str
     encoder: str
-    student: EmbeddedStudent
+    student: EmbeddedStudent | None
     gate: Gate
 
     def draft(self, text: str, encoder: Encoder) -> tuple[Answer, Evidence]:
-        """The student's answer to ``text`` and its evidence, the gate's confidence included."""
+        """The student's answer to ``text`` and its evidence, the gate's confidence included.
+
+        Raises ReleaseError where the release has no student of its own.
+        """
+        if self.student is None:
+            raise ReleaseError(f"The release {self.digest} holds a gate and no student.")
         answer, evidence = self.student.draft(encoder.encode([text])[0])
+        return answer, self.judge(evidence)
+
+    def judge(self, evidence: Evidence) -> Evidence:
+        """The evidence of a draft with this release's confidence in it."""
         confidence = self.gate.confidence(evidence)
-        return answer, replace(evidence, confidence=confidence, release=self.digest)
+        return replace(evidence, confidence=confidence, release=self.digest)
 
     def thresholds(self, levels: NDArray[np.float64], over: Over) -> NDArray[np.float64]:
         """Score threshold per risk level, non-increasing; ``inf`` where there is none."""
@@ -47,25 +60,29 @@ def save_release(
     workload: str,
     comparer: str,
     encoder: str,
-    student: EmbeddedStudent,
+    student: EmbeddedStudent | None,
     gate: Gate,
 ) -> tuple[str, Path]:
     """Write the bundle under ``folder``; returns its digest and its path."""
-    meta = {
+    meta: dict[str, Any] = {
         "workload": workload,
         "comparer": comparer,
         "encoder": encoder,
-        "answers": [dict(answer) for answer in student.answers],
-        "queries": student.queries,
-        "gamma": student.gamma,
         "signals": list(gate.signals),
+        "student": None,
     }
-    arrays: dict[str, NDArray[Any]] = {
-        "support": student.support,
-        "weights": student.weights,
-        "classes": student.classes,
-        **gate.to_arrays(),
-    }
+    arrays: dict[str, NDArray[Any]] = dict(gate.to_arrays())
+    if student is not None:
+        meta["student"] = {
+            "answers": [dict(answer) for answer in student.answers],
+            "queries": student.queries,
+            "gamma": student.gamma,
+        }
+        arrays |= {
+            "support": student.support,
+            "weights": student.weights,
+            "classes": student.classes,
+        }
     return artifact.save(folder, meta, arrays)
 
 
@@ -73,24 +90,31 @@ def load_release(path: Path) -> Release:
     """Read a bundle. Raises ReleaseError where it is missing, damaged or of another format."""
     try:
         digest, meta, arrays = artifact.load(path)
-        student = EmbeddedStudent(
-            answers=meta["answers"],
-            support=arrays["support"],
-            weights=arrays["weights"],
-            classes=arrays["classes"],
-            queries=meta["queries"],
-            gamma=meta["gamma"],
-        )
         return Release(
             digest=digest,
             workload=meta["workload"],
             comparer=meta["comparer"],
             encoder=meta["encoder"],
-            student=student,
+            student=_read_student(meta["student"], arrays),
             gate=Gate.from_arrays(tuple(meta["signals"]), arrays),
         )
     except (artifact.ArtifactError, KeyError) as error:
         raise ReleaseError(f"The release can't be used: {error}.") from error
+
+
+def _read_student(
+    meta: Mapping[str, Any] | None, arrays: Mapping[str, NDArray[Any]]
+) -> EmbeddedStudent | None:
+    if meta is None:
+        return None
+    return EmbeddedStudent(
+        answers=meta["answers"],
+        support=arrays["support"],
+        weights=arrays["weights"],
+        classes=arrays["classes"],
+        queries=meta["queries"],
+        gamma=meta["gamma"],
+    )
 
 
 class ActiveReleases:

@@ -4,30 +4,44 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from policies.compare import choose_comparer, get_comparer
-from policies.types import Answer, Ask, Evidence, Tier, Trace, Trial
+from policies.types import Answer, Ask, Evidence, Shape, Tier, Trace, Trial
 from router.auth import Caller
 from router.deps import Deps
 from router.meter.prices import Usage, cost_of
 from router.record.model import Attempt, Interaction, Status
+from router.release import Release
 from router.settings.model import WorkloadSettings
 from router.upstream.model import AttemptLog
-from router.wire.openai import ChatRequest, answer_to_json, input_text, shape_of
+from router.wire.openai import (
+    ChatRequest,
+    answer_to_json,
+    count_prompt_chars,
+    input_text,
+    shape_of,
+)
+
+_CHARS_PER_TOKEN = 4
 
 
 @dataclass(kw_only=True)
 class Outcome:
-    """An interaction while it runs; filled in by the pipeline, read once by ``settle``."""
+    """An interaction while it runs; filled in by the pipeline, read once by ``settle``.
+
+    ``release``: the one in force for its workload when it began; ``end_s``: when its answer had
+    been delivered, on the clock of ``start_s``; None until then.
+    """
 
     id: str
     request: ChatRequest
     caller: Caller
     workload: str
     workload_settings: WorkloadSettings | None
+    release: Release | None
     model: str
     trace: Trace
     ask: Ask
@@ -37,6 +51,7 @@ class Outcome:
     teacher_answer: Answer | None = None
     started_at: float = field(default_factory=time.time)
     start_s: float = field(default_factory=time.perf_counter)
+    end_s: float | None = None
     upstream_s: float = 0.0
     status: Status = "ok"
     answer: Answer | None = None
@@ -45,16 +60,47 @@ class Outcome:
     attempts: Sequence[AttemptLog] = ()
 
     @property
+    def elapsed_s(self) -> float:
+        """Seconds until the answer was delivered, or until now."""
+        return (time.perf_counter() if self.end_s is None else self.end_s) - self.start_s
+
+    @property
     def overhead_ms(self) -> float:
         """Time so far that wasn't spent waiting for upstreams."""
-        return max(0.0, time.perf_counter() - self.start_s - self.upstream_s) * 1000
+        return max(0.0, self.elapsed_s - self.upstream_s) * 1000
+
+    def stop_clock(self) -> None:
+        """The answer is delivered: what follows, such as an audit, makes nobody wait."""
+        self.end_s = time.perf_counter()
+
+    def drop_audit(self) -> None:
+        """Nothing is asked in the background after all."""
+        self.audit = None
+        steps = tuple(step for step in self.trace.steps if not step.ask.background)
+        self.trace = replace(self.trace, steps=steps)
 
 
 def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
-    """USD of the interaction, None where unknown; a draft alone costs nothing."""
+    """USD of the interaction, None where unknown, or not known before its audit has come.
+
+    A draft alone costs nothing.
+    """
     if outcome.ask.tier is Tier.STUDENT and not outcome.attempts:
-        return Decimal(0)
+        return Decimal(0) if outcome.audit is None else None
     return cost_of(outcome.usage, deps.settings.models[outcome.model].price)
+
+
+def expect_teacher_cost(deps: Deps, outcome: Outcome) -> Decimal | None:
+    """USD that asking the teacher about this request is likely to cost; None where unknown.
+
+    The mean of what it cost in this workload so far, but at least what the model's price makes of
+    the prompt alone, at four characters a token.
+    """
+    tokens = count_prompt_chars(outcome.request.body) // _CHARS_PER_TOKEN
+    prompt = Usage(prompt_tokens=tokens, completion_tokens=0)
+    price = deps.settings.models[outcome.model].price
+    known = [cost_of(prompt, price), deps.teacher_costs.estimate(outcome.workload)]
+    return max((cost for cost in known if cost is not None), default=None)
 
 
 def settle(deps: Deps, outcome: Outcome) -> None:
@@ -84,9 +130,8 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
     served = ask.tier is Tier.STUDENT
     ok = outcome.status == "ok"
     teacher = outcome.teacher_answer if ok else None
-    configured = outcome.workload_settings.compare if outcome.workload_settings else None
     shape = shape_of(body)
-    comparer = configured or choose_comparer(shape, [] if teacher is None else [teacher])
+    comparer = _name_comparer(outcome, shape, teacher)
     draft_agreed = None
     if teacher is not None and outcome.draft is not None:
         draft_agreed = get_comparer(comparer).agrees(teacher, outcome.draft, shape)
@@ -121,6 +166,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         draft=write(outcome.draft),
         release=evidence.release if evidence else None,
         confidence=evidence.confidence if evidence else None,
+        evidence=evidence.signals if evidence else {},
         threshold=ask.threshold,
         level=ask.level if ok else None,
         propensity=_propensity_of(outcome),
@@ -131,12 +177,22 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         cost_usd=cost,
         teacher_cost_usd=estimate,
         teacher_cost_estimated=served,
-        latency_ms=(time.perf_counter() - outcome.start_s) * 1000,
+        latency_ms=outcome.elapsed_s * 1000,
         overhead_ms=outcome.overhead_ms,
         trace=tuple(_write_step(step.ask) for step in outcome.trace.steps),
         settings_digest=deps.settings.digest,
         attempts=_write_attempts(outcome, cost),
     )
+
+
+def _name_comparer(outcome: Outcome, shape: Shape, teacher: Answer | None) -> str:
+    """The configured one, else that of the release in force, which the workload's answers chose
+    together: judged by each answer alone, a single long one would change what agreement means."""
+    if outcome.workload_settings is not None and outcome.workload_settings.compare is not None:
+        return outcome.workload_settings.compare
+    if outcome.release is not None:
+        return outcome.release.comparer
+    return choose_comparer(shape, [] if teacher is None else [teacher])
 
 
 def _propensity_of(outcome: Outcome) -> float:
@@ -145,7 +201,8 @@ def _propensity_of(outcome: Outcome) -> float:
         return outcome.audit.propensity
     if outcome.ask.tier is not Tier.STUDENT:
         return outcome.ask.propensity
-    return (1.0 - outcome.ask.propensity) or 1.0
+    # Not 1 − propensity: rounded, that can fall short of the floor that bounds the bets.
+    return outcome.ask.floor
 
 
 def _write_attempts(outcome: Outcome, cost: Decimal | None) -> tuple[Attempt, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,10 @@ from router.record.store import Store
 from router.settings.load import load_settings
 from router.settings.model import Settings
 from router.students.encoder import Encoder
+
+
+class NoStoreYet(StoreError):
+    """The gateway hasn't made its store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +44,11 @@ class Workplace:
 
 @contextmanager
 def open_workplace(config: Path | None) -> Iterator[Workplace]:
-    """The configuration's store. Raises StoreError where the gateway hasn't made one yet."""
+    """The configuration's store. Raises NoStoreYet where the gateway hasn't made one."""
     settings = load_settings(config, os.environ)
     path = Path(settings.store.url.removeprefix("sqlite:///"))
     if not path.exists():
-        raise StoreError(
+        raise NoStoreYet(
             f"There is no store at {path} yet: start the gateway with the same configuration first."
         )
     store = Store.open(settings.store.url)
@@ -62,6 +66,24 @@ def add_config(parser: ArgumentParser) -> None:
 def add_json(parser: ArgumentParser) -> None:
     """``--json``."""
     parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def read_share(text: str) -> float:
+    """A share as an option: above one half and below 1."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0.5 < share < 1:
+        raise ArgumentTypeError(f"{text!r} must be a number between 0.5 and 1")
+    return share
+
+
+def read_count(text: str) -> int:
+    """A count as an option: at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return int(text)
 
 
 def describe_time(epoch_s: float | None) -> str:

@@ -5,23 +5,32 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from distill.commands.common import add_config, add_json, describe_time, open_workplace
+from distill.commands.common import (
+    NoStoreYet,
+    add_config,
+    add_json,
+    describe_time,
+    open_workplace,
+)
 from distill.cycle import Outcome, run_cycle
 from distill.watch import run_due, survey
-from router.errors import StoreError
+from router.errors import StoreError, TutelageError
 from router.settings.model import Settings
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
 _LOOK_EVERY_S = 2.0
+_LONGEST_PAUSE_S = 86_400.0
 _RESULTS_OK = ("promoted", "rejected", "too_few", "open_ended")
 
 
@@ -35,7 +44,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
         epilog="example: tutelage distill run --config tutelage.yaml --workload support-intent",
     )
     once.add_argument("--workload", metavar="W", help="only this one; else all with answers")
-    once.add_argument("--seed", type=int, default=0, help="of all random choices (0)")
+    once.add_argument("--seed", type=_read_seed, default=0, help="of all random choices (0)")
     once.set_defaults(run=_run)
     watch = actions.add_parser(
         "watch",
@@ -49,7 +58,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
         metavar="SECONDS",
         help=f"pause between two looks at the store ({_LOOK_EVERY_S:g})",
     )
-    watch.add_argument("--seed", type=int, default=0, help="of all random choices (0)")
+    watch.add_argument("--seed", type=_read_seed, default=0, help="of all random choices (0)")
     watch.set_defaults(run=_watch)
     status = actions.add_parser(
         "status",
@@ -63,15 +72,34 @@ def register(commands: _SubParsersAction[Any]) -> None:
 
 
 def _read_seconds(text: str) -> float:
-    seconds = float(text)
-    if not seconds > 0:
-        raise ValueError
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST_PAUSE_S:
+        raise ArgumentTypeError(f"{text!r} must be seconds, above 0 and at most a day")
     return seconds
 
 
+def _read_seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise ArgumentTypeError(f"{text!r} must be a whole number from 0 to 4294967295")
+    return int(text)
+
+
+class Stopped(TutelageError):
+    """A signal ended the cycle."""
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped("The cycle was stopped; run it again to learn from the same answers.")
+
+
 def _run(args: Namespace) -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)  # an exception, so that the store hears of the end
     with open_workplace(args.config) as place:
-        _warn(place.settings)
+        _warn(place.settings, sys.stderr)
         known = sorted(place.store.answers_by_workload())
         wanted = known if args.workload is None else [args.workload]
         if args.workload is not None and args.workload not in known:
@@ -101,13 +129,20 @@ def _watch(args: Namespace) -> int:
     if ended.is_set():
         return 0
     with open_workplace(args.config) as place:
-        _warn(place.settings)
+        _warn(place.settings, sys.stderr)
         learner = place.learner(args.seed)
+        trouble = ""
         while not ended.wait(args.look_every):
-            for outcome in run_due(learner, time.time()):
-                _tell(outcome, as_json=args.json)
-                if ended.is_set():
-                    break
+            try:
+                for outcome in run_due(learner, time.time()):
+                    _tell(outcome, as_json=args.json)
+                    if ended.is_set():
+                        break
+                trouble = ""
+            except StoreError as error:  # it may be locked for a while: the loop goes on
+                if str(error) != trouble:
+                    trouble = str(error)
+                    print(f"tutelage: {trouble}", file=sys.stderr, flush=True)
     return 0
 
 
@@ -115,7 +150,7 @@ def _store_exists(config: Path | None) -> bool:
     try:
         with open_workplace(config):
             return True
-    except StoreError:
+    except NoStoreYet:
         return False
 
 
@@ -136,7 +171,7 @@ def _status(args: Namespace) -> int:
             problems = _find_obstacles(place.settings)
             print(json.dumps({"workloads": reports, "problems": problems}, indent=2))
             return 0
-        _warn(place.settings)
+        _warn(place.settings, sys.stdout)
         if not reports:
             print("No answers to learn from yet.")
         for report in reports:
@@ -175,9 +210,9 @@ def _find_obstacles(settings: Settings) -> list[str]:
     return found
 
 
-def _warn(settings: Settings) -> None:
+def _warn(settings: Settings, stream: TextIO) -> None:
     for sentence in _find_obstacles(settings):
-        print(sentence, flush=True)
+        print(sentence, file=stream, flush=True)
 
 
 def _tell(outcome: Outcome, *, as_json: bool) -> None:

@@ -6,14 +6,14 @@ import asyncio
 import json
 import os
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.commands.common import add_config, add_json
+from distill.commands.common import add_config, add_json, read_count, read_share
 from distill.replay.line import write_trace
 from distill.replay.result import summarize
-from distill.replay.run import Replayed, order, replay, settings_for
+from distill.replay.run import Replayed, has_student, order, replay, settings_for
 from distill.streams import read_stream
 from router.errors import ConfigError
 from router.settings.load import load_settings
@@ -32,15 +32,13 @@ def register(commands: _SubParsersAction[Any]) -> None:
     )
     parser.add_argument("stream", type=Path, metavar="STREAM", help="JSON lines, plain or .gz")
     add_config(parser)
-    parser.add_argument("--promise", type=_read_share, metavar="P", help="agreement to promise")
+    parser.add_argument("--promise", type=read_share, metavar="P", help="agreement to promise")
     parser.add_argument(
-        "--confidence", type=_read_share, metavar="C", help="of the promise (0.95)", default=None
+        "--confidence", type=read_share, metavar="C", help="of the promise (0.95)", default=None
     )
     parser.add_argument("--seed", type=int, default=0, help="of the order and every choice (0)")
     parser.add_argument("--no-shuffle", action="store_true", help="keep the recorded order")
-    parser.add_argument(
-        "--limit", type=_read_count, metavar="N", help="only N queries of the order"
-    )
+    parser.add_argument("--limit", type=read_count, metavar="N", help="only N queries of the order")
     parser.add_argument(
         "--warm-start", type=Path, metavar="STREAM", help="answers known before; not counted"
     )
@@ -48,22 +46,6 @@ def register(commands: _SubParsersAction[Any]) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="the result", required=True)
     add_json(parser)
     parser.set_defaults(run=_replay)
-
-
-def _read_share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0.5 < share < 1:
-        raise ArgumentTypeError(f"{text!r} must be a number between 0.5 and 1")
-    return share
-
-
-def _read_count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
-    return int(text)
 
 
 def _replay(args: Namespace) -> int:
@@ -76,10 +58,10 @@ def _replay(args: Namespace) -> int:
     base = load_settings(args.config, os.environ) if args.config is not None else None
     settings = settings_for([*rows, *warm], base, promise)
     ordered = order(rows, seed=args.seed, shuffle=not args.no_shuffle)[: args.limit]
-    if any(row.student is not None for row in ordered):
+    if any(row.student is not None for row in ordered) and not has_student([*warm, *ordered]):
         print(
-            "The stream records a student's drafts; this version replays the embedded student "
-            "instead.",
+            "Some rows lack a recorded draft, so the embedded student is replayed instead of the "
+            "recorded one.",
             file=sys.stderr,
         )
     progress = _Progress()

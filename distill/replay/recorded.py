@@ -1,13 +1,17 @@
-"""The recorded teacher: an upstream that knows the answer to one query at a time."""
+"""The recorded teacher and student: they know the answer to one query at a time."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from time import time
 from typing import Any
 
 from distill.streams import StreamRow
+from policies.scoring.gate import logit_of_logprob
+from policies.types import Answer, Evidence
+from router.release import Release
 from router.upstream.model import AttemptLog, CallFailed, Reply, UpstreamTarget
 from router.upstream.stream import StreamReply
 from router.wire.openai import completion_from_answer
@@ -63,3 +67,39 @@ class RecordedTeacher:
     async def open_stream(self, target: UpstreamTarget, body: Mapping[str, Any]) -> StreamReply:
         """A replay streams nothing."""
         raise CallFailed("The recorded teacher gives whole answers only.")
+
+
+class RecordedStudent:
+    """Drafts with the recorded drafts; the release, once there is one, is the gate over them."""
+
+    def __init__(self) -> None:
+        self.row: StreamRow | None = None
+
+    def is_ready(self, release: Release | None) -> bool:
+        """A recorded student needs no release to draft; its drafts teach the first gate."""
+        return True
+
+    async def draft(
+        self, body: Mapping[str, Any], release: Release | None
+    ) -> tuple[Answer, Evidence]:
+        """The row's draft with its recorded evidence."""
+        row = self.row
+        if row is None or row.student is None or body["messages"] != row.body["messages"]:
+            raise ValueError("the recorded student was asked about another query")
+        evidence = Evidence(available=True, signals=read_signals(row.student.evidence))
+        return row.student.answer, evidence if release is None else release.judge(evidence)
+
+    async def warm_up(self) -> None:
+        """There is nothing to load."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+def read_signals(recorded: Mapping[str, float]) -> dict[str, float]:
+    """Recorded evidence as a gate reads it: log-probabilities as log-odds, the rest as it is."""
+    return {
+        name: logit_of_logprob(value) if name.endswith("logprob") else value
+        for name, value in sorted(recorded.items())
+        if math.isfinite(value)
+    }

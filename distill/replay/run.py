@@ -11,20 +11,20 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from distill.cycle import Learner, run_cycle
 from distill.replay.line import Line, line_of
-from distill.replay.recorded import RecordedTeacher
+from distill.replay.recorded import RecordedStudent, RecordedTeacher
 from distill.replay.result import Claim
 from distill.streams import StreamRow
 from distill.trigger import count_needed
 from policies.types import Tier
 from router.auth import Caller
 from router.deps import Deps, build_targets
+from router.drafting import EmbeddedDrafter
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator, cost_of
 from router.pipeline import run
@@ -90,15 +90,29 @@ def _is_known(settings: Settings, row: StreamRow) -> bool:
 
 
 class Replay:
-    """One run over a stream; everything in it is drawn from ``seed``."""
+    """One run over a stream; everything in it is drawn from ``seed``.
 
-    def __init__(self, settings: Settings, *, seed: int, folder: Path, progress: Progress) -> None:
+    ``recorded_student``: the stream's drafts are used, and only the gate over them is learned.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        seed: int,
+        folder: Path,
+        progress: Progress,
+        recorded_student: bool,
+    ) -> None:
         self._settings = settings
         self._seed = seed
         self._progress = progress
         self._store = Store.open(":memory:")
         self._sink = _Collector(self._store)
         self._teacher = RecordedTeacher()
+        self._student = RecordedStudent() if recorded_student else None
+        self._encoder = Encoder(cache=1_000_000)
+        self._redactor = Redactor(settings.data.redact)
         metrics = Metrics()
         self._deps = Deps(
             settings=settings,
@@ -108,20 +122,20 @@ class Replay:
             upstream=self._teacher,
             targets=build_targets(settings),
             teacher_costs=TeacherCostEstimator(),
-            redactor=Redactor(settings.data.redact),
+            redactor=self._redactor,
             releases=ActiveReleases(self._store),
             promises=PromiseKeeper(self._store, metrics),
-            encoder=Encoder(cache=1_000_000),
+            drafter=self._student or EmbeddedDrafter(self._encoder, self._redactor),
             coin=random.Random(f"coin {seed}").random,
-            drafting=ThreadPoolExecutor(1, thread_name_prefix="draft"),
         )
         self._learner = Learner(
             settings=settings,
             store=self._store,
-            encoder=self._deps.encoder,
-            redactor=self._deps.redactor,
+            encoder=self._encoder,
+            redactor=self._redactor,
             folder=folder,
             seed=seed,
+            drafts="embedded" if self._student is None else "given",
         )
         self._answers: dict[str, int] = {}
         self._learned_at: dict[str, int] = {}
@@ -131,7 +145,8 @@ class Replay:
         """Answer ``rows`` in their order, after ``warm_start``'s answers were made known."""
         began_s = time.perf_counter()
         try:
-            self._encode_ahead([*warm_start, *rows])
+            if self._student is None:
+                self._encode_ahead([*warm_start, *rows])
             for row in warm_start:
                 await self._ask(row, force=Tier.TEACHER)
             lines: list[Line] = []
@@ -142,18 +157,21 @@ class Replay:
                 lines.append(line_of(self._price(record, row), row, comparer))
                 self._progress(i + 1, len(rows), f"{self._releases} releases")
         finally:
-            self._deps.drafting.shutdown()
+            self._deps.drafter.close()
             self._store.close()
         return Replayed(
             lines=lines,
-            claims=_claim(self._settings, lines),
+            claims=claim(self._settings, lines),
             releases=self._releases,
             seconds=time.perf_counter() - began_s,
         )
 
     async def _ask(self, row: StreamRow, *, force: Tier | None) -> Interaction:
         self._teacher.row = row
-        await run(self._deps, self._request(row, force), _CALLER)
+        if self._student is not None:
+            self._student.row = row
+        delivery = await run(self._deps, self._request(row, force), _CALLER)
+        await delivery.aclose()
         for task in list(self._deps.background):
             await task
         record = self._sink.last()
@@ -192,9 +210,9 @@ class Replay:
 
     def _encode_ahead(self, rows: Sequence[StreamRow]) -> None:
         """Queries in batches are faster to encode than one by one; nothing of answers is used."""
-        texts = [self._deps.redactor.text(input_text(row.body)) for row in rows]
+        texts = [self._redactor.text(input_text(row.body)) for row in rows]
         for start in range(0, len(texts), _PREFETCH):
-            self._deps.encoder.encode(texts[start : start + _PREFETCH])
+            self._encoder.encode(texts[start : start + _PREFETCH])
             self._progress(0, len(rows), f"encoding {start + _PREFETCH} of {len(texts)}")
 
 
@@ -230,7 +248,7 @@ class _Collector:
         return 0
 
 
-def _claim(settings: Settings, lines: Sequence[Line]) -> list[Claim]:
+def claim(settings: Settings, lines: Sequence[Line]) -> list[Claim]:
     """The promise over the whole run, once a level was certified; otherwise nothing is claimed.
 
     Of several workloads each has its own promise, and nothing is claimed about their mixture.
@@ -264,8 +282,19 @@ async def replay(
 ) -> Replayed:
     """Replay ``rows`` in the order given; releases are written to a folder that is gone after."""
     with tempfile.TemporaryDirectory(prefix="tutelage-replay-") as folder:
-        run_of = Replay(settings, seed=seed, folder=Path(folder), progress=progress)
+        run_of = Replay(
+            settings,
+            seed=seed,
+            folder=Path(folder),
+            progress=progress,
+            recorded_student=has_student([*warm_start, *rows]),
+        )
         return await run_of.run(rows, warm_start)
+
+
+def has_student(rows: Sequence[StreamRow]) -> bool:
+    """Whether every row has a recorded draft, so that the recorded student can be replayed."""
+    return all(row.student is not None for row in rows)
 
 
 def order(rows: Sequence[StreamRow], *, seed: int, shuffle: bool) -> list[StreamRow]:

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
-from policies.scoring.gate import SIGNALS, Gate, risk_curve
+from policies.scoring.gate import Gate, risk_curve
 
 Floats = NDArray[np.float64]
 
-_RAW = ("margin",)
 _FOLDS = 5
 
 
-def fit_gate(signals: Floats, agreed: NDArray[np.bool_], weights: Floats, seed: int) -> Gate:
+def fit_gate(
+    signals: Floats,
+    names: Sequence[str],
+    agreed: NDArray[np.bool_],
+    weights: Floats,
+    seed: int,
+) -> Gate:
     """Fit the gate that predicts held-out agreement best, in doubt the one-signal one.
 
-    ``signals``: shape (rows, len(SIGNALS)), measured on drafts made without the row itself;
-    ``agreed``: the draft agreed with the teacher; ``weights``: 1/propensity of each row being
+    ``signals``: shape (rows, len(names)), measured on drafts made without the row itself, the raw
+    confidence first; ``agreed``: the draft agreed with the teacher; ``weights``: 1/propensity of each row being
     seen. The richer gate ships only where its cross-validated log-loss is lower than that of
     the raw margin. ValueError where all drafts agree or all disagree: nothing can be calibrated.
     """
     if agreed.all() or not agreed.any():
         raise ValueError("a gate needs drafts that agree and drafts that disagree")
-    raw = [SIGNALS.index(name) for name in _RAW]
-    candidates = [raw, list(range(len(SIGNALS)))]
+    raw = [0]
+    candidates = [raw, list(range(len(names)))]
     few = int(min(agreed.sum(), (~agreed).sum()))
     columns = raw
-    if few >= 4 * _FOLDS:
+    if few >= 4 * _FOLDS and len(names) > 1:
         losses = [_held_out_loss(signals[:, c], agreed, weights, seed) for c in candidates]
         columns = candidates[int(np.argmin(losses))]
     chosen = signals[:, columns]
@@ -41,7 +48,7 @@ def fit_gate(signals: Floats, agreed: NDArray[np.bool_], weights: Floats, seed: 
     confidence = model.predict_proba((chosen - mean) / scale)[:, 1]
     score, over_all, over_served = risk_curve(confidence, weights)
     return Gate(
-        signals=tuple(SIGNALS[c] for c in columns),
+        signals=tuple(names[c] for c in columns),
         mean=mean,
         scale=scale,
         weights=np.asarray(model.coef_[0], dtype=np.float64),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,14 @@ from policies.types import Evidence
 
 Floats = NDArray[np.float64]
 
-SIGNALS: tuple[str, ...] = ("margin", "top", "runner_up", "neighbour_agreement", "nearest")
-"""Fields of ``Evidence`` that a gate may read, in the order of its columns."""
+EMBEDDED_SIGNALS: tuple[str, ...] = (
+    *("margin", "top", "runner_up"),
+    *("neighbour_agreement", "nearest"),
+)
+"""What the embedded student measures: the two best classes' scores and their difference; the share
+of nearest training queries with the drafted answer; the nearest one's cosine similarity."""
+
+_LOGIT_LIMIT = 14.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +46,16 @@ class Gate:
 
     def confidence(self, evidence: Evidence) -> float | None:
         """The probability, or None where a signal it needs was not measured."""
-        values = [getattr(evidence, name) for name in self.signals]
-        if any(value is None for value in values):
+        try:
+            values = [evidence.signals[name] for name in self.signals]
+        except KeyError:
             return None
         z = self.bias + float(((np.asarray(values) - self.mean) / self.scale) @ self.weights)
         return 1.0 / (1.0 + math.exp(-min(max(z, -40.0), 40.0)))
 
-    def confidences(self, signals: Floats) -> Floats:
-        """Probabilities of many drafts; ``signals``: shape (rows, len(SIGNALS))."""
-        columns = signals[:, [SIGNALS.index(name) for name in self.signals]]
+    def confidences(self, signals: Floats, names: Sequence[str]) -> Floats:
+        """Probabilities of many drafts; ``signals``: shape (rows, len(names))."""
+        columns = signals[:, [names.index(name) for name in self.signals]]
         z = self.bias + ((columns - self.mean) / self.scale) @ self.weights
         chances: Floats = 1.0 / (1.0 + np.exp(-np.clip(z, -40.0, 40.0)))
         return chances
@@ -89,6 +96,17 @@ class Gate:
             curve_all=arrays["gate_curve_all"],
             curve_served=arrays["gate_curve_served"],
         )
+
+
+def logit_of_logprob(logprob: float) -> float:
+    """The log-odds of an event whose log-probability is given, within ±14.
+
+    Log-probabilities of confident models crowd below 0; their log-odds spread them evenly.
+    """
+    if not logprob < 0.0:
+        return _LOGIT_LIMIT
+    logit = logprob - math.log(-math.expm1(max(logprob, -700.0)))
+    return min(max(logit, -_LOGIT_LIMIT), _LOGIT_LIMIT)
 
 
 def risk_curve(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -12,6 +14,8 @@ from router.app import create_app
 from router.errors import ConfigError
 from router.record.store import Store
 from router.settings.load import load_settings
+
+_BACKLOG = 2048
 
 
 def run(config: Path | None, workers: int) -> int:
@@ -25,8 +29,12 @@ def run(config: Path | None, workers: int) -> int:
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30, access_log=False)
     )
-    print(f"tutelage listens on http://{host}:{listener.getsockname()[1]}", flush=True)
-    server.run(sockets=[listener])
+    # Having drained, uvicorn raises the signal that stopped it once more: an end as wished, not a
+    # death by that signal.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        print(f"tutelage listens on http://{host}:{listener.getsockname()[1]}", flush=True)
+        server.run(sockets=[listener])
     return 0
 
 
@@ -36,6 +44,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)  # before the address is told: who comes early waits
     except OSError as error:
         listener.close()
         raise ConfigError(f"Can't listen on {host}:{port}: {error.strerror}.") from None

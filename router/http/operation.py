@@ -18,8 +18,14 @@ async def report_live(request: Request) -> Response:
 
 
 async def report_ready(request: Request) -> Response:
-    """The process answers requests."""
-    return JSONResponse({"status": "ready"})
+    """The process answers requests, and how many records the store hasn't got.
+
+    A store that can't be written is no reason to send callers elsewhere: they are answered, and
+    what waits is written later.
+    """
+    sink = request.app.state.deps.sink
+    records = {"waiting": sink.lag, "dropped": sink.dropped}
+    return JSONResponse({"status": "ready", "records": records})
 
 
 async def render_metrics(request: Request) -> Response:

@@ -13,9 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
-from ipaddress import ip_address
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -24,7 +22,7 @@ from starlette.routing import Route
 
 from router.auth import authenticate
 from router.deps import Deps
-from router.errors import ApiError, StoreError
+from router.errors import ApiError, Forbidden, StoreError
 from router.settings.model import Settings
 from router.ui.notes import SinkReading
 from router.ui.standing import CertificateReading, read_certificate
@@ -91,37 +89,13 @@ def _serve(name: str, media_type: str) -> Callable[[Request], Awaitable[Response
 
 def check_access(settings: Settings, request: Request) -> None:
     """Raises ApiError for whom the data isn't meant."""
-    if not settings.keys:
-        if not is_own_host(request.headers.get("host", ""), settings.server.host):
-            raise ApiError(
-                "Open the dashboard under this machine's own address, such as"
-                f" http://127.0.0.1:{settings.server.port}/ui.",
-                status=403,
-                code="foreign_host",
-            )
-        return
     authenticate(settings, request.headers)
     if len({key.tenant for key in settings.keys}) > 1:
-        raise ApiError(
+        raise Forbidden(
             "The dashboard is closed where keys belong to several tenants, because it shows all"
             " traffic: admin keys come in a later version.",
-            status=403,
             code="admin_key_required",
         )
-
-
-def is_own_host(header: str, configured: str) -> bool:
-    """Whether a ``Host`` header names loopback or the configured host."""
-    try:
-        name = urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return False
-    if name in ("localhost", configured.strip("[]").lower()):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 class _Kept(NamedTuple):

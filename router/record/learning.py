@@ -15,7 +15,9 @@ from router.record.database import Database
 from router.record.model import Cycle, Release, ReleaseAction, ReleaseEvent
 from router.record.schema import cycles, release_events, releases
 
-_CYCLE_MAY_TAKE_S = 3600.0
+CYCLE_MAY_TAKE_S = 3600.0
+"""A cycle that hasn't ended after this long is taken for dead."""
+
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -183,7 +185,7 @@ class CycleLog:
         now = self._clock()
         with self._database.write() as connection:
             running = (cycles.c.workload == workload) & cycles.c.ended_at.is_(None)
-            alive = running & (cycles.c.started_at > now - _CYCLE_MAY_TAKE_S)
+            alive = running & (cycles.c.started_at > now - CYCLE_MAY_TAKE_S)
             if connection.execute(select(cycles.c.id).where(alive).limit(1)).first():
                 return None
             connection.execute(

@@ -7,7 +7,7 @@ latencies milliseconds, money USD.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -56,6 +56,7 @@ class Interaction:
     redacted. ``group``: conversation or near-duplicate group; ``comparer``: decides agreement.
     ``status``: "broken" is a stream that ended early.
     ``teacher_answer``: wherever the teacher was asked, also in the background.
+    ``evidence``: the draft's signals, as in ``policies.types.Evidence``.
     ``threshold``, ``level``, ``propensity``, ``floor``, ``seen``: as in ``policies.types.Trial``.
     ``agreed``: the delivered answer agrees with the teacher's; ``draft_agreed``: the draft does.
     ``teacher_cost_usd``: what the teacher's answer cost, or would have
@@ -85,6 +86,7 @@ class Interaction:
     draft: Mapping[str, Json] | None = None
     release: str | None = None
     confidence: float | None = None
+    evidence: Mapping[str, float] = field(default_factory=dict)
     threshold: float | None = None
     level: int | None = None
     propensity: float = 1.0
@@ -122,6 +124,7 @@ class TrainingRow:
     draft: Mapping[str, Json] | None
     draft_agreed: bool | None
     confidence: float | None
+    evidence: Mapping[str, float]
     release: str | None
     propensity: float
 

@@ -26,6 +26,7 @@ def from_interaction(record: Interaction) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(record, name) for name in _PLAIN}
     row["tier"] = str(record.tier)
     row["trace"] = list(record.trace)
+    row["evidence"] = dict(record.evidence)
     if not record.stored:
         row.update(dict.fromkeys(_CONTENT), input_text="", train_ok=False)
     row["trainable"] = row["train_ok"] and row["teacher_answer"] is not None

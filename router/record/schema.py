@@ -93,6 +93,7 @@ interactions = Table(
     Column("group", SafeText, nullable=False),
     Column("comparer", SafeText, nullable=False),
     Column("settings_digest", String, nullable=False),
+    Column("evidence", JSON, nullable=False),
     Column("input_text", SafeText, nullable=False),
     Column("answer", _Body),
     Column("teacher_answer", _Body),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.scoring.gate import EMBEDDED_SIGNALS
 from policies.types import Answer, Evidence
 from router.wire.openai import answer_from_json
 
@@ -42,22 +43,15 @@ class EmbeddedStudent:
         top, signals = measure(
             scores[None].astype(np.float64), similarity[None, : self.queries], self.classes
         )
-        margin, best, runner_up, agreement, nearest = (float(value) for value in signals[0])
-        evidence = Evidence(
-            available=True,
-            top=best,
-            margin=margin,
-            runner_up=runner_up,
-            neighbour_agreement=agreement,
-            nearest=nearest,
-        )
+        measured = dict(zip(EMBEDDED_SIGNALS, signals[0].tolist(), strict=True))
+        evidence = Evidence(available=True, signals=measured)
         return answer_from_json(self.answers[int(top[0])]), evidence
 
 
 def measure(
     scores: Scores, similarity: NDArray[Any], classes: NDArray[np.int32]
 ) -> tuple[NDArray[np.intp], Scores]:
-    """Best class and signals of every row, in the order of ``policies.scoring.gate.SIGNALS``.
+    """Best class and signals of every row, in the order of ``EMBEDDED_SIGNALS``.
 
     ``scores``: shape (rows, classes); ``similarity``: cosine to each training query, shape
     (rows, queries). Used alike for live drafts and for held-out ones.

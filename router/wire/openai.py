@@ -12,6 +12,7 @@ from router.wire.assembler import StreamAssembler
 from router.wire.requests import (
     ChatRequest,
     Options,
+    count_prompt_chars,
     input_text,
     is_cascadable,
     parse_chat,
@@ -28,6 +29,7 @@ __all__ = [
     "answer_to_json",
     "chunks_from_answer",
     "completion_from_answer",
+    "count_prompt_chars",
     "input_text",
     "is_cascadable",
     "is_usage_chunk",

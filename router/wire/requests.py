@@ -129,6 +129,11 @@ def input_text(body: Mapping[str, Any]) -> str:
     return "\n".join([turns[last][1], *reversed(others)])[:MAX_INPUT_CHARS]
 
 
+def count_prompt_chars(body: Mapping[str, Any]) -> int:
+    """Characters of text in all messages; pictures, sound and tools don't count."""
+    return sum(len(_text_of(message)) for message in _objects_in(body.get("messages")))
+
+
 def is_cascadable(body: Mapping[str, Any]) -> bool:
     """Whether a drafted answer could stand for the model's own.
 

@@ -15,6 +15,7 @@ ROUTER_FOR_DISTILL = (
     "app",
     "auth",
     "deps",
+    "drafting",
     "errors",
     "evidence",
     "features",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ SHIPPED = "has my order shipped"
 LABELS = ["parcel", "login"]
 
 
-def _promote(folder: Path) -> None:
+def promote(folder: Path, answers: Sequence[str] = LABELS) -> None:
+    """Train on a few messages and put the release in force; ``answers``: its two drafts."""
     encoder = Encoder(threads=1)
     texts = [f"{text}{end}" for text in [*PARCEL, *LOGIN] for end in ("", "?", " please")]
     half = len(texts) // 2
@@ -33,7 +35,7 @@ def _promote(folder: Path) -> None:
     examples = Examples(
         vectors=encoder.encode(texts),
         classes=classes,
-        answers=[answer_to_json(Answer(content=label)) for label in LABELS],
+        answers=[answer_to_json(Answer(content=answer)) for answer in answers],
         answer_vectors=encoder.encode(LABELS),
         weights=np.ones(len(texts)),
     )
@@ -52,11 +54,11 @@ def _promote(folder: Path) -> None:
     store.close()
 
 
-def _workload(**policy: Any) -> dict[str, Any]:
+def workload(**policy: Any) -> dict[str, Any]:
     return {"workloads": [{"name": "shop", "match": {"system_prompt": "*"}, **policy}]}
 
 
-async def _ask(base: str, text: str, **more: Any) -> Any:
+async def ask(base: str, text: str, **more: Any) -> Any:
     for _ in range(100):  # until the release is taken up
         answer = await client(base).chat.completions.with_raw_response.create(
             model="auto", messages=[{"role": "user", "content": text}], **more
@@ -68,11 +70,11 @@ async def _ask(base: str, text: str, **more: Any) -> Any:
 
 
 async def test_threshold_serves_the_sure_and_escalates_the_rest(tmp_path: Path) -> None:
-    _promote(tmp_path)
-    policy = _workload(policy="threshold", threshold=0.92, audit={"max_share": 1.0})
+    promote(tmp_path)
+    policy = workload(policy="threshold", threshold=0.92, audit={"max_share": 1.0})
     async with FakeUpstream("parcel") as up, gateway(tmp_path, up.base_url, **policy) as base:
-        sure = await _ask(base, "where is my parcel")
-        unsure = await _ask(base, "zq 7781 ??")
+        sure = await ask(base, "where is my parcel")
+        unsure = await ask(base, "zq 7781 ??")
         stream = await client(base).chat.completions.create(
             model="auto",
             messages=[{"role": "user", "content": "has my order shipped"}],
@@ -81,7 +83,7 @@ async def test_threshold_serves_the_sure_and_escalates_the_rest(tmp_path: Path) 
         said = "".join([c.choices[0].delta.content or "" async for c in stream if c.choices])
     assert sure.parse().choices[0].message.content == "parcel"
     assert sure.headers["x-tutelage-tier"] == "student"
-    assert sure.headers["x-tutelage-cost-usd"] == "0"
+    assert "x-tutelage-cost-usd" not in sure.headers  # its audit's cost isn't known yet
     assert unsure.headers["x-tutelage-tier"] == "teacher"
     assert said == "parcel"
     store = Store.open(f"sqlite:///{tmp_path}/t.db")
@@ -94,10 +96,10 @@ async def test_threshold_serves_the_sure_and_escalates_the_rest(tmp_path: Path) 
 
 
 async def test_a_promise_serves_nothing_unproven(tmp_path: Path) -> None:
-    _promote(tmp_path)
-    policy = _workload(promise={"agreement": 0.95})
+    promote(tmp_path)
+    policy = workload(promise={"agreement": 0.95})
     async with FakeUpstream("parcel") as up, gateway(tmp_path, up.base_url, **policy) as base:
-        answer = await _ask(base, "where is my parcel")
+        answer = await ask(base, "where is my parcel")
     assert answer.headers["x-tutelage-tier"] == "teacher"
     assert answer.headers["x-tutelage-reason"] == "observe"
     store = Store.open(f"sqlite:///{tmp_path}/t.db")
@@ -108,17 +110,17 @@ async def test_a_promise_serves_nothing_unproven(tmp_path: Path) -> None:
 
 
 async def test_force_and_pin(tmp_path: Path) -> None:
-    _promote(tmp_path)
-    async with FakeUpstream("x") as up, gateway(tmp_path, up.base_url, **_workload()) as base:
+    promote(tmp_path)
+    async with FakeUpstream("x") as up, gateway(tmp_path, up.base_url, **workload()) as base:
         forced: dict[str, Any] = {"extra_body": {"tutelage": {"force": "student"}}}
         for _ in range(100):
             try:
-                answer = await _ask(base, "where is my parcel", **forced)
+                answer = await ask(base, "where is my parcel", **forced)
                 break
             except openai.InternalServerError:  # 503 until the release is taken up
                 await asyncio.sleep(0.05)
         assert answer.headers["x-tutelage-reason"] == "forced"
         assert answer.headers["x-tutelage-tier"] == "student"
-        teacher = await _ask(base, "hi", extra_body={"tutelage": {"force": "teacher"}})
+        teacher = await ask(base, "hi", extra_body={"tutelage": {"force": "teacher"}})
     assert teacher.headers["x-tutelage-tier"] == "teacher"
     assert "tutelage" not in up.requests[-1].body

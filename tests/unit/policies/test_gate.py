@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +8,8 @@ from numpy.typing import NDArray
 
 from policies.fit.gate import fit_gate
 from policies.promise.certificate import Over
-from policies.scoring.gate import SIGNALS, Gate
+from policies.scoring.gate import EMBEDDED_SIGNALS as SIGNALS
+from policies.scoring.gate import Gate, logit_of_logprob
 from policies.types import Evidence
 
 Floats = NDArray[np.float64]
@@ -25,7 +25,7 @@ def traffic(rows: int, seed: int) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 def evidence(row: Floats) -> Evidence:
-    return Evidence(available=True, **dict(zip(SIGNALS, row.tolist(), strict=True)))
+    return Evidence(available=True, signals=dict(zip(SIGNALS, row.tolist(), strict=True)))
 
 
 def confidences(gate: Gate, signals: Floats) -> Floats:
@@ -35,7 +35,7 @@ def confidences(gate: Gate, signals: Floats) -> Floats:
 @pytest.fixture(scope="module")
 def gate() -> Gate:
     signals, agreed = traffic(4000, seed=1)
-    return fit_gate(signals, agreed, np.ones(len(agreed)), seed=0)
+    return fit_gate(signals, SIGNALS, agreed, np.ones(len(agreed)), seed=0)
 
 
 def test_confidence_is_calibrated_on_fresh_traffic(gate: Gate) -> None:
@@ -63,8 +63,8 @@ def test_a_missing_signal_gives_no_confidence(gate: Gate) -> None:
     whole = evidence(np.full(len(SIGNALS), 0.5))
     assert gate.confidence(whole) is not None
     for name in gate.signals:
-        without: dict[str, Any] = {name: None}
-        assert gate.confidence(replace(whole, **without)) is None
+        without = {key: value for key, value in whole.signals.items() if key != name}
+        assert gate.confidence(replace(whole, signals=without)) is None
 
 
 def test_a_gate_survives_its_arrays(gate: Gate) -> None:
@@ -79,4 +79,12 @@ def test_a_gate_survives_its_arrays(gate: Gate) -> None:
 def test_one_sided_labels_are_refused(value: bool) -> None:
     signals, agreed = traffic(100, seed=5)
     with pytest.raises(ValueError, match="agree"):
-        fit_gate(signals, np.full_like(agreed, value), np.ones(100), seed=0)
+        fit_gate(signals, SIGNALS, np.full_like(agreed, value), np.ones(100), seed=0)
+
+
+def test_the_logit_of_a_log_probability_is_exact_and_bounded() -> None:
+    for probability in (1e-5, 0.2, 0.5, 0.9, 0.9999):
+        expected = np.log(probability / (1 - probability))
+        assert logit_of_logprob(float(np.log(probability))) == pytest.approx(expected)
+    assert logit_of_logprob(0.0) == logit_of_logprob(1e6) == 14.0
+    assert logit_of_logprob(-1e6) == -14.0

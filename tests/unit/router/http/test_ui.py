@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from router.auth import is_own_host
 from router.errors import NotFound
-from router.http.ui import MOST_VIEWS, ViewCache, is_own_host
+from router.http.ui import MOST_VIEWS, ViewCache
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,146 @@
+"""The processes that are measured: a gateway as its users start it, and a stand-in upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import yaml
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PATIENCE_S = 60.0
+_POLL_S = 0.005
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A process that listens; ``url``: without a path; ``ready_s``: from its start until it
+    answered ``/health/ready``, None where that was not awaited."""
+
+    url: str
+    process: psutil.Process
+    ready_s: float | None = None
+
+    @property
+    def rss_mb(self) -> float:
+        """Resident memory, in units of 10^6 bytes."""
+        return float(self.process.memory_info().rss) / 1e6
+
+    def mapped_files(self) -> list[str]:
+        """The compiled modules and libraries in its memory; empty where the system won't say."""
+        try:
+            return [mapped.path for mapped in self.process.memory_maps()]
+        except (AttributeError, psutil.AccessDenied):
+            return []
+
+
+def write_config(folder: Path, upstream: str, **more: Any) -> Path:
+    """A configuration with one teacher at ``upstream`` and a store of its own in ``folder``."""
+    document = {
+        "server": {"port": 0},
+        "store": {"url": f"sqlite:///{folder}/bench.db"},
+        "models": {
+            "teacher": {
+                "upstream": f"{upstream}/v1",
+                "model": "stand-in",
+                "price": {"input": 2.5, "cached_input": 1.25, "output": 10},
+                "distillation": "allowed",
+            }
+        },
+        **more,
+    }
+    path = folder / "tutelage.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
+
+
+@contextmanager
+def run_gateway(config: Path, *, sources: Path | None = None) -> Iterator[Server]:
+    """``tutelage serve`` until the block ends.
+
+    ``sources``: a folder with another version of the packages, to serve from that one.
+    """
+    command = shutil.which("tutelage", path=str(Path(sys.executable).parent))
+    if command is None:
+        raise SystemExit("The command tutelage is not beside this Python: run `make bench`.")
+    more = {} if sources is None else {"PYTHONPATH": str(sources)}
+    start_s = time.perf_counter()
+    with _run([command, "serve", "--config", str(config)], more) as server:
+        _await_ready(server)
+        ready_s = time.perf_counter() - start_s
+        yield Server(url=server.url, process=server.process, ready_s=ready_s)
+
+
+@contextmanager
+def run_upstream() -> Iterator[Server]:
+    """The stand-in upstream of ``benchmarks.gateway.upstream`` until the block ends."""
+    with _run([sys.executable, "-m", "benchmarks.gateway.upstream"], {}) as server:
+        yield server
+
+
+@contextmanager
+def _run(command: list[str], environment: Mapping[str, str]) -> Iterator[Server]:
+    """Start ``command``, whose first line of output ends with its address; stop it afterwards."""
+    with subprocess.Popen(
+        command, cwd=_ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+    ) as popen:
+        try:
+            if popen.stdout is None:
+                raise RuntimeError("the process was started without a pipe")
+            words = popen.stdout.readline().split()
+            if not words:
+                raise SystemExit(f"{Path(command[0]).name} ended before it listened.")
+            yield Server(url=words[-1], process=psutil.Process(popen.pid))
+        finally:
+            popen.terminate()
+            try:
+                popen.wait(_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                popen.kill()
+
+
+def _await_ready(server: Server) -> None:
+    end_s = time.perf_counter() + _PATIENCE_S
+    while time.perf_counter() < end_s:
+        try:
+            with urllib.request.urlopen(f"{server.url}/health/ready", timeout=_PATIENCE_S):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(_POLL_S)
+    raise SystemExit("The gateway was not ready in time.")
+
+
+def read_url(url: str) -> str:
+    """The body of a page, as text."""
+    with urllib.request.urlopen(url, timeout=_PATIENCE_S) as response:
+        return str(response.read().decode())
+
+
+def run_loop(main: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run to the end in the fastest event loop at hand."""
+    if sys.platform == "win32":
+        return asyncio.run(main)
+    import uvloop
+
+    return uvloop.run(main)
+
+
+def write_report(path: Path | None, report: Mapping[str, Any]) -> None:
+    """Write ``report`` as JSON, where a path was given."""
+    if path is not None:
+        path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        print(f"written to {path}")

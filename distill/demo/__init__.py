@@ -1,0 +1,1 @@
+"""``tutelage demo``: everything that runs in production, on one machine, in three minutes."""

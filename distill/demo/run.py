@@ -1,0 +1,242 @@
+"""The demo from top to bottom: teacher, gateway and learner as processes, traffic, report."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from distill.demo.processes import TUTELAGE, Children
+from distill.demo.progress import Progress
+from distill.demo.report import Evidence, build_lines, compose_result, read_records, write_table
+from distill.demo.shop import PRICE, WORKLOAD, read_shop
+from distill.demo.traffic import Pace, Received, send_all
+from distill.replay.run import STREAM_WORKLOAD, order, settings_for
+from distill.streams import StreamRow, read_stream
+from router.errors import ConfigError
+from router.meter.money import usd
+from router.record.store import Store
+from router.settings.model import (
+    ModelSettings,
+    Price,
+    PromiseSettings,
+    ServerSettings,
+    Settings,
+    StoreSettings,
+    WorkloadSettings,
+)
+from router.workload import find_workload
+
+PROMISE = 0.95
+_LOOK_EVERY_S = "0.5"
+_BUSY = 0.5
+"""Share of the open requests that may wait for the teacher, were it asked every time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to show. ``stream``: None for the built-in one; ``port``: 0 for a free one."""
+
+    stream: Path | None
+    settings: Settings | None
+    promise: float | None
+    limit: int | None
+    seed: int
+    pace: Pace
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demonstrated:
+    """How it went: the result as JSON, and as a table."""
+
+    result: dict[str, Any]
+    table: str
+
+    @property
+    def succeeded(self) -> bool:
+        """Nothing failed and no promise was broken."""
+        return not self.result["failed"] and self.result["promise_held"] is not False
+
+
+def read_rows(plan: Plan) -> list[StreamRow]:
+    """The queries in the order of the traffic.
+
+    The built-in stream keeps its own order, because it has a story; others are shuffled.
+    """
+    if plan.stream is None:
+        return read_shop(plan.limit)
+    return order(read_stream(plan.stream), seed=plan.seed, shuffle=True)[: plan.limit]
+
+
+def demonstrate(
+    plan: Plan,
+    rows: Sequence[StreamRow],
+    folder: Path,
+    *,
+    say: Callable[[str], None],
+    afterwards: Callable[[Demonstrated], None],
+) -> None:
+    """Run it. ``afterwards`` is called while the gateway still serves the dashboard.
+
+    ``folder``: for everything that is written, logs included. Raises TutelageError.
+    """
+    with Children(folder) as children:
+        shown = asyncio.run(_run(plan, rows, folder, children, say))
+        afterwards(shown)
+
+
+async def _run(
+    plan: Plan,
+    rows: Sequence[StreamRow],
+    folder: Path,
+    children: Children,
+    say: Callable[[str], None],
+) -> Demonstrated:
+    # 1. The teacher, then the gateway before it and the learner beside it.
+    scale = choose_scale(rows, plan.pace)
+    source = [] if plan.stream is None else ["--stream", str(plan.stream.resolve())]
+    teacher = children.start(
+        "teacher", sys.executable, "-m", "distill.demo.teacher", *source, "--scale", f"{scale}"
+    )
+    settings = choose_settings(plan, rows, folder, await teacher.address())
+    config = write_config(settings, folder)
+    gateway = children.start("gateway", *TUTELAGE, "serve", "--config", config)
+    base_url = await gateway.address()
+    learner = children.start(
+        "learner", *TUTELAGE, "distill", "watch", "--config", config, "--look-every", _LOOK_EVERY_S
+    )
+    say(f"Dashboard: {base_url}/ui")
+    # 2. Traffic.
+    progress = Progress(rows)
+
+    def tell(one: Received) -> None:
+        progress.tell(one)
+        children.check()
+
+    began_at, began_s = time.time(), time.perf_counter()
+    named = {workload.name for workload in settings.workloads}
+    received = await send_all(base_url, rows, named=named, pace=plan.pace, tell=tell)
+    seconds = time.perf_counter() - began_s
+    children.end(learner)  # what it would still promote, no traffic would see
+    # 3. Report.
+    evidence = Evidence(
+        stream="shop" if plan.stream is None else plan.stream.name,
+        seed=plan.seed,
+        settings=settings,
+        rows=rows,
+        received=received,
+        began_at=began_at,
+        seconds=seconds,
+        dashboard=f"{base_url}/ui",
+    )
+    store = Store.open(settings.store.url)
+    try:
+        lines = build_lines(evidence, await read_records(store, received))
+        result = compose_result(evidence, lines, store)
+    finally:
+        store.close()
+    return Demonstrated(result=result, table=write_table(result, lines))
+
+
+def choose_scale(rows: Sequence[StreamRow], pace: Pace) -> float:
+    """How many times its recorded latency an answer takes, so that the pace can be kept."""
+    latencies_s = [(row.teacher.latency_ms or 0.0) / 1000 for row in rows]
+    mean_s = sum(latencies_s) / len(latencies_s)
+    most_s = _BUSY * pace.concurrency / pace.rate
+    return 1.0 if mean_s <= most_s else round(most_s / mean_s, 3)
+
+
+def choose_settings(
+    plan: Plan, rows: Sequence[StreamRow], folder: Path, teacher_url: str
+) -> Settings:
+    """The given configuration, or the default one, around the demo's own teacher and store.
+
+    As in a replay keys play no part and the schedule neither: what takes days passes in minutes.
+    Workloads of the stream that the configuration doesn't know are promised ``PROMISE``.
+    """
+    given = None if plan.promise is None else PromiseSettings(agreement=plan.promise)
+    base = settings_for(rows, plan.settings, given)
+    teacher = base.teacher
+    if teacher is None:
+        raise ConfigError("The configuration has no teacher: give it a model with an upstream.")
+    own: dict[str, ModelSettings] = {
+        key: model for key, model in base.models.items() if model.kind == "embedded"
+    }
+    own["teacher"] = teacher.model_copy(
+        update={
+            "upstream": f"{teacher_url}/v1",
+            "api_key_env": None,
+            "fallbacks": (),
+            "price": teacher.price or recorded_price(plan, rows),
+        }
+    )
+    unknown = {row.workload or STREAM_WORKLOAD for row in rows if not _is_known(base, row)}
+    promise = PromiseSettings(agreement=PROMISE)
+    more = [WorkloadSettings(name=name, promise=promise) for name in sorted(unknown)]
+    return base.model_copy(
+        update={
+            "server": ServerSettings(port=plan.port),
+            "store": StoreSettings(url=f"sqlite:///{(folder / 'demo.db').as_posix()}"),
+            "models": own,
+            "workloads": (*base.workloads, *more),
+            "learning": base.learning.model_copy(update={"every": 0.0}),
+        }
+    )
+
+
+def _is_known(settings: Settings, row: StreamRow) -> bool:
+    names = {workload.name for workload in settings.workloads}
+    named = row.workload if row.workload in names else None
+    return find_workload(settings, row.body, named, "")[1] is not None
+
+
+def recorded_price(plan: Plan, rows: Sequence[StreamRow]) -> Price | None:
+    """What the stream itself knows: its mean cost per answer; None where it knows none."""
+    if plan.stream is None:
+        return PRICE
+    costs = [row.teacher.cost_usd for row in rows if row.teacher.cost_usd is not None]
+    if len(costs) < len(rows):
+        return None
+    return Price(usd_per_request=usd(sum(costs, Decimal(0)) / len(costs)))
+
+
+def write_config(settings: Settings, folder: Path) -> Path:
+    """The configuration as a file, with what differs from the defaults."""
+    document = settings.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    path = folder / "tutelage.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), "utf-8")
+    return path
+
+
+def describe(plan: Plan, rows: Sequence[StreamRow]) -> list[str]:
+    """What is about to be shown, and what is not real about it; a sentence each."""
+    scale = choose_scale(rows, plan.pace)
+    if plan.stream is None:
+        told = [
+            f"{len(rows):,} messages to an online shop ({WORKLOAD}), sorted by a large teacher or "
+            "by the student that learns from it.",
+            "This teacher was written for the demonstration: it shows how the system works, not "
+            "how well.",
+        ]
+    else:
+        told = [f"{len(rows):,} queries of {plan.stream.name}, answered as recorded."]
+    if any(row.teacher.usage is None for row in rows):
+        told.append("The stream has no token counts: they are estimated, four characters a token.")
+    if not any(row.teacher.latency_ms for row in rows):
+        told.append("The stream has no latencies: the teacher answers at once.")
+    elif scale < 1:
+        told.append(f"The teacher takes {scale:.0%} of its recorded time.")
+    model = None if plan.settings is None else plan.settings.teacher
+    if model is not None and model.distillation != "allowed":
+        told.append(
+            "NOTHING WILL BE LEARNED: the configuration's teacher has no distillation: allowed."
+        )
+    return told
