@@ -86,6 +86,13 @@ def read_count(text: str) -> int:
     return int(text)
 
 
+def read_seed(text: str) -> int:
+    """A seed as an option: what every generator takes."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise ArgumentTypeError(f"{text!r} must be a whole number from 0 to 4294967295")
+    return int(text)
+
+
 def describe_time(epoch_s: float | None) -> str:
     """Local time to the second, or a dash."""
     if epoch_s is None:

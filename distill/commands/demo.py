@@ -22,7 +22,7 @@ from router.settings.load import load_settings
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
-_RATE = 16.0
+_RATE = 20.0
 _CONCURRENCY = 8
 
 

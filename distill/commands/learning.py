@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 from argparse import ArgumentTypeError, Namespace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from distill.commands.common import (
     NoStoreYet,
@@ -20,11 +22,13 @@ from distill.commands.common import (
     add_json,
     describe_time,
     open_workplace,
+    read_seed,
 )
 from distill.cycle import Outcome, run_cycle
 from distill.watch import run_due, survey
 from router.errors import StoreError, TutelageError
 from router.settings.model import Settings
+from router.students.encoder import Encoder
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -44,7 +48,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
         epilog="example: tutelage distill run --config tutelage.yaml --workload support-intent",
     )
     once.add_argument("--workload", metavar="W", help="only this one; else all with answers")
-    once.add_argument("--seed", type=_read_seed, default=0, help="of all random choices (0)")
+    once.add_argument("--seed", type=read_seed, default=0, help="of all random choices (0)")
     once.set_defaults(run=_run)
     watch = actions.add_parser(
         "watch",
@@ -58,7 +62,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
         metavar="SECONDS",
         help=f"pause between two looks at the store ({_LOOK_EVERY_S:g})",
     )
-    watch.add_argument("--seed", type=_read_seed, default=0, help="of all random choices (0)")
+    watch.add_argument("--seed", type=read_seed, default=0, help="of all random choices (0)")
     watch.set_defaults(run=_watch)
     status = actions.add_parser(
         "status",
@@ -79,12 +83,6 @@ def _read_seconds(text: str) -> float:
     if not 0 < seconds <= _LONGEST_PAUSE_S:
         raise ArgumentTypeError(f"{text!r} must be seconds, above 0 and at most a day")
     return seconds
-
-
-def _read_seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise ArgumentTypeError(f"{text!r} must be a whole number from 0 to 4294967295")
-    return int(text)
 
 
 class Stopped(TutelageError):
@@ -128,9 +126,11 @@ def _watch(args: Namespace) -> int:
         ended.wait(args.look_every)
     if ended.is_set():
         return 0
-    with open_workplace(args.config) as place:
+    # One thread leaves the other cores to the gateway. BLAS made its own before the process
+    # became nice, and on Linux they are not.
+    with threadpool_limits(1), open_workplace(args.config) as place:
         _warn(place.settings, sys.stderr)
-        learner = place.learner(args.seed)
+        learner = replace(place.learner(args.seed), encoder=Encoder(threads=1))
         trouble = ""
         while not ended.wait(args.look_every):
             try:

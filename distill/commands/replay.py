@@ -10,7 +10,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.commands.common import add_config, add_json, read_count, read_share
+from distill.commands.common import add_config, add_json, read_count, read_seed, read_share
 from distill.replay.line import write_trace
 from distill.replay.result import summarize
 from distill.replay.run import Replayed, has_student, order, replay, settings_for
@@ -36,7 +36,9 @@ def register(commands: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--confidence", type=read_share, metavar="C", help="of the promise (0.95)", default=None
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the order and every choice (0)")
+    parser.add_argument(
+        "--seed", type=read_seed, default=0, help="of the order and every choice (0)"
+    )
     parser.add_argument("--no-shuffle", action="store_true", help="keep the recorded order")
     parser.add_argument("--limit", type=read_count, metavar="N", help="only N queries of the order")
     parser.add_argument(

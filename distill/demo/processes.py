@@ -17,11 +17,6 @@ _POLL_S = 0.05
 _PATIENCE_S = 60.0
 _GRACE_S = 20.0
 _LAST_LINES = 8
-_ONE_THREAD = dict.fromkeys(
-    ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
-"""Of linear algebra, per process: the demo keeps every core busy, and threads that wait for each
-other on a busy core made a cycle of learning six times slower."""
 _ADDRESS = re.compile(rb"listens on (http://\S+)\r?\n")
 
 TUTELAGE = (sys.executable, "-c", "import sys; from router.cli import main; sys.exit(main())")
@@ -45,7 +40,6 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **_ONE_THREAD},
                 **_own_group(),
             )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from distill.demo.lull import Lull
 from distill.demo.processes import TUTELAGE, Children
 from distill.demo.progress import Progress
 from distill.demo.report import Evidence, build_lines, compose_result, read_records, write_table
@@ -115,35 +116,58 @@ async def _run(
     )
     say(f"Dashboard: {base_url}/ui")
     # 2. Traffic.
-    progress = Progress(rows)
-
-    def tell(one: Received) -> None:
-        progress.tell(one)
-        children.check()
-
-    began_at, began_s = time.time(), time.perf_counter()
-    named = {workload.name for workload in settings.workloads}
-    received = await send_all(base_url, rows, named=named, pace=plan.pace, tell=tell)
-    seconds = time.perf_counter() - began_s
-    children.end(learner)  # what it would still promote, no traffic would see
-    # 3. Report.
-    evidence = Evidence(
-        stream="shop" if plan.stream is None else plan.stream.name,
-        seed=plan.seed,
-        settings=settings,
-        rows=rows,
-        received=received,
-        began_at=began_at,
-        seconds=seconds,
-        dashboard=f"{base_url}/ui",
-    )
     store = Store.open(settings.store.url)
     try:
+        began_at, began_s = time.time(), time.perf_counter()
+        received = await _send(plan, rows, settings, base_url, children, store)
+        seconds = time.perf_counter() - began_s
+        children.end(learner)  # what it would still promote, no traffic would see
+        # 3. Report.
+        evidence = Evidence(
+            stream=WORKLOAD if plan.stream is None else plan.stream.name,
+            seed=plan.seed,
+            settings=settings,
+            rows=rows,
+            received=received,
+            began_at=began_at,
+            seconds=seconds,
+            dashboard=f"{base_url}/ui",
+        )
         lines = build_lines(evidence, await read_records(store, received))
         result = compose_result(evidence, lines, store)
     finally:
         store.close()
     return Demonstrated(result=result, table=write_table(result, lines))
+
+
+async def _send(
+    plan: Plan,
+    rows: Sequence[StreamRow],
+    settings: Settings,
+    base_url: str,
+    children: Children,
+    store: Store,
+) -> list[Received]:
+    """All the traffic, slower while the learner works; progress is shown, children are watched."""
+    progress, lull = Progress(rows), Lull(store, settings)
+
+    def tell(one: Received) -> None:
+        progress.tell(one)
+        children.check()
+
+    following = asyncio.create_task(lull.follow())
+    try:
+        return await send_all(
+            base_url,
+            rows,
+            named={workload.name for workload in settings.workloads},
+            pace=plan.pace,
+            is_slow=lambda: lull.now,
+            tell=tell,
+        )
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 def choose_scale(rows: Sequence[StreamRow], pace: Pace) -> float:
@@ -234,6 +258,7 @@ def describe(plan: Plan, rows: Sequence[StreamRow]) -> list[str]:
         told.append("The stream has no latencies: the teacher answers at once.")
     elif scale < 1:
         told.append(f"The teacher takes {scale:.0%} of its recorded time.")
+    told.append("The traffic slows down while the student learns: here a day passes in minutes.")
     model = None if plan.settings is None else plan.settings.teacher
     if model is not None and model.distillation != "allowed":
         told.append(

@@ -23,6 +23,7 @@ STREAMED_EVERY = 10
 """One request in so many asks for a stream."""
 
 _TIMEOUT_S = 120.0
+_SLOWER = 4.0
 _PASSED_AS = frozenset({"model", "messages", "stream", "stream_options"})
 
 
@@ -54,6 +55,10 @@ class Pace:
     rate: float
     concurrency: int
 
+    def interval_s(self, *, slow: bool) -> float:
+        """Seconds from one request's beginning to the next one's."""
+        return (_SLOWER if slow else 1.0) / self.rate
+
 
 async def send_all(
     base_url: str,
@@ -61,14 +66,29 @@ async def send_all(
     *,
     named: Collection[str],
     pace: Pace,
+    is_slow: Callable[[], bool],
     tell: Callable[[Received], None],
 ) -> list[Received]:
     """Ask every row's query in order; what came back, in that order.
 
     A gateway that is slower than ``pace`` sets the pace: what was missed is not made up for.
-    ``named``: workloads that a request may name. ``tell`` is told of each answer; what it raises
-    ends the traffic.
+    ``is_slow`` is asked before every request. ``named``: workloads that a request may name.
+    ``tell`` is told of each answer; what it raises ends the traffic.
     """
+    try:
+        return await _send_paced(base_url, rows, named, pace, is_slow, tell)
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+async def _send_paced(
+    base_url: str,
+    rows: Sequence[StreamRow],
+    named: Collection[str],
+    pace: Pace,
+    is_slow: Callable[[], bool],
+    tell: Callable[[Received], None],
+) -> list[Received]:
     received: list[Received] = []
     open_slots = asyncio.Semaphore(pace.concurrency)
     # A proxy that the environment names is for the world outside, not for this machine.
@@ -96,7 +116,7 @@ async def send_all(
         for i, row in enumerate(rows):
             await open_slots.acquire()
             await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
-            due_s = max(due_s, time.perf_counter() - 1 / pace.rate) + 1 / pace.rate
+            due_s = time.perf_counter() + pace.interval_s(slow=is_slow())
             tasks.create_task(send(i, row))
     return sorted(received, key=lambda one: one.i)
 

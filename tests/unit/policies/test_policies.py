@@ -9,7 +9,7 @@ import pytest
 from policies.base import Coin, Flow, Policy
 from policies.checks import check_policy
 from policies.promise.certificate import LEVEL_MULTIPLES, Certificate, Terms
-from policies.promise.policy import PromisePolicy
+from policies.promise.policy import PromisePolicy, choose_proof_share
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
 from policies.types import Ask, Evidence, Features, Tier, Trial
@@ -56,6 +56,7 @@ def sure(confidence: float) -> Evidence:
         lambda coin: PromisePolicy(UNPROVEN, THRESHOLDS, coin, 0.1),
         lambda coin: PromisePolicy(ACCEPTED, THRESHOLDS, coin, 0.1),
         lambda coin: PromisePolicy(ACCEPTED, THRESHOLDS, coin, 1.0),
+        lambda coin: PromisePolicy(ACCEPTED, THRESHOLDS, coin),
         lambda coin: PromisePolicy(ACCEPTED, np.full(LEVELS, np.inf), coin, 0.1),
     ],
 )
@@ -187,6 +188,64 @@ def test_audits_and_proofs_come_at_their_share() -> None:
     promise = PromisePolicy(ACCEPTED, THRESHOLDS, coin, 0.2)
     proofs = sum(drive(promise, sure(0.9))[-1].reason == "proof" for _ in range(runs))
     assert abs(proofs / runs - 0.2) < tolerance
+
+
+def test_the_proof_share_falls_as_the_level_grows_laxer() -> None:
+    shares = [choose_proof_share(level) for level in range(LEVELS)]
+    assert shares[0] == 0.2
+    assert shares[-1] == 0.05
+    assert shares == sorted(shares, reverse=True)
+    for multiple, share in zip(LEVEL_MULTIPLES, shares, strict=True):
+        if multiple <= 0.3:
+            assert share == 0.2
+        elif multiple >= 0.9:
+            assert share == 0.05
+        else:
+            assert 0.05 < share < 0.2
+
+
+class AtLevel(Certificate):
+    """A certificate that has accepted a level."""
+
+    def __init__(self, accepted: int) -> None:
+        super().__init__(Terms(agreement=0.9))
+        self._accepted = accepted
+
+    def level(self) -> int:
+        return self._accepted
+
+
+@pytest.mark.parametrize("allowed", range(LEVELS))
+def test_what_is_recorded_of_any_level_is_accepted_as_evidence(allowed: int) -> None:
+    """Of a served draft the floor is recorded: 1 − (1 − 0.2), rounded, is less than 0.2."""
+    share = choose_proof_share(allowed)
+    asks = {}
+    for toss, confidence in ((0.0, 1.0), (share, 1.0), (0.999, 1.0), (0.0, 0.0)):
+        policy = PromisePolicy(AtLevel(allowed), THRESHOLDS, lambda toss=toss: toss)
+        ask = drive(policy, sure(confidence))[-1]
+        asks[ask.reason] = ask
+        assert ask.floor == share
+        assert ask.level is not None
+        served = ask.tier is Tier.STUDENT
+        trial = Trial(
+            level=ask.level,
+            seen=not served,
+            wrong=False,
+            propensity=ask.floor if served else ask.propensity,
+            floor=ask.floor,
+        )
+        certificate().observe(trial)
+    assert set(asks) == {"proof", "certified", "below_threshold"}
+    assert asks["proof"].propensity == share
+    assert asks["certified"].propensity == 1.0 - share
+
+
+@pytest.mark.parametrize("share", [1e-6, 0.1, 0.2, 1.0])
+def test_a_configured_share_holds_at_every_level(share: float) -> None:
+    for allowed in range(LEVELS):
+        policy = PromisePolicy(AtLevel(allowed), THRESHOLDS, lambda: 0.0, share)
+        ask = drive(policy, sure(1.0))[-1]
+        assert (ask.reason, ask.propensity, ask.floor) == ("proof", share, share)
 
 
 @pytest.mark.parametrize("confidence", [float("nan"), float("inf"), None])
