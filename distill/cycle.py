@@ -15,6 +15,7 @@ from distill.dataset import MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
 from distill.promote import Rung, climb, may_promote
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
+from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
 from router.errors import ReleaseError
 from router.record.model import Release as ReleaseRecord
@@ -107,7 +108,7 @@ def _learn(learner: Learner, workload: str) -> Outcome:
             trained = train_gate(dataset, seed=learner.seed)
         else:
             trained = train(_encode(learner.encoder, dataset), seed=learner.seed)
-    except ValueError as error:
+    except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
     # 3. The ladder.

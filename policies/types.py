@@ -125,7 +125,8 @@ class Trial:
     ``policies.promise.certificate``); ``len(levels)`` where it passes none.
     ``seen``: the teacher's answer is known; ``propensity``: the probability that it became known;
     ``floor``: the smallest propensity any interaction could have had at that moment;
-    ``wrong``: the draft disagrees with the teacher's answer (meaningful only where ``seen``).
+    ``wrong``: the draft disagrees with the teacher's answer (meaningful only where ``seen``);
+    ``failed``: the teacher was asked and gave no answer.
     """
 
     level: int
@@ -133,3 +134,4 @@ class Trial:
     wrong: bool
     propensity: float
     floor: float
+    failed: bool = False

@@ -118,6 +118,7 @@ def settle(deps: Deps, outcome: Outcome) -> None:
             wrong=not record.draft_agreed,
             propensity=record.propensity,
             floor=record.floor,
+            failed=record.tier is Tier.TEACHER and not record.seen,
         )
         state = deps.promises.observe(record.workload, trial)
     deps.metrics.observe_interaction(record)
@@ -168,7 +169,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         confidence=evidence.confidence if evidence else None,
         evidence=evidence.signals if evidence else {},
         threshold=ask.threshold,
-        level=ask.level if ok else None,
+        level=ask.level if ok or not served else None,
         propensity=_propensity_of(outcome),
         floor=ask.floor,
         seen=teacher is not None,

@@ -9,14 +9,14 @@ import numpy as np
 
 from distill.dataset import Dataset
 from distill.train.kernel_head import Trained
-from policies.fit.gate import fit_gate
+from policies.fit.gate import NothingToCalibrate, fit_gate
 
 
 def train_gate(dataset: Dataset, *, seed: int) -> Trained:
     """Fit the gate on the evidence that was recorded with the drafts.
 
     The signals are those that every draft with any evidence has, the raw confidence first by the
-    alphabet. ValueError where drafts carry none, or nothing can be calibrated (see ``fit_gate``).
+    alphabet. Raises NothingToCalibrate where drafts carry none, or as ``fit_gate`` does.
     """
     drafted = [
         i
@@ -26,7 +26,7 @@ def train_gate(dataset: Dataset, *, seed: int) -> Trained:
     evidence = [dataset.questions[i].row.evidence for i in drafted]
     names = sorted(set.intersection(*(set(signals) for signals in evidence))) if evidence else []
     if not names:
-        raise ValueError("the drafts carry no evidence that a gate could read")
+        raise NothingToCalibrate("the drafts carry no evidence that a gate could read")
     signals = np.asarray([[given[name] for name in names] for given in evidence])
     agreed = np.asarray([bool(dataset.questions[i].row.draft_agreed) for i in drafted])
     gate = fit_gate(signals, names, agreed, dataset.weights[drafted], seed)

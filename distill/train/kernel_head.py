@@ -61,7 +61,7 @@ class Trained:
 
 
 def train(examples: Examples, *, seed: int) -> Trained:
-    """Fit head and gate. ValueError where nothing can be learned (see ``fit_gate``)."""
+    """Fit head and gate. Raises what ``fit_gate`` raises."""
     support = np.vstack([examples.vectors, examples.answer_vectors])
     count = len(examples.answers)
     classes = np.concatenate([examples.classes, np.arange(count, dtype=np.int32)])

@@ -17,6 +17,10 @@ Floats = NDArray[np.float64]
 _FOLDS = 5
 
 
+class NothingToCalibrate(ValueError):
+    """No draft agrees with the teacher: there is no gate for such a student."""
+
+
 def fit_gate(
     signals: Floats,
     names: Sequence[str],
@@ -27,12 +31,17 @@ def fit_gate(
     """Fit the gate that predicts held-out agreement best, in doubt the one-signal one.
 
     ``signals``: shape (rows, len(names)), measured on drafts made without the row itself, the raw
-    confidence first; ``agreed``: the draft agreed with the teacher; ``weights``: 1/propensity of each row being
-    seen. The richer gate ships only where its cross-validated log-loss is lower than that of
-    the raw margin. ValueError where all drafts agree or all disagree: nothing can be calibrated.
+    confidence first; ``agreed``: the draft agreed with the teacher; ``weights``: 1/propensity of
+    each row being seen. The richer gate ships only where its cross-validated log-loss is lower
+    than that of the raw confidence. Where all drafts agree, one more is imagined that was the
+    least sure of all and wrong. Raises NothingToCalibrate where all disagree.
     """
-    if agreed.all() or not agreed.any():
-        raise ValueError("a gate needs drafts that agree and drafts that disagree")
+    if not agreed.any():
+        raise NothingToCalibrate("no draft agrees with the teacher yet")
+    if agreed.all():
+        signals = np.vstack([signals, signals[np.argmin(signals[:, 0])]])
+        agreed = np.append(agreed, False)
+        weights = np.append(weights, weights.mean())
     raw = [0]
     candidates = [raw, list(range(len(names)))]
     few = int(min(agreed.sum(), (~agreed).sum()))

@@ -116,8 +116,14 @@ class Certificate:
         if not 0.0 < trial.floor <= trial.propensity <= 1.0:
             raise ValueError(f"propensity {trial.propensity} and floor {trial.floor} don't fit")
         served = np.arange(len(self.levels)) >= trial.level
-        loss = 1.0 / trial.propensity if trial.seen and trial.wrong else 0.0
-        gain = self._candidates[:, None] - np.where(served, loss, 0.0)[None, :]
+        if trial.failed:
+            # Charged as if it were wrong as often as the candidate says: a teacher that is down
+            # then proves nothing, while drafts go on being served unseen.
+            loss = self._candidates / trial.propensity
+        else:
+            wrong = 1.0 / trial.propensity if trial.seen and trial.wrong else 0.0
+            loss = np.full(len(self._candidates), wrong)
+        gain = self._candidates[:, None] - np.where(served[None, :], loss[:, None], 0.0)
         if self.terms.over == "served":
             gain = np.where(served[None, :], gain, 0.0)
         ceiling = _BET_CEILING / (1.0 / trial.floor - np.minimum(self._candidates, 0.5))

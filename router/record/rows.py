@@ -88,6 +88,7 @@ def to_trial(row: RowMapping) -> Trial:
         wrong=row["draft_agreed"] is not True,
         propensity=row["propensity"],
         floor=row["floor"],
+        failed=row["tier"] == Tier.TEACHER.value and not row["seen"],
     )
 
 

@@ -62,7 +62,8 @@ def measure(
     others = scores.copy()
     others[rows, top] = -np.inf
     runner_up = others.max(axis=1) if scores.shape[1] > 1 else np.zeros(len(scores))
-    near = np.argsort(-similarity, axis=1, kind="stable")[:, :NEIGHBOURS]
+    count = min(NEIGHBOURS, similarity.shape[1])
+    near = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
     agreement = (classes[near] == top[:, None]).mean(axis=1)
-    nearest = similarity[rows, near[:, 0]]
+    nearest = similarity.max(axis=1)
     return top, np.column_stack([best - runner_up, best, runner_up, agreement, nearest])

@@ -99,3 +99,20 @@ def test_a_propensity_that_does_not_fit_is_refused(propensity: float, floor: flo
             Trial(level=0, seen=True, wrong=False, propensity=propensity, floor=floor)
         )
     assert certificate.trials == 0
+
+
+@pytest.mark.parametrize("over", ["all", "served"])
+def test_a_teacher_that_is_down_proves_nothing(over: Over) -> None:
+    """All that is served goes unseen and every proof fails, while half the drafts are wrong."""
+    rng = np.random.default_rng(15)
+    share = 0.05
+    accepted = 0
+    for _ in range(20):
+        certificate = Certificate(Terms(agreement=0.9, over=over))
+        for _ in range(1500):
+            asked = bool(rng.random() < share)
+            certificate.observe(
+                Trial(level=0, seen=False, wrong=True, propensity=share, floor=share, failed=asked)
+            )
+        accepted += certificate.level() is not None
+    assert accepted <= 3

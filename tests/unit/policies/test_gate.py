@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from policies.fit.gate import fit_gate
+from policies.fit.gate import NothingToCalibrate, fit_gate
 from policies.promise.certificate import Over
 from policies.scoring.gate import EMBEDDED_SIGNALS as SIGNALS
 from policies.scoring.gate import Gate, logit_of_logprob
@@ -75,11 +75,19 @@ def test_a_gate_survives_its_arrays(gate: Gate) -> None:
     np.testing.assert_array_equal(again.thresholds(levels, "all"), gate.thresholds(levels, "all"))
 
 
-@pytest.mark.parametrize("value", [True, False])
-def test_one_sided_labels_are_refused(value: bool) -> None:
+def test_drafts_that_all_disagree_are_refused() -> None:
     signals, agreed = traffic(100, seed=5)
-    with pytest.raises(ValueError, match="agree"):
-        fit_gate(signals, SIGNALS, np.full_like(agreed, value), np.ones(100), seed=0)
+    with pytest.raises(NothingToCalibrate, match="agree"):
+        fit_gate(signals, SIGNALS, np.full_like(agreed, False), np.ones(100), seed=0)
+
+
+def test_an_easy_workload_gets_a_gate_that_is_sure_but_not_certain() -> None:
+    signals, agreed = traffic(100, seed=5)
+    gate = fit_gate(signals, SIGNALS, np.full_like(agreed, True), np.ones(100), seed=0)
+    confidence = confidences(gate, signals)
+    assert confidence.mean() > 0.95
+    assert confidence.max() < 1.0
+    assert np.isfinite(gate.thresholds(np.array([0.05]), "all")).all()
 
 
 def test_the_logit_of_a_log_probability_is_exact_and_bounded() -> None:
