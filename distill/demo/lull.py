@@ -13,7 +13,7 @@ from distill.watch import survey
 from router.record.store import Store
 from router.settings.model import Settings
 
-_POLL_S = 0.25
+_POLL_S = 0.1
 _TAKEN_UP_S = 1.2
 """The gateway looks once a second for a new release."""
 _MOST_S = 90.0

@@ -50,7 +50,7 @@ class Child:
             raise DemoError(f"The {self.name} ended with code {code}.{self._last_words()}")
 
     async def address(self) -> str:
-        """The address that it says it listens on, once it says so."""
+        """The address that it says it listens on, once it says so. Raises DemoError."""
         for _ in range(int(_PATIENCE_S / _POLL_S)):
             found = _ADDRESS.search(self._log.read_bytes())
             if found:
@@ -66,8 +66,12 @@ class Child:
         try:
             self._process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
 
     def _last_words(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -92,9 +96,13 @@ class Children:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._running:
-            self._running[-1].end()
-            self._running.pop()
+        try:
+            while self._running:
+                self._running[-1].end()
+                self._running.pop()
+        finally:  # an impatient Ctrl-C must not leave any behind
+            for child in self._running:
+                child.kill()
 
     def start(self, name: str, *command: str | os.PathLike[str]) -> Child:
         """Start one more."""

@@ -57,7 +57,7 @@ class Progress:
             f"{self._done:,} of {total:,}".rjust(len(f"{total:,}") * 2 + 4),
             f"asked {sum(self._asked) / len(self._asked):4.0%}",
             f"agreement {self._agreed / self._done:6.1%}",
-            f"{len(self._releases)} releases",
+            f"{len(self._releases)} release{'' if len(self._releases) == 1 else 's'}",
         ]
         if self._costs:
             mean = sum(self._costs, Decimal(0)) / len(self._costs)

@@ -64,7 +64,9 @@ async def read_records(store: Store, received: Sequence[Received]) -> dict[str, 
                 found[id_] = record
         missing = [id_ for id_ in missing if id_ not in found]
         if missing and time.perf_counter() > until_s:
-            raise DemoError(f"{len(missing)} interactions have no record: see the gateway's log.")
+            raise DemoError(
+                f"{len(missing)} interactions were never recorded; free some disk and try again."
+            )
         await asyncio.sleep(_POLL_S if missing else 0)
     return found
 

@@ -6,15 +6,17 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from distill.demo.lull import Lull
-from distill.demo.processes import TUTELAGE, Children
+from distill.demo.processes import TUTELAGE, Child, Children
 from distill.demo.progress import Progress
 from distill.demo.report import Evidence, build_lines, compose_result, read_records, write_table
 from distill.demo.shop import PRICE, WORKLOAD, read_shop
@@ -36,7 +38,9 @@ from router.settings.model import (
 from router.workload import find_workload
 
 PROMISE = 0.95
-_LOOK_EVERY_S = "0.5"
+_LOOK_EVERY_S = "0.2"
+_POLL_S = 0.1
+_PATIENCE_S = 30.0
 _BUSY = 0.5
 """Share of the open requests that may wait for the teacher, were it asked every time."""
 
@@ -111,6 +115,7 @@ async def _run(
     config = write_config(settings, folder)
     gateway = children.start("gateway", *TUTELAGE, "serve", "--config", config)
     base_url = await gateway.address()
+    await _await_ready(base_url, gateway)
     learner = children.start(
         "learner", *TUTELAGE, "distill", "watch", "--config", config, "--look-every", _LOOK_EVERY_S
     )
@@ -138,6 +143,18 @@ async def _run(
     finally:
         store.close()
     return Demonstrated(result=result, table=write_table(result, lines))
+
+
+async def _await_ready(base_url: str, gateway: Child) -> None:
+    """Raises DemoError where the gateway ends instead."""
+    # A proxy that the environment names is for the world outside, not for this machine.
+    async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE_S) as http:
+        while True:
+            gateway.check()
+            with suppress(httpx.TransportError):
+                if (await http.get(f"{base_url}/health/ready")).is_success:
+                    return
+            await asyncio.sleep(_POLL_S)
 
 
 async def _send(

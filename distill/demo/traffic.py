@@ -23,7 +23,7 @@ STREAMED_EVERY = 10
 """One request in so many asks for a stream."""
 
 _TIMEOUT_S = 120.0
-_SLOWER = 4.0
+_SLOWER = 10.0
 _PASSED_AS = frozenset({"model", "messages", "stream", "stream_options"})
 
 

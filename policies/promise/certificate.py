@@ -57,11 +57,13 @@ _CANDIDATES: tuple[float, ...] = (
 )  # fmt: skip
 """Candidate risks as multiples of the allowed one; the first is the one that is certified."""
 
-_BETS: tuple[float, ...] = (0.2, 0.5, 1.0)
+_BETS: tuple[float, ...] = (0.3, 1.0)
 """Shares of the growth-optimal bet; the wealth is the mean over them."""
 
 _BET_CEILING = 0.4
-"""Largest share of the wealth that one seen error may cost."""
+_OBSERVING_CEILING = 0.7
+"""Largest share of the wealth that one seen error may cost; more is dared while every answer is
+seen, since then an error only delays the start and takes away nothing that is being served."""
 
 _SMALLEST_BET = 0.03
 
@@ -86,7 +88,7 @@ class Terms:
     @property
     def key(self) -> str:
         """Names the terms together with everything a stored state depends on."""
-        return f"1:{self.agreement:.6f}:{self.confidence:.6f}:{self.over}:{len(LEVEL_MULTIPLES)}"
+        return f"2:{self.agreement:.6f}:{self.confidence:.6f}:{self.over}:{len(LEVEL_MULTIPLES)}"
 
 
 class Certificate:
@@ -126,7 +128,8 @@ class Certificate:
         gain = self._candidates[:, None] - np.where(served[None, :], loss[:, None], 0.0)
         if self.terms.over == "served":
             gain = np.where(served[None, :], gain, 0.0)
-        ceiling = _BET_CEILING / (1.0 / trial.floor - np.minimum(self._candidates, 0.5))
+        most = _OBSERVING_CEILING if trial.floor == 1.0 else _BET_CEILING
+        ceiling = most / (1.0 / trial.floor - np.minimum(self._candidates, 0.5))
         bets = np.minimum(self._bets, ceiling[None, :, None])
         cap = self.target + _SURPLUS
         self._log_wealth = np.minimum(self._log_wealth + np.log1p(bets * gain[None]), cap)

@@ -141,7 +141,7 @@ async def test_what_tell_raises_ends_the_traffic() -> None:
             await send(base, ROWS, tell=stop)
 
 
-def test_a_slow_pace_is_a_quarter() -> None:
+def test_a_slow_pace_is_a_tenth() -> None:
     pace = Pace(rate=20.0, concurrency=8)
     assert pace.interval_s(slow=False) == pytest.approx(0.05)
-    assert pace.interval_s(slow=True) == pytest.approx(0.2)
+    assert pace.interval_s(slow=True) == pytest.approx(0.5)
