@@ -16,9 +16,10 @@ it ever reaches 1/δ with probability at most δ: looking at it after every inte
 peeking. A mean over several η is again such a process. For a promise over the served ones only,
 the factor is 1 where j would not serve.
 
-Walk. With m = 1 − promised agreement, levels are accepted from strict to lax while the wealth is
-at least 1/δ, and the walk stops at the first that fails (fixed-sequence testing: no correction
-over levels). The laxest accepted level is in force. Nothing accepted: nothing is served.
+Walk. With m = 1 − promised agreement, a level is accepted once its wealth reaches 1/δ, until it
+falls e² below; by Ville's inequality the latter is more than the proof asks for. Levels are walked
+from strict to lax, and the walk stops at the first that isn't accepted (fixed-sequence testing: no
+correction over levels). The laxest level reached is in force. None: nothing is served.
 
 Evidence of an earlier release counts for a later one. That is exact for the average risk of the
 policy as it was run, every draft having been made before its query was trained on; read as a
@@ -60,7 +61,7 @@ _CANDIDATES: tuple[float, ...] = (
 _BETS: tuple[float, ...] = (0.3, 1.0)
 """Shares of the growth-optimal bet; the wealth is the mean over them."""
 
-_BET_CEILING = 0.4
+_BET_CEILING = 0.6
 _OBSERVING_CEILING = 0.7
 """Largest share of the wealth that one seen error may cost; more is dared while every answer is
 seen, since then an error only delays the start and takes away nothing that is being served."""
@@ -69,6 +70,10 @@ _SMALLEST_BET = 0.03
 
 _SURPLUS = 4.0
 """Wealth above 1/δ that is kept, in nats."""
+
+_PATIENCE = 2.0
+"""How far below 1/δ the wealth of an accepted level may fall, in nats: a proof that comes out wrong
+now and then, as it must at any risk, would else close the level for hundreds of interactions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +109,7 @@ class Certificate:
         self._candidates: Floats = terms.risk * np.asarray(_CANDIDATES)
         self._bets = _optimal_bets(self._candidates, self.levels)
         self._log_wealth: Floats = np.zeros((len(_BETS), len(_CANDIDATES), len(self.levels)))
+        self._accepted = np.zeros((len(_CANDIDATES), len(self.levels)), dtype=np.bool_)
 
     @property
     def target(self) -> float:
@@ -133,6 +139,9 @@ class Certificate:
         bets = np.minimum(self._bets, ceiling[None, :, None])
         cap = self.target + _SURPLUS
         self._log_wealth = np.minimum(self._log_wealth + np.log1p(bets * gain[None]), cap)
+        wealth = self._mixed()
+        kept = self._accepted & (wealth >= self.target - _PATIENCE)
+        self._accepted = kept | (wealth >= self.target)
         self.trials += 1
 
     def wealth(self) -> Floats:
@@ -141,8 +150,8 @@ class Certificate:
         return wealth
 
     def level(self) -> int | None:
-        """The laxest accepted level, or None: nothing may be served."""
-        accepted = self.wealth() >= self.target
+        """The level in force, or None: nothing may be served."""
+        accepted = self._accepted[0]
         if not accepted[0]:
             return None
         return int(len(accepted) - 1 if accepted.all() else np.argmin(accepted) - 1)
@@ -151,21 +160,30 @@ class Certificate:
         """Agreement that is proven at ``level``; 1.0 where nothing is served (None)."""
         if level is None:
             return 1.0
-        proven = self._candidates[self._mixed()[:, level] >= self.target]
+        proven = self._candidates[self._accepted[:, level]]
         return max(0.0, float(1.0 - proven.min())) if len(proven) else 0.0
 
     def state(self) -> dict[str, Any]:
         """A JSON-ready snapshot for ``restore``."""
-        return {"trials": self.trials, "log_wealth": self._log_wealth.ravel().tolist()}
+        return {
+            "trials": self.trials,
+            "log_wealth": self._log_wealth.ravel().tolist(),
+            "accepted": self._accepted.ravel().tolist(),
+        }
 
     @classmethod
     def restore(cls, terms: Terms, state: Mapping[str, Any]) -> Certificate:
         """The certificate as it stood at ``state()``; ValueError where the shapes differ."""
         certificate = cls(terms)
         values: Sequence[float] = state["log_wealth"]
-        if len(values) != certificate._log_wealth.size:
+        accepted: Sequence[bool] = state["accepted"]
+        if (len(values), len(accepted)) != (
+            certificate._log_wealth.size,
+            certificate._accepted.size,
+        ):
             raise ValueError("the stored promise state has another shape")
         certificate._log_wealth = np.asarray(values).reshape(certificate._log_wealth.shape)
+        certificate._accepted = np.asarray(accepted).reshape(certificate._accepted.shape)
         certificate.trials = int(state["trials"])
         return certificate
 

@@ -86,7 +86,7 @@ def test_the_state_survives_json() -> None:
     assert again.trials == certificate.trials == 220
     np.testing.assert_array_equal(again.wealth(), certificate.wealth())
     with pytest.raises(ValueError, match="shape"):
-        Certificate.restore(terms, {"trials": 1, "log_wealth": [0.0]})
+        Certificate.restore(terms, {"trials": 1, "log_wealth": [0.0], "accepted": [False]})
 
 
 @pytest.mark.parametrize(
