@@ -21,7 +21,8 @@ class TeacherPolicy:
 class StudentPolicy:
     """Always the student where it can answer at all, whatever its confidence.
 
-    ``audit_share``: probability with which a served answer is checked in the background.
+    ``audit_share``: probability with which a served answer is checked in the background; it is
+    the floor of what is served, unless it is 0.
     """
 
     name = "student"
@@ -35,5 +36,6 @@ class StudentPolicy:
         evidence = yield from draft_or_teacher(features)
         if evidence is None:
             return
-        yield Ask(tier=Tier.STUDENT, commit=True, reason=self._reason)
+        floor = self._audit_share or 1.0
+        yield Ask(tier=Tier.STUDENT, commit=True, reason=self._reason, floor=floor)
         yield from audit(self._coin, self._audit_share)

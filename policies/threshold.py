@@ -10,7 +10,8 @@ class ThresholdPolicy:
     """A threshold chosen by hand: nothing is promised, and nothing is certified.
 
     ``threshold``: smallest calibrated probability of agreement at which a draft is served;
-    ``audit_share``: probability with which a served answer is checked in the background.
+    ``audit_share``: probability with which a served answer is checked in the background; it is
+    the floor of what is served, unless it is 0.
     """
 
     name = "threshold"
@@ -33,6 +34,10 @@ class ThresholdPolicy:
             )
             return
         yield Ask(
-            tier=Tier.STUDENT, commit=True, reason="above_threshold", threshold=self._threshold
+            tier=Tier.STUDENT,
+            commit=True,
+            reason="above_threshold",
+            threshold=self._threshold,
+            floor=self._audit_share or 1.0,
         )
         yield from audit(self._coin, self._audit_share)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from router.deps import Deps, build_targets
 from router.drafting import EmbeddedDrafter
-from router.errors import ApiError, BadRequest, TutelageError
+from router.errors import ApiError, BadRequest, StoreError, TutelageError
 from router.http.chat import answer_chat
 from router.http.models import list_models, show_model
 from router.http.operation import (
@@ -34,14 +34,16 @@ from router.record.redact import Redactor
 from router.record.sink import Sink
 from router.record.store import Store
 from router.release import ActiveReleases
-from router.settings.model import Settings
+from router.settings.model import Settings, WorkloadSettings
 from router.students.encoder import Encoder
 from router.upstream.client import UpstreamClient
+from router.workload import find_workload
 
 _log = logging.getLogger("tutelage")
 
 _DRAIN_S = 10.0
 _FOLLOW_S = 1.0
+_RETRY_AFTER_S = "1"
 
 
 def create_app(settings: Settings, store: Store) -> FastAPI:
@@ -50,8 +52,10 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         deps = _build(settings, store)
+        await run_in_threadpool(_restore_promises, deps)
         await deps.upstream.start()
         app.state.deps = deps
+        await _take_up_releases(deps)  # so that the first request after a restart finds them
         follower = asyncio.create_task(_follow_releases(deps))
         try:
             yield
@@ -59,8 +63,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
             follower.cancel()
             with suppress(asyncio.CancelledError):
                 await follower
-            if deps.background:
-                await asyncio.wait(deps.background, timeout=_DRAIN_S)
+            await _finish_background(deps)
             await deps.upstream.close()
             deps.drafter.close()
             lost = await run_in_threadpool(deps.sink.drain, _DRAIN_S)
@@ -82,6 +85,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         ]
     )
     app.add_exception_handler(ApiError, _answer_api_error)
+    app.add_exception_handler(StoreError, _answer_store_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_bug)
     return app
@@ -109,20 +113,72 @@ def _build(settings: Settings, store: Store) -> Deps:
     )
 
 
+def _restore_promises(deps: Deps) -> None:
+    """Read every certificate before the first request needs it: that may take its time."""
+    for workload, configured in _configured_workloads(deps.settings):
+        if configured.promise is not None and configured.effective_policy == "promise":
+            deps.promises.certificate(workload, configured.promise)
+
+
+def _configured_workloads(settings: Settings) -> Iterator[tuple[str, WorkloadSettings]]:
+    """Each with the identity that it has for each tenant."""
+    for configured in settings.workloads:
+        for tenant in {key.tenant for key in settings.keys} or {""}:
+            yield find_workload(settings, {}, configured.name, tenant)[0], configured
+
+
 async def _follow_releases(deps: Deps) -> None:
-    """Take up what was promoted, once a second; a failure leaves the release in force."""
+    """Take up what was promoted, once a second; a failure is told once."""
+    told: str | None = None
     while True:
-        try:
-            changed = await run_in_threadpool(deps.releases.refresh)
-            if changed:
-                await deps.drafter.warm_up()
-        except TutelageError as error:
-            _log.error("Releases could not be followed: %s", error)
+        problem = await _take_up_releases(deps)
+        if problem is not None and problem != told:
+            _log.error("Releases could not be followed: %s", problem)
+        told = problem
         await asyncio.sleep(_FOLLOW_S)
+
+
+async def _take_up_releases(deps: Deps) -> str | None:
+    """Follow the store's pointers; a failure leaves the releases in force and is returned."""
+    problem: str | None = None
+    before = set(deps.releases.all())
+    try:
+        if await run_in_threadpool(deps.releases.refresh):
+            await deps.drafter.warm_up()
+    except TutelageError as error:
+        problem = str(error)
+    except Exception as error:  # noqa: BLE001 - the follower must outlive whatever it meets
+        problem = f"{type(error).__name__}: {error}"
+    _show_releases(deps, before)
+    return problem
+
+
+def _show_releases(deps: Deps, before: set[str]) -> None:
+    """Tell the metrics what serves; ``before``: workloads that had a release until now."""
+    active = deps.releases.all()
+    configured = dict(_configured_workloads(deps.settings))
+    for workload in before | active.keys() | configured.keys():
+        release, settings = active.get(workload), configured.get(workload)
+        student = "none"
+        if release is not None and release.student is not None:
+            student = f"embedded@{release.digest[:12]}"
+        policy = "teacher" if settings is None else settings.effective_policy
+        deps.metrics.set_release(workload, student=student, policy=policy)
+
+
+async def _finish_background(deps: Deps) -> None:
+    """Give audits time to end; those that don't are recorded as they stand."""
+    if deps.background:
+        _, late = await asyncio.wait(deps.background, timeout=_DRAIN_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
 
 def _write_error(error: ApiError) -> Response:
     headers = {**error.headers, "content-type": "application/json"}
+    if error.status == 429 and error.headers.get("x-should-retry") != "false":
+        headers.setdefault("retry-after", _RETRY_AFTER_S)  # an upstream may not have said
     return Response(error.body(), status_code=error.status, headers=headers)
 
 
@@ -130,6 +186,11 @@ async def _answer_api_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, ApiError):
         raise error
     return _write_error(error)
+
+
+async def _answer_store_error(request: Request, error: Exception) -> Response:
+    headers = {"retry-after": _RETRY_AFTER_S}
+    return _write_error(ApiError(f"{error}.", status=503, code="store_failed", headers=headers))
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

@@ -15,16 +15,19 @@ from router.errors import TutelageError
 COMMAND_GROUP = "tutelage.commands"
 """Entry points that add commands: functions that take argparse's subparsers."""
 
+_INTERRUPTED = 130
+"""128 and the number of SIGINT, as shells have it."""
+
 _OWN_COMMANDS = ("serve", "check-config")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command: 0 on success, 1 when it failed, 2 on bad usage."""
+    """Run one command: 0 on success, 1 when it failed, 2 on bad usage, 130 after Ctrl-C."""
     arguments = sys.argv[1:] if argv is None else argv
     # What the gateway is made of must not include the learning plane's packages.
     own = bool(arguments) and arguments[0] in _OWN_COMMANDS
-    args = _build_parser(more=not own).parse_args(arguments)
     try:
+        args = _build_parser(more=not own).parse_args(arguments)
         code: int = args.run(args)
     except TutelageError as error:
         print(f"tutelage: {error}", file=sys.stderr)
@@ -33,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output has enough; the interpreter would complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return code
 
 
@@ -46,15 +51,17 @@ def _build_parser(*, more: bool) -> argparse.ArgumentParser:
     gateway = commands.add_parser(
         "serve", help="the gateway", epilog="example: tutelage serve --config tutelage.yaml"
     )
-    gateway.add_argument("--config", type=Path, metavar="FILE")
-    gateway.add_argument("--workers", type=int, default=1, metavar="N")
+    gateway.add_argument("--config", type=Path, metavar="FILE", help="the configuration")
+    gateway.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes; this version runs one (1)"
+    )
     gateway.set_defaults(run=lambda args: serve.run(args.config, args.workers))
     check = commands.add_parser(
         "check-config",
         help="every error of a configuration at once",
         epilog="example: tutelage check-config tutelage.yaml",
     )
-    check.add_argument("file", metavar="FILE")
+    check.add_argument("file", metavar="FILE", help="the configuration")
     check.add_argument("--json", action="store_true", help="machine-readable output")
     check.set_defaults(run=lambda args: check_config.run(args.file, as_json=args.json))
     for found in entry_points(group=COMMAND_GROUP) if more else ():

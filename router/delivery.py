@@ -31,6 +31,8 @@ from router.wire.openai import (
 )
 from router.wire.sse import DONE, encode
 
+_HEAD = ("id", "object", "created", "model")
+
 
 class EventStream(Protocol):
     """Encoded events, to be read once; ``aclose`` ends the interaction they belong to."""
@@ -88,7 +90,7 @@ async def deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
     """The teacher's answer, its bytes as they came. Raises CallError, recorded."""
     with _waiting(deps, outcome):
         reply = await deps.upstream.complete(deps.targets[outcome.model], outcome.request.body)
-    _read_reply(outcome, reply)
+        _read_reply(outcome, reply)
     outcome.answer = outcome.teacher_answer
     headers = _write_headers(outcome, _describe(deps, outcome))
     outcome.stop_clock()
@@ -135,6 +137,8 @@ class _TeacherStream:
         self._deps, self._outcome, self._stream = deps, outcome, stream
         self._overhead_s = outcome.overhead_ms / 1000
         self._closed = False
+        self._told = False
+        self._last: Mapping[str, Any] = {}
         outcome.status = "broken"
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -147,6 +151,8 @@ class _TeacherStream:
             error = ApiError(str(broken), code="stream_broken", status=502)
             yield b"data: " + error.body() + b"\n\n"
             return
+        if self._outcome.request.include_usage and not self._told:
+            yield self._close_with_usage()
         yield DONE
         self._outcome.status = "ok"
 
@@ -172,8 +178,19 @@ class _TeacherStream:
             if "usage" not in chunk:
                 return raw
             return encode({key: value for key, value in chunk.items() if key != "usage"})
+        self._last = chunk
         if not is_usage_chunk(chunk):
             return raw
+        return self._tell(chunk)
+
+    def _close_with_usage(self) -> bytes:
+        """The chunk that was asked for, where the upstream sent none of its own."""
+        usage = self._stream.assembled.usage
+        head = {key: value for key, value in self._last.items() if key in _HEAD}
+        return self._tell({**head, "choices": [], "usage": usage})
+
+    def _tell(self, chunk: Mapping[str, Any]) -> bytes:
+        self._told = True
         _read_stream(self._outcome, self._stream)
         return encode({**chunk, "tutelage": _describe(self._deps, self._outcome)})
 
@@ -222,10 +239,11 @@ def _waiting(deps: Deps, outcome: Outcome) -> Iterator[None]:
 def _read_reply(outcome: Outcome, reply: Reply) -> None:
     outcome.attempts = reply.attempts
     outcome.usage = Usage.from_openai(reply.payload.get("usage"))
-    outcome.upstream_model = reply.payload.get("model")
-    choice = reply.payload["choices"][0]
+    model, choice = reply.payload.get("model"), reply.payload["choices"][0]
+    outcome.upstream_model = model if isinstance(model, str) else None
+    finish = choice.get("finish_reason")
     outcome.teacher_answer = answer_from_message(
-        choice.get("message") or {}, choice.get("finish_reason")
+        choice.get("message") or {}, finish if isinstance(finish, str) else None
     )
 
 

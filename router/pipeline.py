@@ -144,4 +144,4 @@ def _keep_to_max_cost(deps: Deps, outcome: Outcome) -> None:
         )
     outcome.drop_audit()
     # The coin could not have fallen for the teacher, so this draft is evidence for nothing.
-    outcome.ask = replace(outcome.ask, level=None, propensity=1.0)
+    outcome.ask = replace(outcome.ask, level=None, propensity=1.0, floor=1.0)

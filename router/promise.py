@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from policies.promise.certificate import Certificate, Terms
@@ -10,6 +11,8 @@ from router.meter.metrics import Metrics
 from router.record.model import PromiseState
 from router.record.store import Store
 from router.settings.model import PromiseSettings
+
+_log = logging.getLogger("tutelage.promise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,8 @@ class PromiseKeeper:
     """Certificates by workload. Used from one event loop only.
 
     A certificate is restored from the store where the terms are the same, and brought up to date
-    with the interactions stored after its snapshot; other terms start afresh.
+    with the interactions stored after its snapshot; other terms start afresh, and so does what
+    can't be used: nothing is then served until it is proven anew.
     """
 
     def __init__(self, store: Store, metrics: Metrics) -> None:
@@ -70,9 +74,17 @@ class PromiseKeeper:
         stored = self._store.promise_state(workload)
         if stored is None or stored.terms != terms.key:
             return Certificate(terms)
-        certificate = Certificate.restore(terms, stored.state)
-        for _, trial in self._store.trials(workload, after_seq=stored.upto_seq):
-            certificate.observe(trial)
+        try:
+            certificate = Certificate.restore(terms, stored.state)
+            for _, trial in self._store.trials(workload, after_seq=stored.upto_seq):
+                certificate.observe(trial)
+        except (LookupError, TypeError, ValueError) as error:
+            _log.warning(
+                "What was proven for workload %s can't be used (%s): it starts afresh.",
+                workload,
+                error,
+            )
+            return Certificate(terms)
         return certificate
 
     def _publish(self, workload: str, certificate: Certificate) -> None:

@@ -128,6 +128,10 @@ class ActiveReleases:
         """The workload's release, or None where nothing was promoted."""
         return self._active.get(workload)
 
+    def all(self) -> Mapping[str, Release]:
+        """The release in force of every workload that has one."""
+        return self._active
+
     def refresh(self) -> set[str]:
         """Follow the store's pointers; returns the workloads that changed. Blocks.
 
@@ -159,4 +163,7 @@ class ActiveReleases:
         row = self._store.release(digest)
         if row is None:
             raise ReleaseError(f"The release {digest} is in force and not in the store.")
-        return load_release(Path(row.path))
+        release = load_release(Path(row.path))
+        if (release.digest, release.workload) != (digest, row.workload):
+            raise ReleaseError(f"{row.path} holds another release than {digest} of {row.workload}.")
+        return release

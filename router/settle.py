@@ -83,10 +83,14 @@ class Outcome:
 def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
     """USD of the interaction, None where unknown, or not known before its audit has come.
 
-    A draft alone costs nothing.
+    A draft alone costs nothing. What a call costs that brought no answer is unknown: a price per
+    request is one per answer.
     """
-    if outcome.ask.tier is Tier.STUDENT and not outcome.attempts:
+    served = outcome.ask.tier is Tier.STUDENT
+    if served and not outcome.attempts:
         return Decimal(0) if outcome.audit is None else None
+    if outcome.status == "error" or (served and outcome.teacher_answer is None):
+        return None
     return cost_of(outcome.usage, deps.settings.models[outcome.model].price)
 
 
@@ -107,7 +111,9 @@ def settle(deps: Deps, outcome: Outcome) -> None:
     """Compare, record, meter and count the interaction; never blocks."""
     cost = price_outcome(deps, outcome)
     served = outcome.ask.tier is Tier.STUDENT
-    if cost is not None and outcome.status == "ok" and not served:
+    # An audit's cost is the teacher's alone: a draft is free.
+    asked = not served or outcome.teacher_answer is not None
+    if cost is not None and outcome.status == "ok" and asked:
         deps.teacher_costs.observe(outcome.workload, cost)
     record = _write_record(deps, outcome, cost)
     state = None
@@ -136,7 +142,8 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
     draft_agreed = None
     if teacher is not None and outcome.draft is not None:
         draft_agreed = get_comparer(comparer).agrees(teacher, outcome.draft, shape)
-    estimate = deps.teacher_costs.estimate(outcome.workload) if served else cost
+    estimated = served and (teacher is None or cost is None)
+    estimate = deps.teacher_costs.estimate(outcome.workload) if estimated else cost
 
     def write(answer: Answer | None) -> dict[str, Any] | None:
         if answer is None or not keep:
@@ -177,7 +184,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         draft_agreed=draft_agreed,
         cost_usd=cost,
         teacher_cost_usd=estimate,
-        teacher_cost_estimated=served,
+        teacher_cost_estimated=estimated,
         latency_ms=outcome.elapsed_s * 1000,
         overhead_ms=outcome.overhead_ms,
         trace=tuple(_write_step(step.ask) for step in outcome.trace.steps),

@@ -68,7 +68,7 @@ seen, since then an error only delays the start and takes away nothing that is b
 
 _SMALLEST_BET = 0.03
 
-_SURPLUS = 4.0
+_SURPLUS = 1.0
 """Wealth above 1/δ that is kept, in nats."""
 
 _PATIENCE = 2.0
@@ -173,7 +173,11 @@ class Certificate:
 
     @classmethod
     def restore(cls, terms: Terms, state: Mapping[str, Any]) -> Certificate:
-        """The certificate as it stood at ``state()``; ValueError where the shapes differ."""
+        """The certificate as it stood at ``state()``.
+
+        Raises ValueError where the shapes differ or a number is none, KeyError or TypeError for
+        what no ``state()`` wrote.
+        """
         certificate = cls(terms)
         values: Sequence[float] = state["log_wealth"]
         accepted: Sequence[bool] = state["accepted"]
@@ -182,8 +186,12 @@ class Certificate:
             certificate._accepted.size,
         ):
             raise ValueError("the stored promise state has another shape")
-        certificate._log_wealth = np.asarray(values).reshape(certificate._log_wealth.shape)
-        certificate._accepted = np.asarray(accepted).reshape(certificate._accepted.shape)
+        wealth: Floats = np.asarray(values, dtype=np.float64)
+        if not np.isfinite(wealth).all():
+            raise ValueError("the stored promise state holds something that is no number")
+        certificate._log_wealth = wealth.reshape(certificate._log_wealth.shape)
+        flags = np.asarray(accepted, dtype=np.bool_)
+        certificate._accepted = flags.reshape(certificate._accepted.shape)
         certificate.trials = int(state["trials"])
         return certificate
 

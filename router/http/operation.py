@@ -9,7 +9,6 @@ from starlette.responses import JSONResponse, Response
 from router.auth import authenticate
 from router.deps import Deps
 from router.errors import NotFound
-from router.meter.money import plain_usd
 
 
 async def report_live(request: Request) -> Response:
@@ -48,7 +47,7 @@ async def show_interaction(request: Request) -> Response:
             "id": found.id,
             "tier": str(found.tier),
             "model": found.model,
-            "cost_usd": None if found.cost_usd is None else plain_usd(found.cost_usd),
+            "cost_usd": None if found.cost_usd is None else float(found.cost_usd),
             "trace": list(found.trace),
         }
     )

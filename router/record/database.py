@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ class Database:
         self._name = name
         # In memory there is one connection for all threads, so transactions must take turns.
         self._turn = threading.RLock() if shared_connection else nullcontext()
+        self._file: tuple[int, int] | None = None
 
     @classmethod
     def open(cls, url: str) -> Database:
@@ -77,6 +79,7 @@ class Database:
         except BaseException:
             engine.dispose()
             raise
+        database._file = database._find_file()
         return database
 
     @contextmanager
@@ -99,12 +102,25 @@ class Database:
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
+        # An open connection goes on writing to a file that has no name any more.
+        if self._find_file() != self._file and self._file is not None:
+            raise StoreError(
+                f"the store {self._name} was deleted or replaced; put it back or restart"
+            )
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             if _is_of_record(error):
                 raise
             raise StoreError(self._explain(error)) from error
+
+    def _find_file(self) -> tuple[int, int] | None:
+        """What tells the file from another of the same name; None where there is none."""
+        try:
+            found = os.stat(self._name)
+        except (OSError, ValueError):
+            return None
+        return found.st_dev, found.st_ino
 
     def _explain(self, error: Exception) -> str:
         cause = str(getattr(error, "orig", None) or error)

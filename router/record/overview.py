@@ -27,8 +27,9 @@ class Figures:
     the teacher; the sums run over those. ``compared_*``: sums where both are known.
     ``measured``: random checks behind ``agreement``, the estimated share of delivered answers
     that agree with the teacher's: the teacher's own do, and the others are wrong as often as
-    the drafts whose teacher answer was asked for at random, weighted by 1/propensity. None where
-    others answered and nothing was checked.
+    the drafts whose teacher answer was asked for at random. With propensity π an audit stands for
+    1/π served drafts, itself included, and a proof, which was not served, for (1 − π)/π. None
+    where others answered and nothing was checked.
     """
 
     interactions: int
@@ -130,6 +131,7 @@ def _aggregates(c: ColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
     proven = and_(answered, by_teacher, c.reason == _PROOF, c.seen, c.draft_agreed.is_not(None))
     checked = or_(audited, proven)
     wrong = or_(and_(audited, ~c.agreed), and_(proven, ~c.draft_agreed))
+    stands_for = case((audited, 1.0 / c.propensity), else_=(1.0 - c.propensity) / c.propensity)
     both = and_(c.cost_usd.is_not(None), c.teacher_cost_usd.is_not(None))
     sums: list[ColumnElement[Any]] = [
         func.count().label("interactions"),
@@ -145,8 +147,8 @@ def _aggregates(c: ColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
         _count(answered).label("answered"),
         _count(served).label("served"),
         _count(checked).label("measured"),
-        func.sum(case((checked, 1.0 / c.propensity), else_=0.0)).label("weight"),
-        func.sum(case((wrong, 1.0 / c.propensity), else_=0.0)).label("wrong_weight"),
+        func.sum(case((checked, stands_for), else_=0.0)).label("weight"),
+        func.sum(case((wrong, stands_for), else_=0.0)).label("wrong_weight"),
         func.min(c.created_at).label("first_at"),
         func.max(c.created_at).label("last_at"),
     ]
@@ -172,6 +174,6 @@ def _agreement(row: RowMapping) -> float | None:
         return None
     if not row["served"]:
         return 1.0
-    if not row["measured"]:
+    if not row["weight"]:
         return None
     return float(1.0 - row["served"] / row["answered"] * row["wrong_weight"] / row["weight"])

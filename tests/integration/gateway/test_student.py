@@ -92,7 +92,8 @@ async def test_threshold_serves_the_sure_and_escalates_the_rest(tmp_path: Path) 
     audited = [row for row in rows if row.tier == "student"]
     assert len(audited) == 2
     assert all(row.agreed and row.attempts[0].purpose == "audit" for row in audited)
-    assert all(row.cost_usd and row.teacher_cost_estimated for row in audited)
+    assert all(row.cost_usd == row.teacher_cost_usd for row in audited)
+    assert not any(row.teacher_cost_estimated for row in audited)  # the audit told it
 
 
 async def test_a_promise_serves_nothing_unproven(tmp_path: Path) -> None:

@@ -185,6 +185,8 @@ def test_audits_and_proofs_come_at_their_share() -> None:
         audits = [ask for ask in last if ask.reason == "audit"]
         assert abs(len(audits) / runs - 0.2) < tolerance
         assert all(a.background and not a.commit and a.propensity == 0.2 for a in audits)
+        unaudited = [ask for ask in last if ask.commit]
+        assert {(ask.tier, ask.floor) for ask in unaudited} == {(Tier.STUDENT, 0.2)}
     promise = PromisePolicy(ACCEPTED, THRESHOLDS, coin, 0.2)
     proofs = sum(drive(promise, sure(0.9))[-1].reason == "proof" for _ in range(runs))
     assert abs(proofs / runs - 0.2) < tolerance

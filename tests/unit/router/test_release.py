@@ -79,3 +79,14 @@ def test_a_damaged_release_leaves_the_old_one_in_force(tmp_path: Path) -> None:
     kept = active.get("w")
     assert kept is not None
     assert kept.digest == first[0]
+
+
+def test_another_release_in_the_place_of_the_one_named_is_not_served(tmp_path: Path) -> None:
+    store = Store.open(":memory:")
+    active = ActiveReleases(store)
+    first, second = _save(tmp_path, 1.0), _save(tmp_path, 2.0)
+    _add(store, first[0], second[1])
+    with pytest.raises(ReleaseError, match="holds another release"):
+        active.refresh()
+    assert active.get("w") is None
+    assert not active.all()

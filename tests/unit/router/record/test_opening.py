@@ -161,3 +161,21 @@ def test_processes_may_create_it_at_the_same_time(url: str) -> None:
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
     assert [process.wait(30) for process in processes] == [0, 0, 0, 0]
     Store.open(url).close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file can't be deleted there")
+def test_a_file_that_is_deleted_while_in_use_takes_nothing_more(tmp_path: Path, url: str) -> None:
+    """Its open connections would go on taking records that nobody ever sees again."""
+    store = Store.open(url)
+    store.append([make_record("i1")])
+    file, aside = tmp_path / "tutelage.db", tmp_path / "aside.db"
+    file.rename(aside)
+    with pytest.raises(StoreError, match="was deleted or replaced") as error:
+        store.append([make_record("i2")])
+    _one_sentence(error)
+    file.write_bytes(aside.read_bytes())  # another file of that name
+    with pytest.raises(StoreError, match="was deleted or replaced"):
+        store.interaction("i1")
+    aside.rename(file)
+    assert store.append([make_record("i2")]) == 1
+    store.close()

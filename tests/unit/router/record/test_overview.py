@@ -139,3 +139,26 @@ def test_series_slices_equally_and_in_order(store: Store) -> None:
     assert {figures.teacher_cost_per_interaction for figures in series} == {Decimal("0.02")}
     assert len(store.series()) == 60
     assert [figures.interactions for figures in store.series("other", buckets=6)] == [1]
+
+
+def test_a_proof_counts_for_the_drafts_that_were_served_in_its_place(store: Store) -> None:
+    """At a share of 0.5 as many were served as asked; at 0.1 nine times as many."""
+    often = {"reason": "proof", "propensity": 0.5, "floor": 0.5}
+    rare = {"reason": "proof", "propensity": 0.1, "floor": 0.1}
+    store.append(
+        [
+            *(served(f"a{n}") for n in range(10)),
+            *(asked(f"p{n}", draft_agreed=n >= 5, **often) for n in range(10)),
+            *(served(f"b{n}") for n in range(90)),
+            *(asked(f"q{n}", draft_agreed=True, **rare) for n in range(10)),
+        ]
+    )
+    totals = store.totals()
+    assert totals.measured == 20
+    assert totals.agreement == pytest.approx(1 - 5 / 120)
+
+
+def test_proofs_where_nothing_was_served_say_nothing_about_what_was(store: Store) -> None:
+    proof = {"reason": "proof", "propensity": 1.0}
+    store.append([served("s"), asked("p", draft_agreed=False, **proof)])
+    assert store.totals().agreement is None
