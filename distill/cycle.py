@@ -195,6 +195,8 @@ def _keep(
             encoder=WEIGHTS_SHA256,
             student=trained.student,
             gate=trained.gate,
+            forms=dataset.forms,
+            prompts=dataset.prompts,
         )
     except OSError as error:
         raise ReleaseError(

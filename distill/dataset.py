@@ -23,6 +23,7 @@ from router.record.model import TrainingRow
 from router.record.redact import Redactor
 from router.settings.model import Settings
 from router.wire.openai import answer_from_json, shape_of
+from router.wire.profile import Profile, profile_of
 from router.workload import find_settings
 
 MIN_ANSWERS = 100
@@ -30,6 +31,9 @@ MIN_ANSWERS = 100
 
 MAX_QUESTIONS = 5_000
 """Of more, a random sample is taken: training takes time by the cube of this."""
+
+_ENOUGH_OF_ONE = 20
+"""Rows with the same instructions, or the same form of answer, that are enough to learn it."""
 
 MIN_COVERAGE = 0.5
 """Least share of the next answers that must be expected to have been seen before."""
@@ -57,7 +61,9 @@ class Dataset:
 
     ``answers``: one per class, in the form that the teacher gave most often; ``classes``: the
     class of each question; ``dropped``: rows left out, by reason; ``coverage``: Good and Turing's
-    estimate (1953) of the share of future answers that were seen before.
+    estimate (1953) of the share of future answers that were seen before; ``forms``, ``prompts``:
+    profiles of the requests that were asked often enough to learn from, prompts None where
+    hardly two requests share one.
     """
 
     workload: str
@@ -68,6 +74,8 @@ class Dataset:
     rows: int
     dropped: Mapping[str, int]
     coverage: float
+    forms: frozenset[str]
+    prompts: frozenset[str] | None
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -104,7 +112,8 @@ def build_dataset(
 ) -> Dataset:
     """The dataset of a workload, from its trainable rows, oldest first."""
     dropped: Counter[str] = Counter()
-    licensed = _read(rows, settings, redactor, dropped)
+    profiles: Counter[Profile] = Counter()
+    licensed = _read(rows, settings, redactor, dropped, profiles)
     name = _choose_comparer(workload, [row for row, _ in licensed], settings)
     merged = _merge(licensed, get_comparer(name), dropped)
     # Seen before is asked of the questions' answers, not of questions asked twice.
@@ -124,11 +133,17 @@ def build_dataset(
         rows=len(licensed) + dropped["licence"],
         dropped={reason: count for reason, count in dropped.items() if count},
         coverage=coverage,
+        forms=_find_common(profile.form for profile in profiles.elements()) or frozenset(),
+        prompts=_find_common(profile.prompt for profile in profiles.elements()),
     )
 
 
 def _read(
-    rows: Iterable[TrainingRow], settings: Settings, redactor: Redactor, dropped: Counter[str]
+    rows: Iterable[TrainingRow],
+    settings: Settings,
+    redactor: Redactor,
+    dropped: Counter[str],
+    profiles: Counter[Profile],
 ) -> list[tuple[TrainingRow, Shape]]:
     """Licensed rows with the shape of their requests; the requests, which are the bulk, are let go.
 
@@ -140,6 +155,7 @@ def _read(
         if not _may_teach(settings, row):
             dropped["licence"] += 1
             continue
+        profiles[profile_of(row.request or {})] += 1
         shape = shape_of(row.request or {})
         if found and found[-1][1] == shape:
             shape = found[-1][1]  # kept once
@@ -147,6 +163,15 @@ def _read(
         lean = replace(row, request=None, input_text=text, teacher_answer=answer)
         found.append((lean, shape))
     return found
+
+
+def _find_common(names: Iterable[str]) -> frozenset[str] | None:
+    """Those with at least ``_ENOUGH_OF_ONE`` rows; None where most rows share theirs with few."""
+    counts = Counter(names)
+    common = {name: count for name, count in counts.items() if count >= _ENOUGH_OF_ONE}
+    if sum(common.values()) < counts.total() / 2:
+        return None
+    return frozenset(common)
 
 
 def _may_teach(settings: Settings, row: TrainingRow) -> bool:

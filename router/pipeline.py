@@ -22,6 +22,7 @@ from router.meter.money import plain_usd
 from router.policies_for import build_policy
 from router.settle import Outcome, expect_teacher_cost
 from router.wire.openai import ChatRequest, is_cascadable
+from router.wire.profile import profile_of
 from router.workload import find_workload
 
 _log = logging.getLogger("tutelage.pipeline")
@@ -96,7 +97,7 @@ async def _drive(deps: Deps, outcome: Outcome, policy: Policy) -> None:
         workload=outcome.workload,
         stream=outcome.request.stream,
         student_ready=deps.drafter.is_ready(outcome.release),
-        cascadable=is_cascadable(outcome.request.body),
+        cascadable=_can_be_drafted(outcome),
     )
     flow = policy.flow(features)
     ask = next(flow)
@@ -111,6 +112,12 @@ async def _drive(deps: Deps, outcome: Outcome, policy: Policy) -> None:
         outcome.audit = background
         steps.append(TraceStep(ask=background))
     outcome.trace = Trace(steps=tuple(steps))
+
+
+def _can_be_drafted(outcome: Outcome) -> bool:
+    """A draft could stand for the answer, in a form and under instructions that were learned."""
+    body, release = outcome.request.body, outcome.release
+    return is_cascadable(body) and (release is None or release.knows(profile_of(body)))
 
 
 async def _draft(deps: Deps, outcome: Outcome) -> Evidence:

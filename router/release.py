@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from router.errors import ReleaseError
 from router.record.store import Store
 from router.students.embedded import EmbeddedStudent
 from router.students.encoder import Encoder
+from router.wire.profile import Profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class Release:
     """``digest``: names the content; ``encoder``: digest of the weights it was trained over.
 
     ``student``: None where the drafts come from elsewhere and only the gate was learned.
+    ``forms`` and ``prompts``: those of the requests that it was learned from, as in
+    ``router.wire.profile``; None where they vary too much to tell, or were not noted.
     """
 
     digest: str
@@ -33,6 +36,14 @@ class Release:
     encoder: str
     student: EmbeddedStudent | None
     gate: Gate
+    forms: frozenset[str] | None = None
+    prompts: frozenset[str] | None = None
+
+    def knows(self, profile: Profile) -> bool:
+        """Whether it was learned from requests with such instructions and form of answer."""
+        return (self.forms is None or profile.form in self.forms) and (
+            self.prompts is None or profile.prompt in self.prompts
+        )
 
     def draft(self, text: str, encoder: Encoder) -> tuple[Answer, Evidence]:
         """The student's answer to ``text`` and its evidence, the gate's confidence included.
@@ -62,6 +73,8 @@ def save_release(
     encoder: str,
     student: EmbeddedStudent | None,
     gate: Gate,
+    forms: Collection[str] | None = None,
+    prompts: Collection[str] | None = None,
 ) -> tuple[str, Path]:
     """Write the bundle under ``folder``; returns its digest and its path."""
     meta: dict[str, Any] = {
@@ -70,6 +83,8 @@ def save_release(
         "encoder": encoder,
         "signals": list(gate.signals),
         "student": None,
+        "forms": None if forms is None else sorted(forms),
+        "prompts": None if prompts is None else sorted(prompts),
     }
     arrays: dict[str, NDArray[Any]] = dict(gate.to_arrays())
     if student is not None:
@@ -97,9 +112,15 @@ def load_release(path: Path) -> Release:
             encoder=meta["encoder"],
             student=_read_student(meta["student"], arrays),
             gate=Gate.from_arrays(tuple(meta["signals"]), arrays),
+            forms=_read_set(meta["forms"]),
+            prompts=_read_set(meta["prompts"]),
         )
     except (artifact.ArtifactError, KeyError) as error:
         raise ReleaseError(f"The release can't be used: {error}.") from error
+
+
+def _read_set(names: list[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)
 
 
 def _read_student(

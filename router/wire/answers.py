@@ -16,7 +16,8 @@ def answer_from_message(message: Mapping[str, Any], finish_reason: str | None) -
     A call in the retired ``function_call`` form becomes a tool call without an id.
     """
     calls = message.get("tool_calls")
-    tool_calls = [_read_call(call) for call in calls if isinstance(call, Mapping)] if calls else []
+    listed = calls if isinstance(calls, list) else []
+    tool_calls = [_read_call(call) for call in listed if isinstance(call, Mapping)]
     legacy = message.get("function_call")
     if isinstance(legacy, Mapping) and not tool_calls:
         tool_calls = [_read_call({"function": legacy})]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import openai
+import pytest
 
 from distill.train.kernel_head import Examples, train
 from policies.types import Answer
@@ -17,6 +18,7 @@ from router.release import save_release
 from router.students.encoder import Encoder
 from router.testing import FakeUpstream
 from router.wire.openai import answer_to_json
+from router.wire.profile import profile_of
 from tests.integration.gateway.test_gateway import client, gateway
 
 PARCEL = ["where is my parcel", "has my order shipped", "when does the parcel arrive", "track it"]
@@ -25,8 +27,9 @@ SHIPPED = "has my order shipped"
 LABELS = ["parcel", "login"]
 
 
-def promote(folder: Path, answers: Sequence[str] = LABELS) -> None:
-    """Train on a few messages and put the release in force; ``answers``: its two drafts."""
+def promote(folder: Path, answers: Sequence[str] = LABELS, **more: Any) -> None:
+    """Train on a few messages and put the release in force; ``answers``: its two drafts;
+    ``more``: what else the release keeps."""
     encoder = Encoder(threads=1)
     texts = [f"{text}{end}" for text in [*PARCEL, *LOGIN] for end in ("", "?", " please")]
     half = len(texts) // 2
@@ -47,6 +50,7 @@ def promote(folder: Path, answers: Sequence[str] = LABELS) -> None:
         encoder="minilm",
         student=trained.student,
         gate=trained.gate,
+        **more,
     )
     store = Store.open(f"sqlite:///{folder}/t.db")
     store.add_release(digest=digest, workload="shop", path=str(path), report={})
@@ -125,3 +129,29 @@ async def test_force_and_pin(tmp_path: Path) -> None:
         teacher = await ask(base, "hi", extra_body={"tutelage": {"force": "teacher"}})
     assert teacher.headers["x-tutelage-tier"] == "teacher"
     assert "tutelage" not in up.requests[-1].body
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"response_format": {"type": "json_object"}},
+        {"tools": [{"type": "function", "function": {"name": "track"}}], "tool_choice": "required"},
+        {"stop": ["r"]},
+        {"messages": [{"role": "system", "content": "Answer in French."}]},
+    ],
+)
+async def test_a_request_unlike_those_learned_from_is_not_drafted(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
+    usual = profile_of({"messages": [{"role": "user", "content": SHIPPED}]})
+    promote(tmp_path, forms={usual.form}, prompts={usual.prompt})
+    policy = workload(policy="student")
+    async with FakeUpstream("parcel") as up, gateway(tmp_path, up.base_url, **policy) as base:
+        same = await ask(base, SHIPPED)
+        messages = [*change.pop("messages", []), {"role": "user", "content": SHIPPED}]
+        other = await client(base).chat.completions.with_raw_response.create(
+            model="auto", messages=messages, **change
+        )
+    assert same.headers["x-tutelage-tier"] == "student"
+    assert other.headers["x-tutelage-tier"] == "teacher"
+    assert other.headers["x-tutelage-reason"] == "not_cascadable"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from distill.dataset import MAX_QUESTIONS, Dataset, build_dataset
 from router.record.model import TrainingRow
 from router.record.redact import Redactor
 from router.settings.model import Settings
+from router.wire.profile import profile_of
 from tests.unit.distill.learning_rows import allow, row
 
 ALLOWED = allow("teacher")
@@ -135,3 +137,24 @@ def test_the_digest_follows_the_content() -> None:
         replace(base, comparer="text"),
     ):
         assert changed.digest != base.digest
+
+
+def ask(system: str, text: str, **more: Any) -> dict[str, Any]:
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": text}]
+    return {"messages": messages, **more}
+
+
+def test_profiles_that_were_asked_often_are_learned() -> None:
+    rows = [row(f"q{i}", "parcel", request=ask("Sort.", f"q{i}")) for i in range(30)]
+    rows.append(row("odd", "parcel", request=ask("In French.", "odd", stop=["r"])))
+    built = build_dataset("shop", rows, allow("teacher"), Redactor(()), seed=0)
+    usual, odd = profile_of(ask("Sort.", "")), profile_of(ask("In French.", "", stop=["r"]))
+    assert (built.forms, built.prompts) == ({usual.form}, {usual.prompt})
+    assert odd.form not in built.forms
+
+
+def test_instructions_that_vary_with_every_request_are_no_part_of_the_profile() -> None:
+    rows = [row(f"q{i}", "parcel", request=ask(f"It is {i} o'clock.", f"q{i}")) for i in range(40)]
+    built = build_dataset("shop", rows, allow("teacher"), Redactor(()), seed=0)
+    assert built.prompts is None
+    assert len(built.forms) == 1
