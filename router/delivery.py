@@ -217,14 +217,19 @@ async def _audit(deps: Deps, outcome: Outcome) -> None:
 
 @contextmanager
 def _waiting(deps: Deps, outcome: Outcome) -> Iterator[None]:
-    """Time spent on the teacher; what fails or is cancelled meanwhile is recorded, then raised."""
+    """Time spent on the teacher; what fails or is cancelled meanwhile is recorded, then raised.
+
+    Where a draft can stand for the answer, a failure is raised only: the interaction goes on.
+    """
     began_s = time.perf_counter()
     try:
         yield
     except CallError as error:
         outcome.upstream_s = time.perf_counter() - began_s
-        outcome.status = "error"
         outcome.attempts = error.attempts
+        if outcome.can_fall_back:
+            raise
+        outcome.status = "error"
         error.headers.update(_write_headers(outcome, _describe(deps, outcome)))
         settle(deps, outcome)
         raise

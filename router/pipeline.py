@@ -21,6 +21,7 @@ from router.errors import ApiError, BadRequest, NotFound
 from router.meter.money import plain_usd
 from router.policies_for import build_policy
 from router.settle import Outcome, expect_teacher_cost
+from router.upstream.model import CallError
 from router.wire.openai import ChatRequest, is_cascadable
 from router.wire.profile import profile_of
 from router.workload import find_workload
@@ -37,9 +38,14 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
     _keep_to_max_cost(deps, outcome)
     if outcome.ask.tier is Tier.STUDENT:
         return deliver_draft(deps, outcome)
-    if request.stream:
-        return await deliver_stream(deps, outcome)
-    return await deliver_whole(deps, outcome)
+    try:
+        deliver = deliver_stream if request.stream else deliver_whole
+        return await deliver(deps, outcome)
+    except CallError:
+        if not outcome.can_fall_back:
+            raise
+    outcome.fall_back()
+    return deliver_draft(deps, outcome)
 
 
 async def _decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:

@@ -9,11 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 from policies.compare import choose_comparer, get_comparer
-from policies.types import Answer, Ask, Evidence, Shape, Tier, Trace, Trial
+from policies.promise.policy import PROOF, PROOF_FAILED
+from policies.types import Answer, Ask, Evidence, Shape, Tier, Trace, TraceStep, Trial
 from router.auth import Caller
 from router.deps import Deps
 from router.meter.prices import Usage, cost_of
 from router.record.model import Attempt, Interaction, Status
+from router.record.rows import teacher_failed
 from router.release import Release
 from router.settings.model import WorkloadSettings
 from router.upstream.model import AttemptLog
@@ -68,6 +70,16 @@ class Outcome:
     def overhead_ms(self) -> float:
         """Time so far that wasn't spent waiting for upstreams."""
         return max(0.0, self.elapsed_s - self.upstream_s) * 1000
+
+    @property
+    def can_fall_back(self) -> bool:
+        """The teacher is asked by chance only: the draft is fit to be served if it can't answer."""
+        return self.ask.reason == PROOF and self.draft is not None
+
+    def fall_back(self) -> None:
+        """Serve the draft instead of the teacher's answer that didn't come."""
+        self.ask = replace(self.ask, tier=Tier.STUDENT, reason=PROOF_FAILED)
+        self.trace = Trace(steps=(*self.trace.steps, TraceStep(ask=self.ask)))
 
     def stop_clock(self) -> None:
         """The answer is delivered: what follows, such as an audit, makes nobody wait."""
@@ -124,7 +136,7 @@ def settle(deps: Deps, outcome: Outcome) -> None:
             wrong=not record.draft_agreed,
             propensity=record.propensity,
             floor=record.floor,
-            failed=record.tier is Tier.TEACHER and not record.seen,
+            failed=teacher_failed(record.tier, record.reason, record.seen),
         )
         state = deps.promises.observe(record.workload, trial)
     deps.metrics.observe_interaction(record)

@@ -9,6 +9,12 @@ from policies.base import Coin, Flow, draft_or_teacher
 from policies.promise.certificate import LEVEL_MULTIPLES, Certificate
 from policies.types import Ask, Features, Tier
 
+PROOF = "proof"
+"""The teacher answers, by chance, instead of a draft fit to be served."""
+
+PROOF_FAILED = "proof_failed"
+"""It was to answer by chance and couldn't, so the draft was served after all."""
+
 _PROOF_AT_LEVEL = ((0.3, 0.2), (0.9, 0.05))
 """Between these (level multiple, share) the random share falls in a straight line."""
 
@@ -73,7 +79,7 @@ class PromisePolicy:
             yield Ask(
                 tier=Tier.TEACHER,
                 commit=True,
-                reason="proof",
+                reason=PROOF,
                 propensity=share,
                 threshold=threshold,
                 level=level,

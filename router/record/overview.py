@@ -10,13 +10,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, and_, case, func, or_, select
 from sqlalchemy.sql import ColumnCollection
 
+from policies.promise.policy import PROOF
 from policies.types import Tier
 from router.meter.money import usd
 from router.record.database import Database
 from router.record.schema import interactions
-
-_PROOF = "proof"
-"""The reason of an answer that the teacher gave, by chance, instead of a draft fit to be served."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +126,7 @@ def _aggregates(c: ColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
     by_teacher = c.tier == Tier.TEACHER.value
     served = and_(answered, ~by_teacher)
     audited = and_(served, c.seen, c.agreed.is_not(None))
-    proven = and_(answered, by_teacher, c.reason == _PROOF, c.seen, c.draft_agreed.is_not(None))
+    proven = and_(answered, by_teacher, c.reason == PROOF, c.seen, c.draft_agreed.is_not(None))
     checked = or_(audited, proven)
     wrong = or_(and_(audited, ~c.agreed), and_(proven, ~c.draft_agreed))
     stands_for = case((audited, 1.0 / c.propensity), else_=(1.0 - c.propensity) / c.propensity)

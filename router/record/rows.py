@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import RowMapping
 
+from policies.promise.policy import PROOF_FAILED
 from policies.types import Tier, Trial
 from router.meter.prices import Usage
 from router.record.model import Attempt, Cycle, Interaction, Release, TrainingRow
@@ -88,8 +89,13 @@ def to_trial(row: RowMapping) -> Trial:
         wrong=row["draft_agreed"] is not True,
         propensity=row["propensity"],
         floor=row["floor"],
-        failed=row["tier"] == Tier.TEACHER.value and not row["seen"],
+        failed=teacher_failed(row["tier"], row["reason"], row["seen"]),
     )
+
+
+def teacher_failed(tier: str, reason: str, seen: bool) -> bool:
+    """Whether the teacher was asked in the foreground and gave no answer."""
+    return (tier == Tier.TEACHER and not seen) or reason == PROOF_FAILED
 
 
 def to_release(row: RowMapping) -> Release:

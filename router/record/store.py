@@ -104,7 +104,7 @@ class Store(ReleaseBook, CycleLog, Overview):
         """Evidence for a certificate with its seq, oldest first: all interactions with a level."""
         table = interactions.c
         query = select(
-            *(table.seq, table.tier, table.level, table.seen),
+            *(table.seq, table.tier, table.reason, table.level, table.seen),
             *(table.draft_agreed, table.propensity, table.floor),
         ).where(table.workload == workload, table.level.is_not(None))
         return ((row["seq"], rows.to_trial(row)) for row in self._pages(query, after_seq))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import router.app
+from policies.types import Trial
 from router.app import create_app
 from router.errors import StoreError
 from router.pipeline import run
@@ -192,3 +194,39 @@ async def test_too_many_requests_says_when_to_come_back(tmp_path: Path) -> None:
             with pytest.raises(openai.RateLimitError) as refused:
                 await client(base).chat.completions.create(model="auto", messages=MESSAGES)
             assert refused.value.response.headers.get("retry-after") == retry_after
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_check_by_chance_that_fails_delivers_the_draft_and_proves_nothing(
+    stream: bool, tmp_path: Path
+) -> None:
+    promote(tmp_path)
+    policy = workload(promise={"agreement": 0.8})
+    async with (
+        FakeUpstream("parcel", faults=[ErrorAnswer(status=503)]) as up,
+        built(make_app(tmp_path, up.base_url, **policy)) as deps,
+    ):
+        settings = deps.settings.workloads[0].promise
+        assert settings is not None
+        certificate = deps.promises.certificate("shop", settings)
+        for _ in range(200):
+            certificate.observe(Trial(level=0, seen=True, wrong=False, propensity=1, floor=1))
+        before = certificate.wealth()
+        unlucky = replace(deps, coin=lambda: 0.0)
+        delivery = await run(unlucky, parse_chat(encode(stream=stream)), CALLER)
+        if delivery.events is not None:
+            async for _ in delivery.events:
+                pass
+        await delivery.aclose()
+        gained = certificate.wealth() - before
+    assert delivery.headers["x-tutelage-tier"] == "student"
+    assert delivery.headers["x-tutelage-reason"] == "proof_failed"
+    assert len(up.requests) == 1
+    assert gained.max() <= 0.0
+    store = Store.open(f"sqlite:///{tmp_path}/t.db")
+    row = store.latest(1)[0]
+    _, stored = list(store.trials("shop"))[-1]
+    store.close()
+    assert (row.tier, row.status, row.seen) == ("student", "ok", False)
+    assert [attempt.status for attempt in row.attempts] == [503]
+    assert (stored.failed, stored.propensity) == (True, stored.floor)
