@@ -28,6 +28,10 @@ MARGIN = 0.02
 """Largest loss that still counts as no worse."""
 
 _Z95 = 1.96
+_ALL_KNOWN = (
+    "Every question that the release in force drafted was known before, so there is nothing to "
+    "compare."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +62,12 @@ def climb(dataset: Dataset, trained: Trained, active: Release | None, terms: Ter
     if active.comparer != dataset.comparer:
         sentence = f"Answers were compared as {active.comparer}, now as {dataset.comparer}."
         return [_skip(sentence)]
-    of_active = [
+    drafted = [
         (i, q)
         for i, q in enumerate(dataset.questions)
-        if q.row.release == q.first_release == active.digest and q.row.draft_agreed is not None
+        if q.row.release == active.digest and q.row.draft_agreed is not None
     ]
+    of_active = [(i, q) for i, q in drafted if q.first_release == active.digest]
     rows = np.asarray([i for i, _ in of_active], dtype=np.intp)
     # Not the questions' weights: those count askings that the release in force never saw.
     weights = np.asarray([1.0 / q.row.propensity for _, q in of_active])
@@ -78,7 +83,10 @@ def climb(dataset: Dataset, trained: Trained, active: Release | None, terms: Ter
     if share.verdict == "failed" and disagreement.low is not None and disagreement.low > 0.0:
         sentence = f"It serves less because it disagrees less. {share.sentence}"
         share = replace(share, verdict="skipped", sentence=sentence)
-    return [compare("agreement", right_now, right_then, weights), disagreement, share]
+    rungs = [compare("agreement", right_now, right_then, weights), disagreement, share]
+    if drafted and not of_active:
+        return [replace(rung, sentence=_ALL_KNOWN) for rung in rungs]
+    return rungs
 
 
 def _skip(sentence: str) -> Rung:

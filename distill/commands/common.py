@@ -14,7 +14,7 @@ from distill.cycle import Learner, releases_folder
 from router.errors import StoreError
 from router.record.redact import Redactor
 from router.record.store import Store
-from router.settings.load import load_settings
+from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
 from router.settings.model import Settings
 from router.students.encoder import Encoder
 
@@ -42,11 +42,24 @@ class Workplace:
         )
 
 
+def read_settings(config: Path | None) -> Settings:
+    """The configuration, else the one in this folder, else the defaults.
+
+    Nothing that learns calls the teacher, so its secret may be unset.
+    """
+    return load_settings(find_config(config), os.environ, need_secrets=False)
+
+
+def find_store(settings: Settings) -> Path:
+    """The file of the store."""
+    return Path(settings.store.url.removeprefix("sqlite:///"))
+
+
 @contextmanager
 def open_workplace(config: Path | None) -> Iterator[Workplace]:
     """The configuration's store. Raises NoStoreYet where the gateway hasn't made one."""
-    settings = load_settings(config, os.environ)
-    path = Path(settings.store.url.removeprefix("sqlite:///"))
+    settings = read_settings(config)
+    path = find_store(settings)
     if not path.exists():
         raise NoStoreYet(
             f"There is no store at {path} yet: start the gateway with the same configuration first."
@@ -58,9 +71,15 @@ def open_workplace(config: Path | None) -> Iterator[Workplace]:
         store.close()
 
 
-def add_config(parser: ArgumentParser) -> None:
-    """``--config FILE``."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the gateway's configuration")
+def add_config(parser: ArgumentParser, default: str | None = None) -> None:
+    """``--config FILE``. ``default``: what the help says is used without it."""
+    said = "the gateway's configuration" + ("" if default is None else f" ({default})")
+    parser.add_argument("--config", type=Path, metavar="FILE", help=said)
+
+
+def add_own_config(parser: ArgumentParser) -> None:
+    """``--config FILE`` of a command that uses the configuration of the folder without it."""
+    add_config(parser, f"./{DEFAULT_CONFIG} where it exists")
 
 
 def add_json(parser: ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from distill.demo.run import PROMISE, Demonstrated, Plan, demonstrate, describe,
 from distill.demo.traffic import Pace
 from router.errors import ConfigError
 from router.settings.load import load_settings
+from router.settings.model import Settings
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -83,7 +84,7 @@ def _demo(args: Namespace) -> int:
         raise ConfigError(f"There is no folder {args.out.parent} to write {args.out.name} into.")
     plan = Plan(
         stream=args.stream,
-        settings=None if args.config is None else load_settings(args.config, os.environ),
+        settings=_read_settings(args.config),
         promise=args.promise,
         limit=args.limit,
         seed=args.seed,
@@ -93,7 +94,9 @@ def _demo(args: Namespace) -> int:
     rows = read_rows(plan)
     for sentence in describe(plan, rows):
         _say(sentence)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # children are to be ended then too
+    # Children are to be ended then too. As a Ctrl-C the event loop turns it into a cancellation;
+    # raised where the loop happens to be, it would be the exception of any task.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     shown: list[Demonstrated] = []
 
     def afterwards(one: Demonstrated) -> None:
@@ -114,6 +117,11 @@ def _demo(args: Namespace) -> int:
         if not shown:
             raise DemoError("The demo was stopped before its end.") from None
     return 0 if shown[0].succeeded else 1
+
+
+def _read_settings(config: Path | None) -> Settings | None:
+    """The demo has a teacher of its own: the configuration's isn't called."""
+    return None if config is None else load_settings(config, os.environ, need_secrets=False)
 
 
 def _say(sentence: str) -> None:

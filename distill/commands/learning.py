@@ -18,14 +18,17 @@ from threadpoolctl import threadpool_limits
 
 from distill.commands.common import (
     NoStoreYet,
-    add_config,
     add_json,
+    add_own_config,
     describe_time,
+    find_store,
     open_workplace,
     read_seed,
+    read_settings,
 )
 from distill.cycle import Outcome, run_cycle
 from distill.watch import run_due, survey
+from distill.wording import count_of
 from router.errors import StoreError, TutelageError
 from router.settings.model import Settings
 from router.students.encoder import Encoder
@@ -71,7 +74,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
     )
     status.set_defaults(run=_status)
     for action in (once, watch, status):
-        add_config(action)
+        add_own_config(action)
         add_json(action)
 
 
@@ -122,6 +125,10 @@ def _watch(args: Namespace) -> int:
         signal.signal(number, lambda *_: ended.set())
     if hasattr(os, "nice"):
         os.nice(10)  # training must not take the gateway's time
+    path = find_store(read_settings(args.config)).absolute()
+    print(f"Watching {path} for answers.", file=sys.stderr, flush=True)
+    if not path.exists():
+        print("It isn't there yet: start the gateway.", file=sys.stderr, flush=True)
     while not ended.is_set() and not _store_exists(args.config):
         ended.wait(args.look_every)
     if ended.is_set():
@@ -182,7 +189,7 @@ def _status(args: Namespace) -> int:
 def _write_status(report: dict[str, Any]) -> str:
     last = report["last_cycle"]
     lines = [
-        f"{report['workload']}: {report['answers']} answers; the next cycle "
+        f"{report['workload']}: {count_of(report['answers'], 'answer')}; the next cycle "
         + ("is due" if report["due"] else f"starts at {report['needed']}"),
         f"  release in force: {report['release'] or 'none'}",
     ]

@@ -8,7 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.commands.common import add_config, add_json, describe_time, open_workplace
+from distill.commands.common import (
+    Workplace,
+    add_json,
+    add_own_config,
+    describe_time,
+    open_workplace,
+)
 from router.errors import StoreError
 from router.record.model import Release
 from router.record.store import Store
@@ -44,13 +50,15 @@ def register(commands: _SubParsersAction[Any]) -> None:
     rollback.add_argument("workload", metavar="W")
     rollback.set_defaults(run=_rollback)
     for action in (listing, promote, rollback):
-        add_config(action)
+        add_own_config(action)
         add_json(action)
 
 
 def _list(args: Namespace) -> int:
     with open_workplace(args.config) as place:
         found = place.store.releases(args.workload)
+        if not found and args.workload is not None:
+            _require_known(place, args.workload)
     if args.json:
         print(json.dumps([asdict(release) for release in found], indent=2))
         return 0
@@ -63,6 +71,15 @@ def _list(args: Namespace) -> int:
             f"promoted {describe_time(release.promoted_at)}"
         )
     return 0
+
+
+def _require_known(place: Workplace, workload: str) -> None:
+    known = {one.name for one in place.settings.workloads}.union(
+        place.store.workloads(), (release.workload for release in place.store.releases())
+    )
+    if workload not in known:
+        listed = ", ".join(sorted(known)) or "none"
+        raise StoreError(f"Workload {workload!r} is not known; there are: {listed}.")
 
 
 def _promote(args: Namespace) -> int:

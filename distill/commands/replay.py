@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from argparse import Namespace
+from argparse import Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from distill.replay.line import write_trace
 from distill.replay.result import summarize
 from distill.replay.run import Replayed, has_student, order, replay, settings_for
 from distill.streams import read_stream
+from distill.wording import count_of
 from router.errors import ConfigError
 from router.settings.load import load_settings
 from router.settings.model import PromiseSettings, Settings
@@ -23,12 +24,21 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
 
+_EPILOG = (
+    "example: tutelage replay stream.jsonl.gz --promise 0.97 --seed 3 --out result.json\n\n"
+    "a line of a stream:\n"
+    '{"id": "1", "request": {"messages": [{"role": "user", "content": "..."}]}, '
+    '"teacher": {"content": "tracking"}}'
+)
+
+
 def register(commands: _SubParsersAction[Any]) -> None:
     """Add ``replay`` to the commands."""
     parser = commands.add_parser(
         "replay",
         help="replay a recorded stream through the code that serves and learns",
-        epilog="example: tutelage replay stream.jsonl.gz --promise 0.97 --seed 3 --out result.json",
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("stream", type=Path, metavar="STREAM", help="JSON lines, plain or .gz")
     add_config(parser)
@@ -57,7 +67,9 @@ def _replay(args: Namespace) -> int:
     rows = read_stream(args.stream)
     warm = read_stream(args.warm_start) if args.warm_start is not None else []
     promise = _choose_promise(args)
-    base = load_settings(args.config, os.environ) if args.config is not None else None
+    base = None
+    if args.config is not None:  # the stream answers: no teacher is called
+        base = load_settings(args.config, os.environ, need_secrets=False)
     settings = settings_for([*rows, *warm], base, promise)
     ordered = order(rows, seed=args.seed, shuffle=not args.no_shuffle)[: args.limit]
     if any(row.student is not None for row in ordered) and not has_student([*warm, *ordered]):
@@ -75,7 +87,7 @@ def _replay(args: Namespace) -> int:
     if args.trace is not None:
         write_trace(run.lines, args.trace)
     args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result) if args.json else _describe(result, args.out))
+    print(json.dumps(result) if args.json else _describe(result, args))
     return 0
 
 
@@ -104,19 +116,25 @@ def _summarize(args: Namespace, settings: Settings, run: Replayed) -> dict[str, 
     )
 
 
-def _describe(result: dict[str, Any], out: Path) -> str:
+def _describe(result: dict[str, Any], args: Namespace) -> str:
     held = {True: "held", False: "BROKEN", None: "none"}[result["promise_held"]]
+    agreement = f"agreement {result['agreement']:.2%}"
+    if result["agreement_served"] is not None:
+        agreement += f" (of the student's answers {result['agreement_served']:.2%})"
     lines = [
-        f"{result['n']} queries, {result['releases']} releases, {result['seconds']:.0f} s",
-        f"asked {result['asked_rate']:.1%}, agreement {result['agreement']:.2%}, promise {held}",
+        f"{count_of(result['n'], 'query', 'queries')}, {count_of(result['releases'], 'release')}, "
+        f"{result['seconds']:.0f} s",
+        f"asked {result['asked_rate']:.1%}, {agreement}, promise {held}",
     ]
+    if args.promise is None and args.config is None:
+        lines.append("Nothing was promised, so nothing was served: give --promise 0.95.")
     if result["accuracy"] is not None and result["teacher_accuracy"] is not None:
         lines.append(
             f"accuracy {result['accuracy']:.1%}, the teacher's {result['teacher_accuracy']:.1%}"
         )
     if result["saving"] is not None:
         lines.append(f"saving {result['saving']:.1%}")
-    return "\n".join([*lines, f"written to {out}"])
+    return "\n".join([*lines, f"written to {args.out}"])
 
 
 class _Progress:

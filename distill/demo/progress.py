@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from decimal import Decimal
 
 from distill.demo.traffic import Received
 from distill.streams import StreamRow
+from distill.wording import count_of
 from policies.compare import choose_comparer, get_comparer
 from policies.types import Tier
 from router.meter.money import show_usd
@@ -16,7 +18,6 @@ from router.wire.openai import shape_of
 
 _RECENT = 200
 _STEPS = 10
-_WIDTH = 96
 
 
 class Progress:
@@ -44,27 +45,27 @@ class Progress:
             self._releases.add(one.release)
         total = len(self._rows)
         if self._on_terminal:
-            print(f"\r{self.line():<{_WIDTH}}", end="", file=sys.stderr, flush=True)
+            # A line that wraps couldn't be written over.
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{self.line()[:width]:<{width}}", end="", file=sys.stderr, flush=True)
             if self._done == total:
                 print(file=sys.stderr)
         elif self._done * _STEPS // total > (self._done - 1) * _STEPS // total:
             print(self.line(), file=sys.stderr, flush=True)
 
     def line(self) -> str:
-        """Where things stand; shares and costs are those of the last 200 answers."""
+        """Where things stand: lately is the last 200 answers."""
         total = len(self._rows)
-        parts = [
-            f"{self._done:,} of {total:,}".rjust(len(f"{total:,}") * 2 + 4),
-            f"asked {sum(self._asked) / len(self._asked):4.0%}",
-            f"agreement {self._agreed / self._done:6.1%}",
-            f"{len(self._releases)} release{'' if len(self._releases) == 1 else 's'}",
-        ]
+        done = f"{self._done:,} of {total:,}".rjust(len(f"{total:,}") * 2 + 4)
+        lately = f"lately asked {sum(self._asked) / len(self._asked):4.0%}"
         if self._costs:
             mean = sum(self._costs, Decimal(0)) / len(self._costs)
-            parts.insert(2, f"{show_usd(mean)} each")
+            lately += f", {show_usd(mean)} each"
+        whole = f"since the start agreement {self._agreed / self._done:6.1%}"
+        whole += f", {count_of(len(self._releases), 'release')}"
         if self._failed:
-            parts.append(f"{self._failed} failed")
-        return "  ".join(parts)
+            whole += f", {self._failed} failed"
+        return f"{done}  {lately} · {whole}"
 
     def _agrees(self, one: Received) -> bool:
         if one.answer is None or one.tier == Tier.TEACHER:

@@ -164,7 +164,11 @@ def fifths(lines: Sequence[Line]) -> tuple[Sequence[Line], Sequence[Line]]:
 
 
 def describe_part(lines: Sequence[Line]) -> dict[str, Any]:
-    """Shares per tier, agreement, and USD per interaction (None where one is unknown)."""
+    """Shares per tier, agreement, and USD per interaction (None where one is unknown).
+
+    ``agreement_served``: that of the student's answers; None where it gave none.
+    """
+    served = [line.agreed for line in lines if line.tier == Tier.STUDENT]
     costs = [line.cost_usd for line in lines if line.cost_usd is not None]
     known = len(costs) == len(lines)
     return {
@@ -172,6 +176,7 @@ def describe_part(lines: Sequence[Line]) -> dict[str, Any]:
             str(tier): sum(line.tier == tier for line in lines) / len(lines) for tier in Tier
         },
         "agreement": sum(line.agreed for line in lines) / len(lines),
+        "agreement_served": sum(served) / len(served) if served else None,
         "cost_usd": float(sum(costs, Decimal(0)) / len(costs)) if known else None,
     }
 
@@ -195,7 +200,13 @@ def write_table(result: dict[str, Any], lines: Sequence[Line]) -> str:
         for tier in ("student", "teacher")
     ]
     table.append(("cost per interaction", *(_money(part["cost_usd"]) for part in parts)))
-    table.append(("agreement", *(_percent(part["agreement"]) for part in parts)))
+    table += [
+        ("agreement", *(_percent(part["agreement"]) for part in parts)),
+        (
+            "agreement of the student's answers",
+            *(_percent(part["agreement_served"]) for part in parts),
+        ),
+    ]
     low, high = result["agreement_interval"]
     facts = [
         (
@@ -208,7 +219,7 @@ def write_table(result: dict[str, Any], lines: Sequence[Line]) -> str:
         ("agreement", f"{result['agreement']:.2%} (95 % interval {low:.1%} to {high:.1%})"),
         ("promise", _describe_promise(result)),
     ]
-    rows = [f"  {name:<22}{start:>13}{end:>13}{all_:>13}" for name, start, end, all_ in table]
+    rows = [f"  {name:<34}{start:>13}{end:>13}{all_:>13}" for name, start, end, all_ in table]
     rows.append("")
     rows += [f"  {name:<16}{text}" for name, text in facts]
     return "\n".join(rows)
@@ -227,11 +238,13 @@ def _describe_promise(result: dict[str, Any]) -> str:
     if result["promise"] is None:
         return "none that all of this traffic shares"
     verdict = "held" if result["promise_held"] else "BROKEN"
+    if result["promise_held"] and not result["served_by_student"]:
+        verdict = "held: the student served nothing yet"
     return f"{result['promise']:.1%} at {result['confidence']:.0%} confidence: {verdict}"
 
 
-def _percent(share: float) -> str:
-    return f"{share:.1%}"
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
 
 
 def _money(amount: float | None) -> str:

@@ -23,6 +23,7 @@ from distill.demo.shop import PRICE, WORKLOAD, read_shop
 from distill.demo.traffic import Pace, Received, send_all
 from distill.replay.run import STREAM_WORKLOAD, order, settings_for
 from distill.streams import StreamRow, read_stream
+from distill.wording import count_of
 from router.errors import ConfigError
 from router.meter.money import usd
 from router.record.store import Store
@@ -262,20 +263,21 @@ def describe(plan: Plan, rows: Sequence[StreamRow]) -> list[str]:
     scale = choose_scale(rows, plan.pace)
     if plan.stream is None:
         told = [
-            f"{len(rows):,} messages to an online shop ({WORKLOAD}), sorted by a large teacher or "
-            "by the student that learns from it.",
+            f"{count_of(len(rows), 'message')} to an online shop ({WORKLOAD}), sorted by a large "
+            "teacher or by the student that learns from it.",
             "This teacher was written for the demonstration: it shows how the system works, not "
             "how well.",
         ]
     else:
-        told = [f"{len(rows):,} queries of {plan.stream.name}, answered as recorded."]
+        count = count_of(len(rows), "query", "queries")
+        told = [f"{count} of {plan.stream.name}, answered as recorded."]
     if any(row.teacher.usage is None for row in rows):
         told.append("The stream has no token counts: they are estimated, four characters a token.")
     if not any(row.teacher.latency_ms for row in rows):
         told.append("The stream has no latencies: the teacher answers at once.")
     elif scale < 1:
-        told.append(f"The teacher takes {scale:.0%} of its recorded time.")
-    told.append("The traffic slows down while the student learns: here a day passes in minutes.")
+        told.append(f"The stand-in teacher answers in {scale:.0%} of its recorded time.")
+    told.append("While the student learns, the traffic slows down.")
     model = None if plan.settings is None else plan.settings.teacher
     if model is not None and model.distillation != "allowed":
         told.append(

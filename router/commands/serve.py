@@ -13,16 +13,24 @@ import uvicorn
 from router.app import create_app
 from router.errors import ConfigError
 from router.record.store import Store
-from router.settings.load import load_settings
+from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
 
 _BACKLOG = 2048
 
 
 def run(config: Path | None, workers: int) -> int:
-    """Serve until SIGTERM or Ctrl-C, drain, and return 0. Raises TutelageError."""
+    """Serve until SIGTERM or Ctrl-C, drain, and return 0. Raises TutelageError.
+
+    ``config``: None for the one in the folder that it runs in.
+    """
     if workers != 1:
         raise ConfigError("Several workers need a shared coordination; memory:// allows one.")
-    settings = load_settings(config, os.environ)
+    found = find_config(config)
+    if found is None:
+        raise ConfigError(
+            f"No configuration given and there is no {DEFAULT_CONFIG} here: name one with --config."
+        )
+    settings = load_settings(found, os.environ)
     host, port = settings.server.host, settings.server.port
     listener = _listen(host, port)
     app = create_app(settings, Store.open(settings.store.url))
@@ -33,7 +41,9 @@ def run(config: Path | None, workers: int) -> int:
     # death by that signal.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        print(f"tutelage listens on http://{host}:{listener.getsockname()[1]}", flush=True)
+        address = f"http://{host}:{listener.getsockname()[1]}"
+        print(f"tutelage listens on {address}", flush=True)
+        print(f"The dashboard is at {address}/ui", flush=True)
         server.run(sockets=[listener])
     return 0
 

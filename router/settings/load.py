@@ -7,23 +7,50 @@ from pathlib import Path
 
 from router.errors import ConfigError
 from router.settings.check import examine_settings
+from router.settings.document import parse_document
 from router.settings.model import Settings
+from router.settings.rules import View
+
+DEFAULT_CONFIG = Path("tutelage.yaml")
+"""What commands use, from the folder that they run in, where no configuration is named."""
 
 
-def load_settings(path: Path | None, env: Mapping[str, str]) -> Settings:
+def find_config(named: Path | None) -> Path | None:
+    """The configuration that was named, else the default one where there is one."""
+    if named is None and DEFAULT_CONFIG.exists():
+        return DEFAULT_CONFIG
+    return named
+
+
+def load_settings(
+    path: Path | None, env: Mapping[str, str], *, need_secrets: bool = True
+) -> Settings:
     """The settings of a file, or the defaults where ``path`` is None.
 
-    Secrets are read from ``env`` as it is now. Raises ConfigError, which names file, line and key
-    of the first error and says how many more there are.
+    Secrets are read from ``env`` as it is now; without ``need_secrets`` they may be unset. Raises
+    ConfigError, which names file, line and key of the first error and says how many more there are.
     """
     if path is None:
         return Settings().with_secrets(env)
-    settings, problems = examine_settings(read_settings_file(path), env)
+    text = read_settings_file(path)
+    settings, problems = examine_settings(text, env if need_secrets else _fill_in(text, env))
     if settings is not None:
-        return settings
+        return settings.with_secrets(env)
     first, *others = [problem for problem in problems if problem.severity == "error"]
     more = f" ({len(others)} more: tutelage check-config {path})" if others else ""
     raise ConfigError(f"{path}, line {first.line}: {first.sentence}{more}.")
+
+
+def _fill_in(text: str, env: Mapping[str, str]) -> Mapping[str, str]:
+    """``env`` with a stand-in for each secret that it lacks, to find what else is wrong.
+
+    None for a name that the file also has as ${NAME}: a stand-in must not replace that.
+    """
+    view = View(parse_document(text, env))
+    named = [model.get("api_key_env") for model in view.models.values()]
+    named += [key.get("key_env") for key in view.keys.values()]
+    unset = [name for name in named if isinstance(name, str) and not env.get(name)]
+    return {**env, **{name: name for name in unset if f"${{{name}}}" not in text}}
 
 
 def read_settings_file(path: Path) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,14 +28,14 @@ def write(folder: Path, text: str) -> Path:
     return config
 
 
-def tutelage(*words: str | Path, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+def tutelage(*words: str | Path, folder: Path | None = None) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of a command that ends by itself."""
     ended = subprocess.run(
         [TUTELAGE, *words],
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, **(env or {})},
+        cwd=folder,
         check=False,
     )
     return ended.returncode, ended.stdout, ended.stderr
@@ -78,6 +77,17 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / "none.yaml")
 
 
+def test_without_a_configuration(tmp_path: Path) -> None:
+    code, out, err = tutelage("serve", folder=tmp_path)
+    assert (code, out) == (1, "")
+    assert err == (
+        "tutelage: No configuration given and there is no tutelage.yaml here: name one with "
+        "--config.\n"
+    )
+    write(tmp_path, "models: [\n")
+    assert "tutelage.yaml, line " in tutelage("serve", folder=tmp_path)[2]
+
+
 def test_a_store_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "t.db").write_text("not a database, but long enough to be looked at " * 50)
     config = write(tmp_path, f"{TEACHER}store: {{url: 'sqlite:///{tmp_path}/t.db'}}\n")
@@ -117,7 +127,9 @@ async def serving(folder: Path, upstream: str) -> AsyncIterator[tuple[Process, s
     assert process.stdout is not None
     try:
         line = await process.stdout.readline()
-        yield process, line.decode().split()[-1]
+        address = line.decode().split()[-1]
+        assert await process.stdout.readline() == f"The dashboard is at {address}/ui\n".encode()
+        yield process, address
     finally:
         if process.returncode is None:
             process.kill()

@@ -55,7 +55,7 @@ def test_the_student_takes_over_under_traffic(tmp_path: Path) -> None:
     assert result["saving"] > 0.05
     assert result["end_cost_usd"] < result["start_cost_usd"]
     assert "written for the demonstration" in ended.stderr
-    assert ended.stderr.count(" of 1,000  asked") == 10
+    assert ended.stderr.count(" of 1,000  lately asked") == 10
     assert "95.0% at 95% confidence: held" in ended.stdout
 
 
@@ -95,7 +95,7 @@ async def test_stopped_early_it_ends_its_children(sent: signal.Signals) -> None:
     assert process.stderr is not None
     told = b""
     async with asyncio.timeout(120):
-        while b" of 3,030  asked" not in told:
+        while b" of 3,030  lately asked" not in told:
             told += await process.stderr.readline()
         children = psutil.Process(process.pid).children(recursive=True)
         assert len(children) == 3

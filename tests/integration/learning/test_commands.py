@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from router.cli import main
 from router.release import load_release
 from tests.integration.learning.messages import make_messages
-from tests.integration.learning.shop import Shop
+from tests.integration.learning.shop import TEACHER, Shop
 
 MESSAGES = make_messages(260, seed=1)
 
@@ -60,6 +61,7 @@ def test_help_shows_an_example(shop: Shop, words: tuple[str, ...]) -> None:
     said = shop.run(*words, "--help")
     assert said.code == 0
     assert f"example: tutelage {' '.join(words)}" in said.out
+    assert "./tutelage.yaml where it exists" in " ".join(said.out.split())
 
 
 @pytest.mark.parametrize(
@@ -84,6 +86,30 @@ def test_with_an_empty_store(shop: Shop) -> None:
     assert shop.run("releases", "list").out == "No releases yet.\n"
     assert shop.run("releases", "list", "--json").lines == [[]]
     assert shop.run("distill", "status", "--json").code == 0
+
+
+def test_a_known_workload_may_have_no_releases(shop: Shop) -> None:
+    shop.answer(MESSAGES[:1])
+    said = shop.run("releases", "list", "--workload", "support")
+    assert (said.code, said.out) == (0, "No releases yet.\n")
+    assert "support: 1 answer; " in shop.run("distill", "status").out
+
+
+def test_the_teachers_secret_is_not_needed(tmp_path: Path) -> None:
+    models = {"teacher": TEACHER | {"api_key_env": "NO_SUCH_KEY"}}
+    shop = Shop(folder=tmp_path, settings={"models": models})
+    shop.answer(MESSAGES[:110])
+    for words in (("distill", "run"), ("distill", "status"), ("releases", "list")):
+        assert shop.run(*words).code == 0
+
+
+def test_the_configuration_of_the_folder_is_used(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.answer(MESSAGES[:110])
+    monkeypatch.chdir(shop.config.parent)
+    assert main(["distill", "status"]) == 0
+    assert "support: 110 answers" in capsys.readouterr().out
 
 
 def test_run_says_what_came_of_it(shop: Shop) -> None:
@@ -144,7 +170,8 @@ def test_list_promote_and_rollback(learned: Shop) -> None:
         ["support", "#2", newer[:12], "active"],
         ["support", "#1", older[:12], "retired"],
     ]
-    assert learned.run("releases", "list", "--workload", "else").out == "No releases yet.\n"
+    refusal = learned.run("releases", "list", "--workload", "else").refusal
+    assert refusal == "Workload 'else' is not known; there are: support."
 
     back = learned.run("releases", "rollback", "support")
     assert back.out == f"support: release #1 {older[:12]} is in force.\n"

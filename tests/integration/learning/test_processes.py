@@ -74,7 +74,8 @@ def test_watch_waits_for_a_store_learns_and_ends_when_told(shop: Shop) -> None:
             wait_until(lambda: store.cycles(1)[0].ended_at is not None, process)
             process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=PATIENCE_S)
-            assert (process.returncode, err) == (0, "")
+            assert process.returncode == 0
+            assert err.splitlines()[0] == f"Watching {shop.folder / 't.db'} for answers."
             assert [line.split(":")[0] for line in out.splitlines()] == ["promoted"] * 2
             assert [cycle.outcome for cycle in store.cycles(9)] == ["promoted"] * 2
 
@@ -93,7 +94,8 @@ def test_watch_without_a_store_ends_when_told(shop: Shop) -> None:
 
         wait_until(is_listening, process)
         process.send_signal(signal.SIGTERM)
-        assert process.communicate(timeout=PATIENCE_S) == ("", "")
+        out, err = process.communicate(timeout=PATIENCE_S)
+        assert (out, err.splitlines()[1:]) == ("", ["It isn't there yet: start the gateway."])
         assert process.returncode == 0
     assert not (shop.folder / "t.db").exists()
 

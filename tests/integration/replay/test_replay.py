@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from distill.streams import read_stream
+from router.cli import main
 from tests.architecture.sources import ROOT
 from tests.integration.replay.streams import (
     Run,
@@ -60,6 +63,9 @@ def test_it_learns_serves_and_says_so(base: Run) -> None:
     assert (result["promise"], result["confidence"]) == (0.9, 0.95)
     assert [claim["kind"] for claim in result["certified"]] == ["exchangeable"]
     assert "promise held" in base.out
+    served = f"{result['agreement_served']:.2%}"
+    assert f"(of the student's answers {served}), promise held" in base.out
+    assert "Nothing was promised" not in base.out
 
 
 def test_every_line_of_the_trace_is_complete(base: Run) -> None:
@@ -163,6 +169,23 @@ def test_without_prices_and_promise_they_are_unknown(folder: Path) -> None:
         None
     ] * 4
     assert (result["asked_rate"], result["certified"]) == (1.0, [])
+    assert "Nothing was promised, so nothing was served: give --promise 0.95.\n" in run.out
+    assert "student's answers" not in run.out
+
+
+def test_the_teachers_secret_is_not_needed(tmp_path: Path) -> None:
+    keyed = [{"name": "shop", "key_env": "NO_SUCH_KEY"}]
+    config = write_config(tmp_path, keys=keyed)
+    run = replay(write_stream(tmp_path / "s.jsonl", STREAM[:1]), "--config", config)
+    assert (run.code, run.err) == (0, "")
+    assert run.out.startswith("1 query, 0 releases, ")
+
+
+def test_help_shows_a_line_of_a_stream(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["replay", "--help"])
+    (shown,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert len(read_stream(write_stream(tmp_path / "s.jsonl", [json.loads(shown)]))) == 1
 
 
 def test_a_warm_start_is_known_and_not_counted(folder: Path, config: Path) -> None:

@@ -129,6 +129,13 @@ def test_without_such_questions_every_rung_is_skipped(questions: list[Question])
     assert {rung.verdict for rung in rungs.values()} == {"skipped"}
     assert may_promote(list(rungs.values()))
     assert all(rung.difference is None for rung in rungs.values())
+    assert all("drafted by the release in force and" in rung.sentence for rung in rungs.values())
+
+
+def test_where_all_that_was_drafted_was_known_before_it_says_so() -> None:
+    rungs = rungs_of([question(True, first="older")], trained([True]), release())
+    assert {rung.verdict for rung in rungs.values()} == {"skipped"}
+    assert all("drafted was known before" in rung.sentence for rung in rungs.values())
 
 
 def test_an_equal_candidate_passes_where_there_is_enough_to_tell() -> None:

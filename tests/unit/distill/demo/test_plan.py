@@ -131,6 +131,14 @@ def test_what_is_not_real_is_said() -> None:
         assert sentence in told
 
 
+def test_the_sentences_count_and_name_what_is_slower() -> None:
+    slow = [replace(ROWS[0], teacher=replace(ROWS[0].teacher, latency_ms=400.0))]
+    told = describe(plan(stream=Path("x.jsonl")), slow)
+    assert told[0] == "1 query of x.jsonl, answered as recorded."
+    assert "The stand-in teacher answers in 50% of its recorded time." in told
+    assert describe(plan(), ROWS)[0].startswith("5 messages to an online shop")
+
+
 def test_the_shop_keeps_its_order_and_other_streams_are_shuffled(tmp_path: Path) -> None:
     assert [row.id for row in read_rows(plan(limit=5))] == [row.id for row in ROWS]
     stream = tmp_path / "s.jsonl"

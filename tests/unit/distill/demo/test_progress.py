@@ -34,7 +34,9 @@ def test_a_line_every_tenth_where_there_is_no_terminal(capsys: pytest.CaptureFix
         progress.tell(got(i, "teacher", "whatever it says"))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
-    assert lines[0] == " 2 of 20  asked 100%  $0.000400 each  agreement 100.0%  0 releases"
+    assert lines[0] == (
+        " 2 of 20  lately asked 100%, $0.000400 each · since the start agreement 100.0%, 0 releases"
+    )
 
 
 def test_the_student_is_judged_by_the_teachers_recorded_answer() -> None:
@@ -44,5 +46,18 @@ def test_the_student_is_judged_by_the_teachers_recorded_answer() -> None:
     progress.tell(got(1, "student", "nonsense", "r1"))
     progress.tell(got(2, "teacher", "x"))
     progress.tell(got(3, None, None))
-    told = "asked  25%  $0.000100 each  agreement  50.0%  1 release  1 failed"
+    told = (
+        "lately asked  25%, $0.000100 each · since the start agreement  50.0%, 1 release, 1 failed"
+    )
     assert progress.line() == f" 4 of 20  {told}"
+
+
+def test_on_a_terminal_one_line_is_written_over(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    progress = Progress(ROWS)
+    progress.tell(got(0, "teacher", "x"))
+    shown = capsys.readouterr().err
+    assert shown == f"\r{progress.line()[:39]}"

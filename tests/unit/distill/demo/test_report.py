@@ -85,6 +85,7 @@ def test_the_first_and_the_last_fifth() -> None:
 
 def test_a_part_has_shares_agreement_and_cost() -> None:
     part = describe_part([ASKED, SERVED, replace(SERVED, agreed=False), ASKED])
+    assert part["agreement_served"] == 0.5
     assert part["tiers"] == {"recall": 0.0, "student": 0.5, "teacher": 0.5}
     assert part["agreement"] == 0.75
     assert part["cost_usd"] == 0.005
@@ -149,7 +150,8 @@ def test_only_releases_promoted_under_the_traffic_count() -> None:
 
 
 def test_the_table_says_what_the_result_says() -> None:
-    lines: list[Line] = [ASKED] * 50 + [SERVED] * 50
+    asked, served = replace(ASKED, workload="shop"), replace(SERVED, workload="shop")
+    lines: list[Line] = [asked] * 50 + [served] * 50
     store = Store.open(":memory:")
     received = [got(0, "x")]
     result = compose_result(evidence(received), lines, store)
@@ -159,3 +161,14 @@ def test_the_table_says_what_the_result_says() -> None:
     assert result["end_cost_usd"] == 0.0
     assert "saving          50.0%: $0.5000 instead of $1.00" in table
     assert result["agreement_interval"] == wilson(100, 100)
+    (row,) = [line for line in table.splitlines() if "agreement of the student's answers" in line]
+    assert row.split()[-3:] == ["–", "100.0%", "100.0%"]
+    assert table.endswith("70.0% at 95% confidence: held")
+
+
+def test_a_promise_that_the_student_had_no_part_in_is_said_to_be_one() -> None:
+    lines: list[Line] = [replace(ASKED, workload="shop")] * 10
+    store = Store.open(":memory:")
+    result = compose_result(evidence([got(0, "x")]), lines, store)
+    store.close()
+    assert write_table(result, lines).endswith("held: the student served nothing yet")

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from policies.compare.registry import COMPARERS
 from router.errors import ConfigError
 from router.settings import ResolvedModel, Settings, check_settings, load_settings
+from router.settings.load import find_config
 
 SECRETS = {"TEACHER_KEY": "sk-teacher-secret", "SHOP_KEY": "sk-shop-secret"}
 
@@ -179,6 +180,45 @@ def test_secrets_are_found_but_not_shown(tmp_path: Path) -> None:
     assert settings.secret("NOBODY") is None
     shown = f"{settings!r} {settings} {settings.model_dump()}"
     assert "secret" not in shown.replace("'secret'", "")
+
+
+def test_what_never_calls_the_teacher_needs_no_secrets(tmp_path: Path) -> None:
+    path = tmp_path / "tutelage.yaml"
+    path.write_text(CONTRACT, encoding="utf-8")
+    with pytest.raises(ConfigError, match="TEACHER_KEY, which is not set"):
+        load_settings(path, {"SHOP_KEY": ""})
+    settings = load_settings(path, {"SHOP_KEY": ""}, need_secrets=False)
+    assert settings.digest == load_settings(path, SECRETS).digest
+    assert settings.secret("TEACHER_KEY") is None
+    assert load_settings(path, SECRETS, need_secrets=False).secret("SHOP_KEY") == "sk-shop-secret"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("models: {t: {upstream: '${KEY}', model: m, api_key_env: OTHER}}", "needs KEY in the env"),
+        (
+            "models:\n  t: {upstream: '${KEY}',\n    model: m, api_key_env: KEY}",
+            "needs KEY in the env",
+        ),
+        ("models: {t: {upstream: 'http://h/v1', api_key_env: KEY}}", "model is missing"),
+    ],
+)
+def test_unset_secrets_hide_nothing_else(tmp_path: Path, wrong: str, said: str) -> None:
+    path = tmp_path / "tutelage.yaml"
+    path.write_text(wrong, encoding="utf-8")
+    with pytest.raises(ConfigError, match=said):
+        load_settings(path, {}, need_secrets=False)
+
+
+def test_the_folders_own_configuration_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_config(None) is None
+    (tmp_path / "tutelage.yaml").touch()
+    assert find_config(None) == Path("tutelage.yaml")
+    assert find_config(Path("other.yaml")) == Path("other.yaml")
 
 
 def test_secrets_stay_as_they_were_at_load(tmp_path: Path) -> None:
