@@ -15,6 +15,7 @@ from distill.dataset import MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
 from distill.promote import Rung, climb, may_promote
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
+from distill.wording import count_of
 from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
 from router.errors import ReleaseError
@@ -125,8 +126,9 @@ def _learn(learner: Learner, workload: str) -> Outcome:
             workload=workload, result="rejected", sentence=sentence, release=release, detail=detail
         )
     sentence = (
-        f"{workload}: release {release.number} learned from {len(dataset.questions)} questions "
-        f"with {len(dataset.answers)} answers."
+        f"{workload}: release {release.number} learned from "
+        f"{count_of(len(dataset.questions), 'question')} with "
+        f"{count_of(len(dataset.answers), 'different answer')}."
     )
     learner.store.set_active(workload, release.digest, sentence)
     return Outcome(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from router.commands import check_config, serve
 from router.errors import TutelageError
+from router.settings.load import DEFAULT_CONFIG
 
 COMMAND_GROUP = "tutelage.commands"
 """Entry points that add commands: functions that take argparse's subparsers."""
@@ -51,7 +52,12 @@ def _build_parser(*, more: bool) -> argparse.ArgumentParser:
     gateway = commands.add_parser(
         "serve", help="the gateway", epilog="example: tutelage serve --config tutelage.yaml"
     )
-    gateway.add_argument("--config", type=Path, metavar="FILE", help="the configuration")
+    gateway.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the configuration (./{DEFAULT_CONFIG} where it exists)",
+    )
     gateway.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes; this version runs one (1)"
     )

@@ -62,8 +62,12 @@ def register(commands: _SubParsersAction[Any]) -> None:
 
 def _replay(args: Namespace) -> int:
     for path in (args.out, args.trace):
-        if path is not None and not path.parent.is_dir():
+        if path is None:
+            continue
+        if not path.parent.is_dir():
             raise ConfigError(f"There is no folder {path.parent} to write {path.name} into.")
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder; name a file to write.")
     rows = read_stream(args.stream)
     warm = read_stream(args.warm_start) if args.warm_start is not None else []
     promise = _choose_promise(args)

@@ -1,7 +1,7 @@
 """When the learner is at work: the traffic waits for it a little.
 
-Elsewhere training takes seconds of a day. Here a day passes in minutes, and the same seconds would
-be hours in which no new student comes.
+In service, training takes seconds and traffic lasts for days. The demonstration sends everything
+within minutes, so without a pause most of it would be answered before the next student exists.
 """
 
 from __future__ import annotations

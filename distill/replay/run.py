@@ -21,6 +21,7 @@ from distill.replay.recorded import RecordedStudent, RecordedTeacher
 from distill.replay.result import Claim
 from distill.streams import StreamRow
 from distill.trigger import count_needed
+from distill.wording import count_of
 from policies.types import Tier
 from router.auth import Caller
 from router.deps import Deps, build_targets
@@ -155,7 +156,7 @@ class Replay:
                 release = self._deps.releases.get(record.workload)
                 comparer = record.comparer if release is None else release.comparer
                 lines.append(line_of(self._price(record, row), row, comparer))
-                self._progress(i + 1, len(rows), f"{self._releases} releases")
+                self._progress(i + 1, len(rows), count_of(self._releases, "release"))
         finally:
             self._deps.drafter.close()
             self._store.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from router.app import create_app
-from router.errors import ConfigError
+from router.errors import ConfigError, TutelageError
 from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
 
@@ -41,10 +41,13 @@ def run(config: Path | None, workers: int) -> int:
     # death by that signal.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        address = f"http://{host}:{listener.getsockname()[1]}"
+        shown = f"[{host}]" if ":" in host else host
+        address = f"http://{shown}:{listener.getsockname()[1]}"
         print(f"tutelage listens on {address}", flush=True)
         print(f"The dashboard is at {address}/ui", flush=True)
         server.run(sockets=[listener])
+        if not server.started:
+            raise TutelageError("The gateway could not start; the reason is above.")
     return 0
 
 

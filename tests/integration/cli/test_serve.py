@@ -90,12 +90,14 @@ def test_without_a_configuration(tmp_path: Path) -> None:
 
 def test_a_store_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "t.db").write_text("not a database, but long enough to be looked at " * 50)
-    config = write(tmp_path, f"{TEACHER}store: {{url: 'sqlite:///{tmp_path}/t.db'}}\n")
+    store = f"store: {{url: 'sqlite:///{tmp_path}/t.db'}}\n"
+    config = write(tmp_path, f"{TEACHER}{store}server: {{port: 0}}\n")
     assert "is not a SQLite database; point store.url at another file" in refusal(config)
 
 
 def test_a_store_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    config = write(tmp_path, f"{TEACHER}store: {{url: 'sqlite:///{tmp_path}/none/t.db'}}\n")
+    store = f"store: {{url: 'sqlite:///{tmp_path}/none/t.db'}}\n"
+    config = write(tmp_path, f"{TEACHER}{store}server: {{port: 0}}\n")
     assert "can't be opened; check that its folder exists" in refusal(config)
 
 

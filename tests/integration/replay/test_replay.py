@@ -266,6 +266,17 @@ def test_what_cannot_be_done_leaves_nothing_behind(
     assert [path.name for path in tmp_path.iterdir()] == ["s.jsonl"]
 
 
+@pytest.mark.parametrize("option", ["--out", "--trace"])
+def test_a_folder_is_no_file_to_write(
+    folder: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    stream = write_stream(folder / "few.jsonl", STREAM[:3])
+    words = ["replay", str(stream), "--out", str(folder / "fine.json"), option, str(folder)]
+    assert main(words) == 1
+    assert "is a folder; name a file to write" in capsys.readouterr().err
+    assert not (folder / "fine.json").exists()
+
+
 def test_as_a_process_of_its_own(tmp_path: Path) -> None:
     stream = write_stream(tmp_path / "s.jsonl", STREAM[:20])
     command = Path(sys.executable).parent / "tutelage"
