@@ -271,9 +271,10 @@ _BEARER = re.compile(
 )
 _KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}KEY(?: BLOCK)?-----")
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}KEY(?: BLOCK)?-----")
+# No group repeats possessively: Python 3.11.2 then ends behind a repetition that failed halfway.
 _KEY_BODY = re.compile(
-    r"(?:\s*+[A-Za-z-]++: [^\n]*+)*+"  # Proc-Type: 4,ENCRYPTED
-    r"(?:(?:\s|\\[nr])*+[A-Za-z0-9+/=]{16,}+)*+"
+    r"(?:\s*+[A-Za-z-]++: [^\n]*+)*"  # Proc-Type: 4,ENCRYPTED
+    r"(?:(?:\s|\\[nr])*[A-Za-z0-9+/=]{16,}+)*"
 )
 
 
