@@ -114,10 +114,10 @@ def _build(settings: Settings, store: Store) -> Deps:
 
 
 def _restore_promises(deps: Deps) -> None:
-    """Read every certificate before the first request needs it: that may take its time."""
+    """Read every promise's state before the first request needs it: that may take its time."""
     for workload, configured in _configured_workloads(deps.settings):
         if configured.promise is not None and configured.effective_policy == "promise":
-            deps.promises.certificate(workload, configured.promise)
+            deps.promises.account(workload, configured.promise)
 
 
 def _configured_workloads(settings: Settings) -> Iterator[tuple[str, WorkloadSettings]]:

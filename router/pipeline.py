@@ -12,6 +12,8 @@ import uuid
 from dataclasses import replace
 
 from policies.base import Policy
+from policies.promise.guarantee import GUARANTEED
+from policies.promise.policy import PROOF
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.types import Ask, Evidence, Features, Tier, Trace, TraceStep
 from router.auth import Caller
@@ -148,7 +150,10 @@ def _keep_to_max_cost(deps: Deps, outcome: Outcome) -> None:
     expected = None if limit is None else expect_teacher_cost(deps, outcome)
     if limit is None or expected is None or expected <= limit:
         return
-    if outcome.ask.tier is not Tier.STUDENT:
+    # A guaranteed draft needs the chance of a check, which the limit would rule out.
+    if outcome.ask.tier is not Tier.STUDENT or outcome.ask.reason == GUARANTEED:
+        if outcome.ask.reason == PROOF:
+            deps.promises.release(outcome.workload, outcome.ask.propensity)
         raise BadRequest(
             f"The teacher's answer is estimated at {plain_usd(expected)} USD, more than the "
             f"max_cost_usd of {plain_usd(limit)}: raise it or leave it out.",

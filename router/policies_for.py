@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from policies.base import Coin, Policy
+from policies.promise.guarantee import GuaranteePolicy
+from policies.promise.ledger import Ledger
 from policies.promise.policy import PromisePolicy
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
@@ -29,9 +31,11 @@ def build_policy(
     if name == "threshold" and settings.threshold is not None:
         return ThresholdPolicy(coin, settings.threshold, settings.audit.max_share)
     if name == "promise" and settings.promise is not None:
-        certificate = promises.certificate(workload, settings.promise)
-        thresholds = np.full(len(certificate.levels), np.inf)
+        account = promises.account(workload, settings.promise)
+        if isinstance(account, Ledger):
+            return GuaranteePolicy(account, coin)
+        thresholds = np.full(len(account.levels), np.inf)
         if release is not None:
-            thresholds = release.thresholds(certificate.levels, settings.promise.over)
-        return PromisePolicy(certificate, thresholds, coin, settings.audit.proof_share)
+            thresholds = release.thresholds(account.levels, settings.promise.over)
+        return PromisePolicy(account, thresholds, coin, settings.audit.proof_share)
     return TeacherPolicy()

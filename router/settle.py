@@ -188,7 +188,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         confidence=evidence.confidence if evidence else None,
         evidence=evidence.signals if evidence else {},
         threshold=ask.threshold,
-        level=ask.level if ok or not served else None,
+        level=ask.level if ok or not served or ask.reason == PROOF_FAILED else None,
         propensity=_propensity_of(outcome),
         floor=ask.floor,
         seen=teacher is not None,

@@ -47,6 +47,11 @@ def register(commands: _SubParsersAction[Any]) -> None:
         "--confidence", type=read_share, metavar="C", help="of the promise (0.95)", default=None
     )
     parser.add_argument(
+        "--guarantee",
+        action="store_true",
+        help="keep the --promise whatever the traffic does; asks more",
+    )
+    parser.add_argument(
         "--seed", type=read_seed, default=0, help="of the order and every choice (0)"
     )
     parser.add_argument("--no-shuffle", action="store_true", help="keep the recorded order")
@@ -99,8 +104,12 @@ def _choose_promise(args: Namespace) -> PromiseSettings | None:
     if args.promise is None:
         if args.confidence is not None:
             raise ConfigError("--confidence belongs to a --promise: give both.")
+        if args.guarantee:
+            raise ConfigError("--guarantee belongs to a --promise: give both.")
         return None
-    return PromiseSettings(agreement=args.promise, confidence=args.confidence or 0.95)
+    return PromiseSettings(
+        agreement=args.promise, confidence=args.confidence or 0.95, guarantee=args.guarantee
+    )
 
 
 def _summarize(args: Namespace, settings: Settings, run: Replayed) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from distill.replay.result import Claim
 from distill.streams import StreamRow
 from distill.trigger import count_needed
 from distill.wording import count_of
+from policies.promise.guarantee import GUARANTEED
+from policies.promise.policy import PROOF
 from policies.types import Tier
 from router.auth import Caller
 from router.deps import Deps, build_targets
@@ -43,7 +45,7 @@ STREAM_WORKLOAD = "stream"
 """The workload of rows that name none and that no configured pattern matches."""
 
 _CALLER = Caller(key_name="replay", tenant="", train_on=True)
-_UNDER_CERTIFICATE = ("below_threshold", "proof", "certified")
+_UNDER_PROMISE = ("below_threshold", PROOF, "certified", GUARANTEED)
 _PREFETCH = 256
 
 Progress = Callable[[int, int, str], None]
@@ -250,12 +252,12 @@ class _Collector:
 
 
 def claim(settings: Settings, lines: Sequence[Line]) -> list[Claim]:
-    """The promise over the whole run, once a level was certified; otherwise nothing is claimed.
+    """The promise over the whole run, once something could be served; otherwise nothing is claimed.
 
     Of several workloads each has its own promise, and nothing is claimed about their mixture.
     """
     names = {line.workload for line in lines}
-    if len(names) != 1 or all(line.reason not in _UNDER_CERTIFICATE for line in lines):
+    if len(names) != 1 or all(line.reason not in _UNDER_PROMISE for line in lines):
         return []
     promises = {workload.name: workload.promise for workload in settings.workloads}
     promise = promises.get(names.pop())
@@ -266,7 +268,7 @@ def claim(settings: Settings, lines: Sequence[Line]) -> list[Claim]:
             at_least=promise.agreement,
             confidence=promise.confidence,
             over=promise.over,
-            kind="exchangeable",
+            kind="guaranteed" if promise.guarantee else "exchangeable",
             start=0,
             end=len(lines),
         )

@@ -91,6 +91,11 @@ class Terms:
         return 1.0 - self.agreement
 
     @property
+    def target(self) -> float:
+        """Log-wealth that proves a statement at the confidence: ln(1/δ)."""
+        return -math.log(1.0 - self.confidence)
+
+    @property
     def key(self) -> str:
         """Names the terms together with everything a stored state depends on."""
         return f"2:{self.agreement:.6f}:{self.confidence:.6f}:{self.over}:{len(LEVEL_MULTIPLES)}"
@@ -114,7 +119,12 @@ class Certificate:
     @property
     def target(self) -> float:
         """Log-wealth at which a level is accepted: ln(1/δ)."""
-        return -math.log(1.0 - self.terms.confidence)
+        return self.terms.target
+
+    @property
+    def key(self) -> str:
+        """Names what a stored state belongs to."""
+        return self.terms.key
 
     def observe(self, trial: Trial) -> None:
         """Take in one interaction; ``trial.floor`` bounds the bet, ``trial.propensity`` weights it.

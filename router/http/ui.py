@@ -25,7 +25,7 @@ from router.deps import Deps
 from router.errors import ApiError, Forbidden, StoreError
 from router.settings.model import Settings
 from router.ui.notes import SinkReading
-from router.ui.standing import CertificateReading, read_certificate
+from router.ui.standing import AccountReading, read_account
 from router.ui.view import build_view
 
 _POLICY: Final = (
@@ -137,7 +137,7 @@ class ViewCache:
 async def _build(deps: Deps, workload: str | None) -> bytes:
     sink = SinkReading(dropped=deps.sink.dropped, waiting=deps.sink.lag)
 
-    def build(readings: dict[str, CertificateReading]) -> bytes:
+    def build(readings: dict[str, AccountReading]) -> bytes:
         view = build_view(
             deps.store, deps.settings, workload, readings=readings, sink=sink, at=time.time()
         )
@@ -153,10 +153,10 @@ async def _build(deps: Deps, workload: str | None) -> bytes:
         ) from error
 
 
-def _read_certificates(deps: Deps) -> dict[str, CertificateReading]:
+def _read_certificates(deps: Deps) -> dict[str, AccountReading]:
     """One reading per promise. A certificate that no request has needed yet is restored."""
     return {
-        one.name: read_certificate(deps.promises.certificate(one.name, one.promise))
+        one.name: read_account(deps.promises.account(one.name, one.promise))
         for one in deps.settings.workloads
         if one.promise is not None and one.effective_policy == "promise"
     }

@@ -156,12 +156,15 @@ def _read_match(value: Any) -> Any:
 
 
 class PromiseSettings(Section):
-    """At least ``agreement`` of the interactions agree with the teacher, at ``confidence``."""
+    """At least ``agreement`` of the interactions agree with the teacher, at ``confidence``.
+
+    ``guarantee``: whatever the traffic does, at a higher price; it counts over all interactions.
+    """
 
     agreement: AboveHalf
     confidence: AboveHalf = 0.95
     over: Literal["all", "served"] = "all"
-    guarantee: Literal[False] = False
+    guarantee: bool = False
 
 
 class AuditSettings(Section):

@@ -174,6 +174,10 @@ def _check_workloads(view: View) -> Iterator[Problem]:
                 first = view.document.line_of(("workloads", seen[name], "name"))
                 yield problem(where, f"{show(where, name)} is already on line {first}")
             seen.setdefault(name, i)
+        promise = _mapping(workload.get("promise"))
+        if promise.get("guarantee") in (True, "true") and promise.get("over") == "served":
+            message = "served has no guarantee: use all, or leave guarantee out"
+            yield problem((*path, "promise", "over"), message)
         for policy, hint in _NEEDS.items():
             if workload.get("policy") == policy and view.lacks(workload, path, policy):
                 yield problem((*path, "policy"), f"{policy} needs {hint}")

@@ -20,8 +20,6 @@ _LATER_VALUES: Mapping[tuple[str, object], str] = MappingProxyType(
     {
         ("dialect", "anthropic"): f"anthropic {_LATER}: use an upstream that speaks openai",
         ("policy", "budget"): f"budget {_LATER}: use promise, threshold, teacher or student",
-        ("guarantee", True): f"true {_LATER}: remove it for a promise at its confidence",
-        ("guarantee", "true"): f"true {_LATER}: remove it for a promise at its confidence",
     }
 )
 _LATER_KEYS: Mapping[str, str] = MappingProxyType(

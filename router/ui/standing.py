@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from policies.promise.certificate import Certificate
+from policies.promise.ledger import Ledger
+from router.promise import Account
 from router.settings.model import Settings, WorkloadSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class CertificateReading:
-    """A certificate at one moment.
+class AccountReading:
+    """A certificate or a ledger at one moment.
 
     ``level`` counts from 0, None where nothing may be served; ``lower_bound``: agreement proven
-    at that level.
-    ``progress``: evidence for the strictest level as a share, 0..1, of what accepts it.
+    at that level. ``progress``: evidence for the strictest level as a share, 0..1, of what accepts
+    it. A ledger has one level, and its progress is the part of its start that is earned.
     """
 
     level: int | None
@@ -26,11 +27,13 @@ class CertificateReading:
     trials: int
 
 
-def read_certificate(certificate: Certificate) -> CertificateReading:
-    """Call it on the event loop, where the certificate is fed."""
-    level = certificate.level()
+def read_account(account: Account) -> AccountReading:
+    """Call it on the event loop, where the account is fed."""
+    if isinstance(account, Ledger):
+        return _read_ledger(account)
+    certificate, level = account, account.level()
     strictest = float(certificate.wealth()[0])
-    return CertificateReading(
+    return AccountReading(
         level=level,
         levels=len(certificate.levels),
         lower_bound=None if level is None else certificate.lower_bound(level),
@@ -39,9 +42,20 @@ def read_certificate(certificate: Certificate) -> CertificateReading:
     )
 
 
+def _read_ledger(ledger: Ledger) -> AccountReading:
+    spare, start = ledger.spare(), ledger.bound()
+    return AccountReading(
+        level=0 if spare > 0.0 else None,
+        levels=1,
+        lower_bound=ledger.agreement() if spare > 0.0 else None,
+        progress=min(1.0, max(0.0, 1.0 + spare / start)),
+        trials=ledger.trials,
+    )
+
+
 def describe_workloads(
     settings: Settings,
-    readings: Mapping[str, CertificateReading],
+    readings: Mapping[str, AccountReading],
     active: Mapping[str, str],
     workload: str | None,
 ) -> list[dict[str, Any]]:
@@ -60,7 +74,7 @@ def describe_workloads(
 
 
 def _describe(
-    workload: WorkloadSettings, reading: CertificateReading | None, release: str | None
+    workload: WorkloadSettings, reading: AccountReading | None, release: str | None
 ) -> dict[str, Any]:
     serving, text = _mode(workload, reading, release)
     entry: dict[str, Any] = {
@@ -83,7 +97,7 @@ def _describe(
 
 
 def _mode(
-    workload: WorkloadSettings, reading: CertificateReading | None, release: str | None
+    workload: WorkloadSettings, reading: AccountReading | None, release: str | None
 ) -> tuple[bool, str]:
     """Whether the student may answer, and a few words about it."""
     policy = workload.effective_policy
@@ -97,4 +111,6 @@ def _mode(
         return True, f"Serving drafts from confidence {workload.threshold:.2f} on, no promise"
     if reading is None or reading.level is None:
         return False, "Observing: not proven yet, nothing is served"
+    if workload.promise is not None and workload.promise.guarantee:
+        return True, "Serving under a guarantee"
     return True, f"Serving at level {reading.level + 1} of {reading.levels}"

@@ -20,7 +20,7 @@ from router.record.overview import Figures
 from router.record.store import Store
 from router.settings.model import Settings
 from router.ui.notes import SinkReading, find_notes
-from router.ui.standing import CertificateReading, describe_workloads
+from router.ui.standing import AccountReading, describe_workloads
 
 _SLICES = 50
 _MOST_WORKLOADS = 200
@@ -37,7 +37,7 @@ def build_view(
     settings: Settings,
     workload: str | None,
     *,
-    readings: Mapping[str, CertificateReading],
+    readings: Mapping[str, AccountReading],
     sink: SinkReading,
     at: float,
 ) -> dict[str, Any]:

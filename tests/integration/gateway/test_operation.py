@@ -208,7 +208,7 @@ async def test_a_check_by_chance_that_fails_delivers_the_draft_and_proves_nothin
     ):
         settings = deps.settings.workloads[0].promise
         assert settings is not None
-        certificate = deps.promises.certificate("shop", settings)
+        certificate = deps.promises.account("shop", settings)
         for _ in range(200):
             certificate.observe(Trial(level=0, seen=True, wrong=False, propensity=1, floor=1))
         before = certificate.wealth()

@@ -199,6 +199,20 @@ def test_a_warm_start_is_known_and_not_counted(folder: Path, config: Path) -> No
     assert replay(stream, "--config", config).result["releases"] == 0
 
 
+def test_a_guarantee_is_claimed_as_one(folder: Path, config: Path) -> None:
+    run = replay(
+        write_stream(folder / "g.jsonl", make_stream(900, hard=0.05)),
+        *("--config", config, "--promise", "0.9", "--guarantee"),
+    )
+    (claimed,) = run.result["certified"]
+    assert (claimed["kind"], claimed["over"], claimed["to"]) == ("guaranteed", "all", 900)
+    assert run.result["promise_held"] is True
+    assert run.result["served_by_student"] > 0
+    by_chance = [line for line in run.trace if line["reason"] == "proof"]
+    assert by_chance
+    assert all(line["asked"] and 0.0 < line["propensity"] < 1.0 for line in by_chance)
+
+
 def test_an_open_ended_stream_is_never_served(folder: Path, config: Path) -> None:
     rows = [row | {"teacher": {"content": f"Dear customer {i}"}} for i, row in enumerate(STREAM)]
     run = replay(write_stream(folder / "open.jsonl", rows[:260]), "--config", config)
@@ -252,6 +266,7 @@ def test_bad_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
     ("words", "said"),
     [
         (("--confidence", "0.9"), "belongs to a --promise"),
+        (("--guarantee",), "belongs to a --promise"),
         (("--config", "none.yaml"), "does not exist"),
         (("--warm-start", "none.jsonl"), "does not exist"),
     ],

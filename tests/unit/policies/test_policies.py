@@ -9,6 +9,8 @@ import pytest
 from policies.base import Coin, Flow, Policy
 from policies.checks import check_policy
 from policies.promise.certificate import LEVEL_MULTIPLES, Certificate, Terms
+from policies.promise.guarantee import GuaranteePolicy
+from policies.promise.ledger import Ledger
 from policies.promise.policy import PromisePolicy, choose_proof_share
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
@@ -25,6 +27,14 @@ def certificate(right: int = 0) -> Certificate:
     for _ in range(right):
         proven.observe(Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0))
     return proven
+
+
+def ledger(right: int = 0) -> Ledger:
+    """After ``right`` interactions that the teacher answered."""
+    earned = Ledger(Terms(agreement=0.9))
+    for _ in range(right):
+        earned.observe(Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0))
+    return earned
 
 
 ACCEPTED = certificate(right=3000)
@@ -53,6 +63,8 @@ def sure(confidence: float) -> Evidence:
         lambda coin: StudentPolicy(coin, 0.1),
         lambda coin: StudentPolicy(coin, 0.0),
         lambda coin: ThresholdPolicy(coin, 0.8, 0.1),
+        lambda coin: GuaranteePolicy(ledger(), coin),
+        lambda coin: GuaranteePolicy(ledger(right=3000), coin),
         lambda coin: PromisePolicy(UNPROVEN, THRESHOLDS, coin, 0.1),
         lambda coin: PromisePolicy(ACCEPTED, THRESHOLDS, coin, 0.1),
         lambda coin: PromisePolicy(ACCEPTED, THRESHOLDS, coin, 1.0),

@@ -7,20 +7,22 @@ from typing import Any
 import pytest
 
 from policies.promise.certificate import Certificate, Terms
+from policies.promise.ledger import Ledger
 from policies.types import Trial
 from router.meter.metrics import Metrics
-from router.promise import PromiseKeeper
+from router.promise import PromiseKeeper, proven_agreement
 from router.record.model import PromiseState
 from router.record.store import Store
 from router.settings.model import PromiseSettings
 from tests.unit.router.record.records import make_record
 
+PROMISE = PromiseSettings(agreement=0.95)
 GOOD = Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0)
 
 
 def _gather(store: Store, trials: int) -> PromiseKeeper:
     keeper = PromiseKeeper(store, Metrics())
-    keeper.certificate("w", PromiseSettings(agreement=0.95))
+    keeper.account("w", PROMISE)
     for i in range(trials):
         state = keeper.observe("w", GOOD)
         record = make_record(f"i{i}", workload="w", level=0, seen=True, draft_agreed=True)
@@ -30,17 +32,50 @@ def _gather(store: Store, trials: int) -> PromiseKeeper:
 
 def test_serves_nothing_until_proven() -> None:
     keeper = _gather(Store.open(":memory:"), 0)
-    (view,) = keeper.views()
-    assert (view.level, view.lower_bound, view.trials) == (None, 1.0, 0)
+    account = keeper.account("w", PROMISE)
+    assert isinstance(account, Certificate)
+    assert (account.level(), proven_agreement(account), account.trials) == (None, 1.0, 0)
 
 
 def test_a_restart_goes_on_where_it_stood() -> None:
     store = Store.open(":memory:")
-    before = _gather(store, 250).views()
-    again = PromiseKeeper(store, Metrics())
-    again.certificate("w", PromiseSettings(agreement=0.95))
-    assert again.views() == before
-    assert before[0].level is not None
+    before = _gather(store, 250).account("w", PROMISE)
+    again = PromiseKeeper(store, Metrics()).account("w", PROMISE)
+    assert isinstance(again, Certificate)
+    assert again.state() == before.state()
+    assert again.level() is not None
+
+
+def test_a_guarantee_has_a_ledger_that_goes_on_after_a_restart() -> None:
+    store = Store.open(":memory:")
+    guarantee = PromiseSettings(agreement=0.95, guarantee=True)
+    keeper = PromiseKeeper(store, Metrics())
+    keeper.account("w", guarantee)
+    wrong = Trial(level=0, seen=True, wrong=True, propensity=0.5, floor=0.5)
+    for i, trial in enumerate([GOOD, wrong]):
+        state = keeper.observe("w", trial)
+        store.append([make_record(f"i{i}", workload="w", level=0)], {"w": state})
+    late = make_record("late", workload="w", level=0, seen=True, draft_agreed=True)
+    store.append([late], {})
+    again = PromiseKeeper(store, Metrics()).account("w", guarantee)
+    assert isinstance(again, Ledger)
+    assert again.trials == 3
+    assert again.bound() == keeper.account("w", guarantee).bound() > Ledger(TERMS).bound()
+    # The evidence for a certificate is none for a ledger, and the reverse.
+    assert PromiseKeeper(store, Metrics()).account("w", PROMISE).trials == 0
+
+
+def test_only_a_ledger_has_reservations_to_give_back() -> None:
+    keeper = PromiseKeeper(Store.open(":memory:"), Metrics())
+    ledger = keeper.account("g", PromiseSettings(agreement=0.95, guarantee=True))
+    keeper.account("c", PROMISE)
+    assert isinstance(ledger, Ledger)
+    free = ledger.spare()
+    ledger.reserve(0.5)
+    assert ledger.spare() < free
+    for workload in ("g", "c", "unknown"):
+        keeper.release(workload, 0.5)
+    assert ledger.spare() == free
 
 
 def test_interactions_after_the_snapshot_are_caught_up() -> None:
@@ -49,14 +84,14 @@ def test_interactions_after_the_snapshot_are_caught_up() -> None:
     late = make_record("late", workload="w", level=0, seen=True, draft_agreed=True)
     store.append([late], {})
     again = PromiseKeeper(store, Metrics())
-    assert again.certificate("w", PromiseSettings(agreement=0.95)).trials == 11
+    assert again.account("w", PromiseSettings(agreement=0.95)).trials == 11
 
 
 def test_other_terms_start_afresh() -> None:
     store = Store.open(":memory:")
     _gather(store, 10)
     again = PromiseKeeper(store, Metrics())
-    assert again.certificate("w", PromiseSettings(agreement=0.97)).trials == 0
+    assert again.account("w", PromiseSettings(agreement=0.97)).trials == 0
 
 
 TERMS = Terms(agreement=0.95)
@@ -82,7 +117,8 @@ def test_a_state_that_cannot_be_used_starts_afresh(state: Any) -> None:
     row = PromiseState(terms=TERMS.key, state=state)
     store.promise_state = lambda workload: row  # type: ignore[method-assign]
     keeper = PromiseKeeper(store, Metrics())
-    certificate = keeper.certificate("w", PromiseSettings(agreement=0.95))
+    certificate = keeper.account("w", PROMISE)
+    assert isinstance(certificate, Certificate)
     assert (certificate.trials, certificate.level()) == (0, None)
     keeper.observe("w", GOOD)
 
@@ -93,4 +129,4 @@ def test_a_stored_interaction_that_cannot_be_evidence_starts_afresh() -> None:
     odd = make_record("odd", workload="w", level=0, seen=True, propensity=0.1, floor=0.5)
     store.append([odd], {})
     again = PromiseKeeper(store, Metrics())
-    assert again.certificate("w", PromiseSettings(agreement=0.95)).trials == 0
+    assert again.account("w", PromiseSettings(agreement=0.95)).trials == 0

@@ -97,10 +97,6 @@ def test_prices_are_amounts_of_money(name: str, rate: str) -> None:
             "models.b.price.usd_per_hour",
         ),
         ("workloads: [{name: a, policy: budget}]\n", "workloads[0].policy"),
-        (
-            "workloads: [{name: a, promise: {agreement: 0.9, guarantee: true}}]\n",
-            "workloads[0].promise.guarantee",
-        ),
         ("store: {url: 'postgresql://h/db'}\n", "store.url"),
         ("coordination: {url: 'redis://h'}\n", "coordination.url"),
     ],
@@ -115,6 +111,12 @@ def test_what_this_version_cant_do_is_refused_in_plain_words(added: str, key: st
 @pytest.mark.parametrize(
     ("added", "line", "key", "message"),
     [
+        (
+            "workloads: [{name: a, promise: {agreement: 0.9, guarantee: true, over: served}}]\n",
+            7,
+            "workloads[0].promise.over",
+            "served has no guarantee",
+        ),
         ("    aliases: [auto]\n", 7, "models.teacher.aliases[0]", "auto"),
         ("    aliases: [a, a]\n", 7, "models.teacher.aliases[1]", "already an alias of the same"),
         ("    aliases: [teacher]\n", 7, "models.teacher.aliases[0]", "also a model's key"),

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from policies.promise.certificate import Certificate, Terms
+from policies.promise.ledger import Ledger
 from policies.types import Trial
-from router.ui.standing import read_certificate
+from router.ui.standing import read_account
 
 
 def observe(certificate: Certificate, count: int, *, wrong: bool = False) -> None:
@@ -11,7 +12,7 @@ def observe(certificate: Certificate, count: int, *, wrong: bool = False) -> Non
 
 
 def test_a_fresh_certificate_proves_nothing() -> None:
-    reading = read_certificate(Certificate(Terms(agreement=0.95)))
+    reading = read_account(Certificate(Terms(agreement=0.95)))
     assert (reading.level, reading.lower_bound) == (None, None)
     assert (reading.progress, reading.trials) == (0.0, 0)
 
@@ -19,11 +20,11 @@ def test_a_fresh_certificate_proves_nothing() -> None:
 def test_progress_grows_until_a_level_is_accepted() -> None:
     certificate = Certificate(Terms(agreement=0.95))
     observe(certificate, 20)
-    half_way = read_certificate(certificate)
+    half_way = read_account(certificate)
     assert half_way.level is None
     assert 0.0 < half_way.progress < 1.0
     observe(certificate, 400)
-    served = read_certificate(certificate)
+    served = read_account(certificate)
     assert served.level is not None
     assert served.lower_bound == certificate.lower_bound(served.level) >= 0.95
     assert (served.progress, served.trials) == (1.0, 420)
@@ -32,4 +33,17 @@ def test_progress_grows_until_a_level_is_accepted() -> None:
 def test_progress_is_never_negative() -> None:
     certificate = Certificate(Terms(agreement=0.95))
     observe(certificate, 20, wrong=True)
-    assert read_certificate(certificate).progress == 0.0
+    assert read_account(certificate).progress == 0.0
+
+
+def test_a_ledger_first_earns_its_start() -> None:
+    ledger = Ledger(Terms(agreement=0.9))
+    readings = []
+    for _ in range(600):
+        ledger.observe(Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0))
+        readings.append(read_account(ledger))
+    first, last = readings[0], readings[-1]
+    assert (first.level, first.lower_bound, first.levels) == (None, None, 1)
+    assert 0.0 < first.progress < readings[50].progress < 1.0
+    assert (last.level, last.progress, last.trials) == (0, 1.0, 600)
+    assert last.lower_bound == ledger.agreement() > 0.9

@@ -19,7 +19,7 @@ from router.settings.model import (
     WorkloadSettings,
 )
 from router.ui.notes import SinkReading
-from router.ui.standing import CertificateReading
+from router.ui.standing import AccountReading
 from router.ui.view import build_view
 from tests.unit.router.record.records import make_record
 
@@ -36,8 +36,8 @@ def make_settings(**changes: Any) -> Settings:
     return Settings(**({"models": {"teacher": TEACHER}, "workloads": (shop,)} | changes))
 
 
-def read(level: int | None = None, bound: float | None = None) -> CertificateReading:
-    return CertificateReading(level=level, levels=20, lower_bound=bound, progress=0.4, trials=77)
+def read(level: int | None = None, bound: float | None = None) -> AccountReading:
+    return AccountReading(level=level, levels=20, lower_bound=bound, progress=0.4, trials=77)
 
 
 def view(
@@ -45,7 +45,7 @@ def view(
     workload: str | None = None,
     *,
     settings: Settings | None = None,
-    reading: CertificateReading | None = None,
+    reading: AccountReading | None = None,
     dropped: int = 0,
 ) -> dict[str, Any]:
     made = build_view(

@@ -1,0 +1,178 @@
+"""The guarantee: a ledger of disagreements that holds whatever the traffic does.
+
+Setting. X_i = 1 if the draft of interaction i would disagree with the teacher. A draft that may be
+served meets a coin: with probability π_i, fixed before, the teacher is asked instead (A_i = 1) and
+its answer is delivered; else the draft is (A_i = 0). Everything but the coin, that is drafts,
+thresholds, π_i and the traffic itself, may depend on the whole past, as if an adversary had chosen
+it. D_t = Σ (1 − A_i)·X_i counts the disagreements delivered.
+
+Charge. For a fixed growth g with (1 − π_i)·e^g < 1 an observed disagreement costs, in nats,
+
+    ℓ_i = −ln[(1 − (1 − π_i)·e^g) / π_i]
+
+chosen so that E[exp(g·(1 − A_i)·X_i − ℓ_i·A_i·X_i) | past] = 1. Their product is a non-negative
+martingale that starts at 1, and by Ville's inequality it ever reaches 1/δ with probability at most
+δ. So at confidence 1 − δ, for all t at once,
+
+    D_t ≤ U_t = (ln(1/δ) + Σ A_i·X_i·ℓ_i) / g
+
+Spending. The promise allows (1 − p)·t. A draft may be served only if U would stay within that even
+were the coin to show it wrong; a check under way reserves its charge, one that failed is charged
+as wrong *and* delivered. Unused credit is kept up to a limit, so that a cautious past can't pay
+for a careless present.
+
+Pace. What is allowed should be spent, evenly. A draft is served where its predicted doubt is below
+a cut; the cut follows how full the purse is. The cut decides only about cost: the bound holds for
+any cut, and for doubts that are wrong.
+
+Source: Ville (1939); the charge is Bernoulli thinning of the disagreements by the coin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from policies.promise.certificate import Terms
+from policies.types import Trial
+
+_GROWTH = 0.14
+_GROWTH_AT_RISK = 0.05
+"""g at this allowed risk; it grows as the root of a smaller one. A large growth lets serving start
+early, at ln(1/δ)/g, and forces many checks for ever."""
+
+_FLOOR = 1.6
+"""The least share of checks, as a multiple of 1 − e^(−g), at which a charge would be infinite."""
+
+_PURSE = 600.0
+"""Unused credit that is kept, in interactions' worth of the allowed risk."""
+
+_PACE = 0.001
+_SWING = 3.0
+"""How fast the logarithm of the cut drifts, and how far it leans, while the purse is full."""
+
+_LAXEST = 0.7
+_STRICTEST = 0.05
+"""The cut stays between this multiple of the allowed risk and ``_LAXEST``."""
+
+
+class Ledger:
+    """Bounds the disagreements delivered under ``terms``, whose ``over`` must be ``all``.
+
+    Not thread-safe; the owner serialises all calls.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        if terms.over != "all":
+            raise ValueError("a guarantee counts over all interactions")
+        self.terms = terms
+        self.trials = 0
+        self.growth = _GROWTH * math.sqrt(_GROWTH_AT_RISK / terms.risk)
+        self.floor = _FLOOR * (1.0 - math.exp(-self.growth))
+        """The smallest share of checks that a draft can have."""
+        self._charged = 0.0
+        self._credit = 0.0
+        self._lean = math.log(terms.risk)
+        self._reserved: dict[float, int] = {}
+
+    @property
+    def key(self) -> str:
+        """Names the terms together with everything a stored state depends on."""
+        return f"guarantee:1:{self.terms.agreement:.6f}:{self.terms.confidence:.6f}"
+
+    def bound(self) -> float:
+        """U_t: no more disagreements than this have been delivered, at the confidence."""
+        return (self.terms.target + self._charged) / self.growth
+
+    def agreement(self) -> float:
+        """The guaranteed share of agreement over all interactions so far, 0 before the first."""
+        return max(0.0, 1.0 - self.bound() / self.trials) if self.trials else 0.0
+
+    def spare(self) -> float:
+        """Disagreements that may still be charged; negative while the start is being earned."""
+        reserved = sum(count * (self._charge(share) + self.growth)
+                       for share, count in self._reserved.items())  # fmt: skip
+        return self._credit - self.bound() - reserved / self.growth
+
+    def choose_share(self, doubt: float) -> float | None:
+        """The share of checks at which a draft may be served; None: ask the teacher outright.
+
+        ``doubt``: the predicted probability that the draft disagrees, 0..1. The share that costs
+        least, √(μ·m·g / 2(1 − μ·m)) for a price of disagreement μ = 1/cut in teacher calls.
+        """
+        load = doubt / self.cut()
+        if load >= 1.0:
+            return None
+        share = max(self.floor, math.sqrt(load * self.growth / (2.0 * (1.0 - load))))
+        if share >= 1.0 or self._charge(share) > self.growth * self.spare():
+            return None
+        return share
+
+    def cut(self) -> float:
+        """Drafts with at least this doubt are not served."""
+        cut = math.exp(self._lean + _SWING * (2.0 * self._fill() - 1.0))
+        return min(max(cut, _STRICTEST * self.terms.risk), _LAXEST)
+
+    def reserve(self, share: float) -> None:
+        """A check at this share is under way, until ``observe`` takes in what came of it."""
+        self._reserved[share] = self._reserved.get(share, 0) + 1
+
+    def observe(self, trial: Trial) -> None:
+        """Take in one interaction; its ``level`` and ``floor`` don't matter.
+
+        Raises ValueError for a propensity outside (0, 1], or too small to be charged.
+        """
+        share = trial.propensity
+        if share > 1.0 or (1.0 - share) * math.exp(self.growth) >= 1.0:
+            raise ValueError(f"a check at the share {share} proves nothing")
+        by_chance = share < 1.0 and (trial.seen or trial.failed)
+        if by_chance and (trial.failed or trial.wrong):
+            self._charged += self._charge(share) + (self.growth if trial.failed else 0.0)
+        if by_chance:
+            self.release(share)
+        self.trials += 1
+        self._credit = min(self._credit + self.terms.risk, self.bound() + self._purse)
+        if self.spare() > 0.0:
+            lean = self._lean + _PACE * (2.0 * self._fill() - 1.0)
+            self._lean = min(max(lean, math.log(_STRICTEST * self.terms.risk)), 0.0)
+
+    def release(self, share: float) -> None:
+        """A check at this share is no longer under way."""
+        if share in self._reserved:
+            self._reserved[share] -= 1
+            if not self._reserved[share]:
+                del self._reserved[share]
+
+    def state(self) -> dict[str, Any]:
+        """A JSON-ready snapshot for ``restore``; checks under way are no part of it."""
+        return {
+            "trials": self.trials,
+            "charged": self._charged,
+            "credit": self._credit,
+            "lean": self._lean,
+        }
+
+    @classmethod
+    def restore(cls, terms: Terms, state: Mapping[str, Any]) -> Ledger:
+        """The ledger as it stood at ``state()``.
+
+        Raises ValueError, KeyError or TypeError for what no ``state()`` wrote.
+        """
+        ledger = cls(terms)
+        numbers = [float(state[name]) for name in ("charged", "credit", "lean")]
+        if not all(map(math.isfinite, numbers)) or numbers[0] < 0.0:
+            raise ValueError("the stored ledger holds something that can't be")
+        ledger._charged, ledger._credit, ledger._lean = numbers
+        ledger.trials = int(state["trials"])
+        return ledger
+
+    @property
+    def _purse(self) -> float:
+        return _PURSE * self.terms.risk
+
+    def _fill(self) -> float:
+        return min(1.0, max(0.0, self.spare() / self._purse))
+
+    def _charge(self, share: float) -> float:
+        return -math.log((1.0 - (1.0 - share) * math.exp(self.growth)) / share)
