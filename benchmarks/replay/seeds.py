@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ def main() -> int:
     stream = args.data / args.stream
     report: dict[str, Any] = {"stream": args.stream, "runs": []}
     for promise in args.promise:
-        results = [_replay(stream, promise, seed, args.config) for seed in range(args.seeds)]
+        more = ["--guarantee"] if args.guarantee else []
+        if args.config is not None:
+            more += ["--config", str(args.config)]
+        results = [replay(stream, promise, seed, more) for seed in range(args.seeds)]
         report["runs"] += results
         _summarize(promise, results)
     if args.out is not None:
@@ -45,20 +49,20 @@ def _read_args() -> argparse.Namespace:
     parser.add_argument("--stream", default=_STREAM, help=f"below the folder ({_STREAM})")
     parser.add_argument("--promise", type=float, nargs="+", default=[0.95, 0.97])
     parser.add_argument("--seeds", type=int, default=10, help="seeds 0 to N - 1 (10)")
+    parser.add_argument("--guarantee", action="store_true", help="assume nothing of the stream")
     parser.add_argument("--config", type=Path, help="prices, for streams that have none")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
 
-def _replay(stream: Path, promise: float, seed: int, config: Path | None) -> dict[str, Any]:
+def replay(stream: Path, promise: float, seed: int, more: Sequence[str]) -> dict[str, Any]:
+    """The result of one run, ``recomputed`` telling whether its trace gives the same figures."""
     began_s = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         out, trace = Path(folder) / "result.json", Path(folder) / "trace.jsonl"
         command = [str(Path(sys.executable).with_name("tutelage")), "replay", str(stream)]
         command += ["--promise", str(promise), "--seed", str(seed)]
-        command += ["--out", str(out), "--trace", str(trace)]
-        if config is not None:
-            command += ["--config", str(config)]
+        command += ["--out", str(out), "--trace", str(trace), *more]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         checked = subprocess.run(
             [sys.executable, str(_RECOMPUTE), str(out), str(trace)], stdout=subprocess.DEVNULL
