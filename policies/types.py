@@ -126,7 +126,7 @@ class Trial:
     ``seen``: the teacher's answer is known; ``propensity``: the probability that it became known;
     ``floor``: the smallest propensity any interaction could have had at that moment;
     ``wrong``: the draft disagrees with the teacher's answer (meaningful only where ``seen``);
-    ``failed``: the teacher was asked and gave no answer.
+    ``failed``: the teacher was asked and gave no answer; ``served``: the draft was delivered.
     """
 
     level: int
@@ -135,3 +135,4 @@ class Trial:
     propensity: float
     floor: float
     failed: bool = False
+    served: bool = False

@@ -137,6 +137,7 @@ def settle(deps: Deps, outcome: Outcome) -> None:
             propensity=record.propensity,
             floor=record.floor,
             failed=teacher_failed(record.tier, record.reason, record.seen),
+            served=served,
         )
         state = deps.promises.observe(record.workload, trial)
     deps.metrics.observe_interaction(record)

@@ -36,7 +36,8 @@ class GuaranteePolicy:
         share = self._ledger.choose_share(doubt)
         ask = Ask(tier=Tier.TEACHER, commit=True, reason="observe", threshold=1.0 - cut, level=0)
         if share is None:
-            yield replace(ask, reason="below_threshold") if doubt >= cut else ask
+            unsure = doubt >= cut and self._ledger.can_serve()
+            yield replace(ask, reason="below_threshold") if unsure else ask
         elif self._coin() < share:
             self._ledger.reserve(share)
             yield replace(ask, reason=PROOF, propensity=share, floor=share)

@@ -17,9 +17,9 @@ martingale that starts at 1, and by Ville's inequality it ever reaches 1/δ with
     D_t ≤ U_t = (ln(1/δ) + Σ A_i·X_i·ℓ_i) / g
 
 Spending. The promise allows (1 − p)·t. A draft may be served only if U would stay within that even
-were the coin to show it wrong; a check under way reserves its charge, one that failed is charged
-as wrong *and* delivered. Unused credit is kept up to a limit, so that a cautious past can't pay
-for a careless present.
+were the coin to show it wrong; a check under way reserves its charge; one that failed is charged
+as wrong, and as delivered where the draft was. Unused credit is kept up to a limit, so that a
+cautious past can't pay for a careless present.
 
 Pace. What is allowed should be spent, evenly. A draft is served where its predicted doubt is below
 a cut; the cut follows how full the purse is. The cut decides only about cost: the bound holds for
@@ -79,11 +79,15 @@ class Ledger:
     @property
     def key(self) -> str:
         """Names the terms together with everything a stored state depends on."""
-        return f"guarantee:1:{self.terms.agreement:.6f}:{self.terms.confidence:.6f}"
+        terms = self.terms
+        return f"guarantee:{self.growth:.9f}:{terms.agreement:.6f}:{terms.confidence:.6f}"
 
     def bound(self) -> float:
-        """U_t: no more disagreements than this have been delivered, at the confidence."""
-        return (self.terms.target + self._charged) / self.growth
+        """U_t: no more disagreements than this have been delivered, at the confidence.
+
+        What is under way counts as if it came out wrong.
+        """
+        return self._settled() + self._under_way()
 
     def agreement(self) -> float:
         """The guaranteed share of agreement over all interactions so far, 0 before the first."""
@@ -91,9 +95,17 @@ class Ledger:
 
     def spare(self) -> float:
         """Disagreements that may still be charged; negative while the start is being earned."""
-        reserved = sum(count * (self._charge(share) + self.growth)
-                       for share, count in self._reserved.items())  # fmt: skip
-        return self._credit - self.bound() - reserved / self.growth
+        return self._credit - self.bound()
+
+    def can_serve(self) -> bool:
+        """The surest draft could be served, were nothing under way."""
+        return self.floor < 1.0 and self.progress() >= 1.0
+
+    def progress(self) -> float:
+        """What is earned, as a share of what serving the surest draft takes; at most 1."""
+        if self.floor >= 1.0:
+            return 0.0
+        return min(1.0, self._credit / (self._settled() + self._worst(self.floor)))
 
     def choose_share(self, doubt: float) -> float | None:
         """The share of checks at which a draft may be served; None: ask the teacher outright.
@@ -105,7 +117,7 @@ class Ledger:
         if load >= 1.0:
             return None
         share = max(self.floor, math.sqrt(load * self.growth / (2.0 * (1.0 - load))))
-        if share >= 1.0 or self._charge(share) > self.growth * self.spare():
+        if share >= 1.0 or self._worst(share) > self.spare():
             return None
         return share
 
@@ -121,19 +133,24 @@ class Ledger:
     def observe(self, trial: Trial) -> None:
         """Take in one interaction; its ``level`` and ``floor`` don't matter.
 
+        One that the teacher was asked about outright and didn't answer doesn't count.
+
         Raises ValueError for a propensity outside (0, 1], or too small to be charged.
         """
         share = trial.propensity
         if share > 1.0 or (1.0 - share) * math.exp(self.growth) >= 1.0:
             raise ValueError(f"a check at the share {share} proves nothing")
-        by_chance = share < 1.0 and (trial.seen or trial.failed)
-        if by_chance and (trial.failed or trial.wrong):
-            self._charged += self._charge(share) + (self.growth if trial.failed else 0.0)
-        if by_chance:
+        if trial.failed and share == 1.0:
+            return  # nobody got an answer: no interaction that the promise counts
+        if share < 1.0 and (trial.seen or trial.failed):
             self.release(share)
+            if trial.failed or trial.wrong:
+                self._charged += self._charge(share)
+            if trial.failed and trial.served:
+                self._charged += self.growth
         self.trials += 1
-        self._credit = min(self._credit + self.terms.risk, self.bound() + self._purse)
-        if self.spare() > 0.0:
+        self._credit = min(self._credit + self.terms.risk, self._settled() + self._purse)
+        if self._credit > self._settled():
             lean = self._lean + _PACE * (2.0 * self._fill() - 1.0)
             self._lean = min(max(lean, math.log(_STRICTEST * self.terms.risk)), 0.0)
 
@@ -161,10 +178,12 @@ class Ledger:
         """
         ledger = cls(terms)
         numbers = [float(state[name]) for name in ("charged", "credit", "lean")]
-        if not all(map(math.isfinite, numbers)) or numbers[0] < 0.0:
+        trials = int(state["trials"])
+        if not all(map(math.isfinite, numbers)) or min(numbers[0], trials) < 0.0:
             raise ValueError("the stored ledger holds something that can't be")
         ledger._charged, ledger._credit, ledger._lean = numbers
-        ledger.trials = int(state["trials"])
+        ledger.trials = trials
+        ledger._credit = min(ledger._credit, ledger._settled() + ledger._purse)
         return ledger
 
     @property
@@ -172,7 +191,18 @@ class Ledger:
         return _PURSE * self.terms.risk
 
     def _fill(self) -> float:
-        return min(1.0, max(0.0, self.spare() / self._purse))
+        """How full the purse is, 0..1. Checks under way don't count: most come out right."""
+        return min(1.0, max(0.0, (self._credit - self._settled()) / self._purse))
+
+    def _settled(self) -> float:
+        return (self.terms.target + self._charged) / self.growth
+
+    def _under_way(self) -> float:
+        return sum(count * self._worst(share) for share, count in self._reserved.items())
+
+    def _worst(self, share: float) -> float:
+        """What a check can cost, in disagreements: its charge, and a delivery if it fails."""
+        return self._charge(share) / self.growth + 1.0
 
     def _charge(self, share: float) -> float:
         return -math.log((1.0 - (1.0 - share) * math.exp(self.growth)) / share)

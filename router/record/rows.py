@@ -90,6 +90,7 @@ def to_trial(row: RowMapping) -> Trial:
         propensity=row["propensity"],
         floor=row["floor"],
         failed=teacher_failed(row["tier"], row["reason"], row["seen"]),
+        served=row["tier"] == Tier.STUDENT,
     )
 
 

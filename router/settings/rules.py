@@ -175,7 +175,7 @@ def _check_workloads(view: View) -> Iterator[Problem]:
                 yield problem(where, f"{show(where, name)} is already on line {first}")
             seen.setdefault(name, i)
         promise = _mapping(workload.get("promise"))
-        if promise.get("guarantee") in (True, "true") and promise.get("over") == "served":
+        if promise.get("guarantee", False) is not False and promise.get("over") == "served":
             message = "served has no guarantee: use all, or leave guarantee out"
             yield problem((*path, "promise", "over"), message)
         for policy, hint in _NEEDS.items():

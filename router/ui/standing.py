@@ -43,12 +43,12 @@ def read_account(account: Account) -> AccountReading:
 
 
 def _read_ledger(ledger: Ledger) -> AccountReading:
-    spare, start = ledger.spare(), ledger.bound()
+    serves = ledger.can_serve()
     return AccountReading(
-        level=0 if spare > 0.0 else None,
+        level=0 if serves else None,
         levels=1,
-        lower_bound=ledger.agreement() if spare > 0.0 else None,
-        progress=min(1.0, max(0.0, 1.0 + spare / start)),
+        lower_bound=ledger.agreement() if serves else None,
+        progress=ledger.progress(),
         trials=ledger.trials,
     )
 

@@ -18,6 +18,8 @@ from policies.promise.ledger import Ledger
 from policies.types import Trial
 
 RUNS, INTERACTIONS = 1_000, 2_000
+FAILING = 0.02
+"""The share of checks that get no answer."""
 TERMS = Terms(agreement=0.9, confidence=0.95)
 
 
@@ -75,12 +77,22 @@ def simulate(adversary: Adversary, seed: int) -> Ended:
     for i in range(INTERACTIONS):
         doubt, wrong = adversary(Past(delivered=delivered, bound=ledger.bound(), i=i, draw=draw))
         share = ledger.choose_share(doubt)
-        seen = share is None or coin.random() < share
-        if not seen:
-            served += 1
-            delivered += wrong
+        checked = share is None or coin.random() < share
+        # Now and then the teacher doesn't answer a check, so that the draft is delivered.
+        failed = share is not None and checked and draw.random() < FAILING
+        by_student = not checked or failed
+        served += by_student
+        delivered += by_student and wrong
         ledger.observe(
-            Trial(level=0, seen=seen, wrong=wrong, propensity=share or 1.0, floor=share or 1.0)
+            Trial(
+                level=0,
+                seen=checked and not failed,
+                wrong=wrong,
+                failed=failed,
+                served=by_student,
+                propensity=share or 1.0,
+                floor=share or 1.0,
+            )
         )
         exceeded |= delivered > ledger.bound()
         broken |= delivered > TERMS.risk * (i + 1)

@@ -155,3 +155,34 @@ async def test_a_request_unlike_those_learned_from_is_not_drafted(
     assert same.headers["x-tutelage-tier"] == "student"
     assert other.headers["x-tutelage-tier"] == "teacher"
     assert other.headers["x-tutelage-reason"] == "not_cascadable"
+
+
+async def test_a_guarantee_serves_only_where_the_teacher_may_be_asked_by_chance(
+    tmp_path: Path,
+) -> None:
+    promote(tmp_path)
+    policy = workload(promise={"agreement": 0.6, "confidence": 0.51, "guarantee": True})
+    free = {"extra_body": {"tutelage": {"max_cost_usd": 0}}}
+    async with FakeUpstream("parcel") as up, gateway(tmp_path, up.base_url, **policy) as base:
+        reasons = [(await ask(base, "where is my parcel")).headers["x-tutelage-reason"]]
+        while reasons[-1] != "guaranteed":
+            assert len(reasons) < 500
+            reasons.append((await ask(base, "where is my parcel")).headers["x-tutelage-reason"])
+        asked = len(up.requests)
+        for _ in range(80):
+            with pytest.raises(openai.BadRequestError) as refused:
+                await ask(base, "where is my parcel", **free)
+            assert refused.value.code == "max_cost_exceeded"
+        assert len(up.requests) == asked
+        # Had those coins that fell for a check left it under way, nothing could be served now.
+        later = [(await ask(base, "where is my parcel")).headers for _ in range(20)]
+    assert reasons[0] == "observe"
+    assert {head["x-tutelage-reason"] for head in later} <= {"guaranteed", "proof"}
+    assert "guaranteed" in {head["x-tutelage-reason"] for head in later}
+    store = Store.open(f"sqlite:///{tmp_path}/t.db")
+    served = [row for row in store.latest(500) if row.reason == "guaranteed"]
+    stored = store.promise_state("shop")
+    store.close()
+    assert stored is not None
+    assert stored.terms.startswith("guarantee:")
+    assert {(row.tier, row.propensity) for row in served} == {("student", served[0].floor)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,7 +55,6 @@ def test_a_charge_balances_the_coin(share: float) -> None:
         trial(1.0, wrong=True),
         trial(0.5),
         trial(0.5, seen=False),
-        trial(1.0, seen=False, failed=True),
     ],
 )
 def test_what_costs_nothing(free: Trial) -> None:
@@ -65,11 +65,20 @@ def test_what_costs_nothing(free: Trial) -> None:
     assert ledger.trials == 1
 
 
-def test_a_failed_check_counts_as_wrong_and_delivered() -> None:
-    wrong, failed = Ledger(TERMS), Ledger(TERMS)
+def test_a_failed_check_counts_as_wrong_and_as_delivered_where_it_was() -> None:
+    wrong, failed, served = Ledger(TERMS), Ledger(TERMS), Ledger(TERMS)
     wrong.observe(trial(0.5, wrong=True))
     failed.observe(trial(0.5, seen=False, failed=True))
-    assert failed.bound() == pytest.approx(wrong.bound() + 1.0)
+    served.observe(replace(trial(0.5, seen=False, failed=True), served=True))
+    assert failed.bound() == wrong.bound()
+    assert served.bound() == pytest.approx(wrong.bound() + 1.0)
+
+
+def test_a_teacher_that_is_down_earns_nothing() -> None:
+    ledger = Ledger(TERMS)
+    for _ in range(10_000):
+        ledger.observe(trial(1.0, seen=False, failed=True))
+    assert (ledger.trials, ledger.agreement(), ledger.can_serve()) == (0, 0.0, False)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 1.1])
@@ -87,8 +96,22 @@ def test_nothing_is_served_before_the_start_is_earned() -> None:
     ledger = Ledger(TERMS)
     start = ledger.bound()
     while ledger.choose_share(0.0) is None:
+        assert not ledger.can_serve()
+        assert ledger.progress() < 1.0
         ledger.observe(trial(1.0))
+    assert ledger.can_serve()
     assert ledger.trials * TERMS.risk > start
+
+
+def test_a_promise_too_high_never_serves() -> None:
+    ledger = Ledger(Terms(agreement=0.9995))
+    for _ in range(100_000):
+        ledger.observe(trial(1.0))
+    assert (ledger.choose_share(0.0), ledger.can_serve(), ledger.progress()) == (None, False, 0.0)
+
+
+def test_credit_shows_in_the_guaranteed_agreement() -> None:
+    ledger = earned()
     assert ledger.agreement() > 0.0
 
 
@@ -117,8 +140,8 @@ def test_checks_under_way_are_reserved_until_they_are_settled() -> None:
     assert 0 < under_way < 20
     assert ledger.spare() < free
     for _ in range(under_way):
-        ledger.observe(trial(ledger.floor, wrong=True))
-    assert ledger.spare() >= 0.0
+        ledger.observe(replace(trial(ledger.floor, seen=False, failed=True), served=True))
+        assert ledger.spare() >= 0.0
 
 
 def test_a_snapshot_holds_everything_but_what_is_under_way() -> None:
@@ -129,7 +152,9 @@ def test_a_snapshot_holds_everything_but_what_is_under_way() -> None:
     assert (again.spare(), again.cut()) == (ledger.spare(), ledger.cut())
 
 
-@pytest.mark.parametrize("change", [{"charged": -1.0}, {"credit": math.nan}, {"trials": "many"}])
+@pytest.mark.parametrize(
+    "change", [{"charged": -1.0}, {"trials": -1}, {"credit": math.nan}, {"trials": "many"}]
+)
 def test_a_snapshot_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"can't be|invalid literal"):
         Ledger.restore(TERMS, earned().state() | change)
