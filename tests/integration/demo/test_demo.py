@@ -91,7 +91,9 @@ def test_a_stream_and_a_configuration_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 async def test_stopped_early_it_ends_its_children(sent: signal.Signals) -> None:
-    process = await asyncio.create_subprocess_exec(TUTELAGE, "demo", stdout=PIPE, stderr=PIPE)
+    # As a script starts it in the background: with SIGINT ignored.
+    words = ["sh", "-c", 'trap "" INT; exec "$0" demo', TUTELAGE]
+    process = await asyncio.create_subprocess_exec(*words, stdout=PIPE, stderr=PIPE)
     assert process.stderr is not None
     told = b""
     async with asyncio.timeout(120):
