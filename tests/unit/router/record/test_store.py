@@ -153,7 +153,7 @@ def test_trials_are_what_a_certificate_needs(store: Store) -> None:
     found = list(store.trials("support"))
     assert [trial for _, trial in found] == [
         Trial(level=20, seen=True, wrong=False, propensity=1.0, floor=1.0),
-        Trial(level=3, seen=False, wrong=True, propensity=0.95, floor=0.05),
+        Trial(level=3, seen=False, wrong=True, propensity=0.95, floor=0.05, served=True),
         Trial(level=2, seen=True, wrong=True, propensity=0.05, floor=0.05),
         Trial(level=1, seen=True, wrong=True, propensity=1.0, floor=1.0),
     ]
