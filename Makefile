@@ -51,8 +51,8 @@ lock:
 	test -x .cache/lock/bin/uv || $(PYTHON) -m venv .cache/lock
 	.cache/lock/bin/pip install --quiet uv==$(UV_VERSION)
 	.cache/lock/bin/uv pip compile pyproject.toml --no-config --extra dev --universal \
-		--python-version 3.11 --fork-strategy fewest --no-strip-extras --generate-hashes --no-header --quiet \
-		--output-file requirements.lock $(ARGS)
+		--python-version 3.11 --fork-strategy fewest --no-strip-extras \
+		--generate-hashes --no-header --quiet --output-file requirements.lock $(ARGS)
 	{ printf '%s\n' $(LOCK_HEADER); grep -v '^#' requirements.lock; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 

@@ -94,10 +94,10 @@ def _demo(args: Namespace) -> int:
     rows = read_rows(plan)
     for sentence in describe(plan, rows):
         _say(sentence)
-    # Children are to be ended then too. As a Ctrl-C the event loop turns it into a cancellation;
-    # raised where the loop happens to be, it would be the exception of any task.
     # What a script starts in the background inherits that SIGINT is ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Children are to be ended then too. As a Ctrl-C the event loop turns it into a cancellation;
+    # raised where the loop happens to be, it would be the exception of any task.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     shown: list[Demonstrated] = []
 

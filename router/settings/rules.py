@@ -175,13 +175,17 @@ def _check_workloads(view: View) -> Iterator[Problem]:
                 yield problem(where, f"{show(where, name)} is already on line {first}")
             seen.setdefault(name, i)
         promise = _mapping(workload.get("promise"))
-        if promise.get("guarantee", False) is not False and promise.get("over") == "served":
+        guarantee = str(promise.get("guarantee")).lower() in _YES
+        if guarantee and promise.get("over") == "served":
             message = "served has no guarantee: use all, or leave guarantee out"
             yield problem((*path, "promise", "over"), message)
         for policy, hint in _NEEDS.items():
             if workload.get("policy") == policy and view.lacks(workload, path, policy):
                 yield problem((*path, "policy"), f"{policy} needs {hint}")
 
+
+_YES = frozenset({"true", "t", "yes", "y", "on", "1"})
+"""What the settings read as true, in lower case; a substituted variable is a text."""
 
 _NEEDS = {
     "promise": "a promise, such as promise: {agreement: 0.97}",

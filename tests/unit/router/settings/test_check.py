@@ -117,6 +117,12 @@ def test_what_this_version_cant_do_is_refused_in_plain_words(added: str, key: st
             "workloads[0].promise.over",
             "served has no guarantee",
         ),
+        (
+            "workloads: [{name: a, promise: {agreement: 0.9, guarantee: 'Yes', over: served}}]\n",
+            7,
+            "workloads[0].promise.over",
+            "served has no guarantee",
+        ),
         ("    aliases: [auto]\n", 7, "models.teacher.aliases[0]", "auto"),
         ("    aliases: [a, a]\n", 7, "models.teacher.aliases[1]", "already an alias of the same"),
         ("    aliases: [teacher]\n", 7, "models.teacher.aliases[0]", "also a model's key"),
