@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from distill.dataset import MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
+import numpy as np
+from numpy.typing import NDArray
+
+from distill.dataset import MAX_QUESTIONS, MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
 from distill.promote import Rung, climb, may_promote
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
@@ -35,14 +38,25 @@ _UNPROMISED = Terms(agreement=0.95)
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Every question's draft by a student that had not seen it: the confidence in it, in
+    ``scores``, of a gate that had not either, and whether it disagrees with the teacher."""
+
+    scores: NDArray[np.float64]
+    wrong: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a cycle ended. ``sentence``: the same for people; ``detail``: what the store keeps."""
+    """How a cycle ended. ``sentence``: the same for people; ``detail``: what the store keeps;
+    ``held_out``: drafts for the questions it learned from; None where it didn't come to that."""
 
     workload: str
     result: Result
     sentence: str
     release: ReleaseRecord | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    held_out: HeldOut | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +64,8 @@ class Learner:
     """What a cycle works with.
 
     ``folder``: where releases are written; ``seed``: of all choices; ``drafts``: "embedded" trains
-    a student and its gate, "given" only the gate over drafts that come from elsewhere.
+    a student and its gate, "given" only the gate over drafts that come from elsewhere;
+    ``most_questions``: of more, a random sample is learned from.
     """
 
     settings: Settings
@@ -60,6 +75,7 @@ class Learner:
     folder: Path
     seed: int = 0
     drafts: Literal["embedded", "given"] = "embedded"
+    most_questions: int = MAX_QUESTIONS
 
 
 def releases_folder(store_url: str) -> Path:
@@ -98,6 +114,7 @@ def _learn(learner: Learner, workload: str) -> Outcome:
         learner.settings,
         learner.redactor,
         seed=learner.seed,
+        most_questions=learner.most_questions,
     )
     detail: dict[str, Any] = {"dataset": dataset.describe()}
     unfit = _find_unfit(dataset, closed=learner.drafts == "embedded")
@@ -115,7 +132,7 @@ def _learn(learner: Learner, workload: str) -> Outcome:
     # 3. The ladder.
     active = _load_active(learner.store, workload)
     rungs = climb(dataset, trained, active, _terms_of(learner.settings, workload))
-    detail |= {"noise": trained.noise, "rungs": [rung.describe() for rung in rungs]}
+    detail |= {**trained.report, "rungs": [rung.describe() for rung in rungs]}
     # 4. Release, and the pointer to it.
     release = _keep(learner, dataset, trained, detail)
     if not may_promote(rungs) or release.state == "rejected":
@@ -132,7 +149,12 @@ def _learn(learner: Learner, workload: str) -> Outcome:
     )
     learner.store.set_active(workload, release.digest, sentence)
     return Outcome(
-        workload=workload, result="promoted", sentence=sentence, release=release, detail=detail
+        workload=workload,
+        result="promoted",
+        sentence=sentence,
+        release=release,
+        detail=detail,
+        held_out=HeldOut(scores=trained.confidence, wrong=trained.held_out != dataset.classes),
     )
 
 

@@ -109,6 +109,7 @@ def build_dataset(
     redactor: Redactor,
     *,
     seed: int,
+    most_questions: int = MAX_QUESTIONS,
 ) -> Dataset:
     """The dataset of a workload, from its trainable rows, oldest first."""
     dropped: Counter[str] = Counter()
@@ -120,7 +121,7 @@ def build_dataset(
     counts = Counter(question.key for question in merged)
     singletons = sum(count == 1 for count in counts.values())
     coverage = 1.0 - singletons / len(merged) if merged else 0.0
-    kept = _sample(merged, seed)
+    kept = _sample(merged, most_questions, seed)
     dropped["sampled_out"] = len(merged) - len(kept)
     keys = sorted({question.key for question in kept})
     index = {key: i for i, key in enumerate(keys)}
@@ -214,11 +215,11 @@ def _merge(
     return list(merged.values())
 
 
-def _sample(questions: list[Question], seed: int) -> list[Question]:
-    if len(questions) <= MAX_QUESTIONS:
+def _sample(questions: list[Question], most: int, seed: int) -> list[Question]:
+    if len(questions) <= most:
         return questions
-    chosen = np.random.default_rng(seed).choice(len(questions), MAX_QUESTIONS, replace=False)
-    scale = len(questions) / MAX_QUESTIONS
+    chosen = np.random.default_rng(seed).choice(len(questions), most, replace=False)
+    scale = len(questions) / most
     return [replace(questions[i], weight=questions[i].weight * scale) for i in np.sort(chosen)]
 
 

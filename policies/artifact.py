@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 
 _MANIFEST = "manifest.json"
 _ARRAYS = "arrays.npz"

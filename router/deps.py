@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from policies.base import Coin
+from policies.promise.batch import Proven
 from router.drafting import Drafter
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
@@ -44,7 +45,8 @@ class RecordSink(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Deps:
     """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
-    drafts; ``background``: audits that are still running."""
+    drafts; ``background``: audits that are still running; ``proven``: by workload, what keeps its
+    promise where learning is off."""
 
     settings: Settings
     store: Store
@@ -59,6 +61,7 @@ class Deps:
     drafter: Drafter
     coin: Coin
     background: set[asyncio.Task[None]] = field(default_factory=set)
+    proven: Mapping[str, Proven] = field(default_factory=dict)
 
 
 def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:

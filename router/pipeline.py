@@ -82,7 +82,8 @@ async def _decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
     elif force is Tier.STUDENT:
         policy = StudentPolicy(deps.coin, 0.0, reason)
     else:
-        policy = build_policy(workload, settings, release, deps.promises, deps.coin)
+        proven = deps.proven.get(workload)
+        policy = build_policy(workload, settings, release, deps.promises, deps.coin, proven)
     outcome = Outcome(
         id=f"int_{uuid.uuid4().hex}",
         request=request,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from policies.base import Coin, Policy
+from policies.promise.batch import Proven
 from policies.promise.guarantee import GuaranteePolicy
 from policies.promise.ledger import Ledger
 from policies.promise.policy import PromisePolicy
+from policies.promise.proven import ProvenPolicy
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
 from router.promise import PromiseKeeper
@@ -21,8 +23,12 @@ def build_policy(
     release: Release | None,
     promises: PromiseKeeper,
     coin: Coin,
+    proven: Proven | None = None,
 ) -> Policy:
-    """The configured policy over the release in force; without one, observe and learn."""
+    """The configured policy over the release in force; without one, observe and learn.
+
+    ``proven``: what keeps a promise where learning is off.
+    """
     if settings is None:
         return TeacherPolicy()
     name = settings.effective_policy
@@ -30,6 +36,8 @@ def build_policy(
         return StudentPolicy(coin, settings.audit.max_share)
     if name == "threshold" and settings.threshold is not None:
         return ThresholdPolicy(coin, settings.threshold, settings.audit.max_share)
+    if name == "promise" and proven is not None:
+        return ProvenPolicy(proven)
     if name == "promise" and settings.promise is not None:
         account = promises.account(workload, settings.promise)
         if isinstance(account, Ledger):

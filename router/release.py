@@ -82,6 +82,7 @@ def save_release(
         "comparer": comparer,
         "encoder": encoder,
         "signals": list(gate.signals),
+        "scorer": gate.scorer.kind,
         "student": None,
         "forms": None if forms is None else sorted(forms),
         "prompts": None if prompts is None else sorted(prompts),
@@ -111,7 +112,7 @@ def load_release(path: Path) -> Release:
             comparer=meta["comparer"],
             encoder=meta["encoder"],
             student=_read_student(meta["student"], arrays),
-            gate=Gate.from_arrays(tuple(meta["signals"]), arrays),
+            gate=Gate.from_arrays(tuple(meta["signals"]), meta["scorer"], arrays),
             forms=_read_set(meta["forms"]),
             prompts=_read_set(meta["prompts"]),
         )

@@ -105,6 +105,13 @@ def read_count(text: str) -> int:
     return int(text)
 
 
+def read_whole(text: str) -> int:
+    """A count as an option that may be 0."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} must be a whole number of at least 0")
+    return int(text)
+
+
 def read_seed(text: str) -> int:
     """A seed as an option: what every generator takes."""
     if not text.isdecimal() or int(text) >= 2**32:

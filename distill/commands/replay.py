@@ -10,10 +10,18 @@ from argparse import Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.commands.common import add_config, add_json, read_count, read_seed, read_share
+from distill.commands.common import (
+    add_config,
+    add_json,
+    read_count,
+    read_seed,
+    read_share,
+    read_whole,
+)
 from distill.replay.line import write_trace
 from distill.replay.result import summarize
-from distill.replay.run import Replayed, has_student, order, replay, settings_for
+from distill.replay.run import Replayed, has_student, order, replay
+from distill.replay.terms import settings_for
 from distill.streams import read_stream
 from distill.wording import count_of
 from router.errors import ConfigError
@@ -59,6 +67,19 @@ def register(commands: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--warm-start", type=Path, metavar="STREAM", help="answers known before; not counted"
     )
+    parser.add_argument(
+        "--fit",
+        type=Path,
+        metavar="STREAM",
+        help="learn student, gate and threshold from this stream first, then nothing more",
+    )
+    parser.add_argument(
+        "--label-delay",
+        type=read_whole,
+        default=0,
+        metavar="N",
+        help="the teacher's answers become known N queries later (0)",
+    )
     parser.add_argument("--trace", type=Path, metavar="FILE", help="a JSON line per query")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the result", required=True)
     add_json(parser)
@@ -73,15 +94,18 @@ def _replay(args: Namespace) -> int:
             raise ConfigError(f"There is no folder {path.parent} to write {path.name} into.")
         if path.is_dir():
             raise ConfigError(f"{path} is a folder; name a file to write.")
+    if args.fit is not None and args.warm_start is not None:
+        raise ConfigError("--fit and --warm-start are two ways to begin: give one of them.")
     rows = read_stream(args.stream)
     warm = read_stream(args.warm_start) if args.warm_start is not None else []
+    fit = read_stream(args.fit) if args.fit is not None else []
     promise = _choose_promise(args)
     base = None
     if args.config is not None:  # the stream answers: no teacher is called
         base = load_settings(args.config, os.environ, need_secrets=False)
-    settings = settings_for([*rows, *warm], base, promise)
+    settings = settings_for([*rows, *warm, *fit], base, promise)
     ordered = order(rows, seed=args.seed, shuffle=not args.no_shuffle)[: args.limit]
-    if any(row.student is not None for row in ordered) and not has_student([*warm, *ordered]):
+    if any(row.student is not None for row in ordered) and not has_student([*warm, *fit, *ordered]):
         print(
             "Some rows lack a recorded draft, so the embedded student is replayed instead of the "
             "recorded one.",
@@ -89,9 +113,19 @@ def _replay(args: Namespace) -> int:
         )
     progress = _Progress()
     run = asyncio.run(
-        replay(ordered, settings, seed=args.seed, warm_start=warm, progress=progress.tell)
+        replay(
+            ordered,
+            settings,
+            seed=args.seed,
+            warm_start=warm,
+            fit=fit,
+            label_delay=args.label_delay,
+            progress=progress.tell,
+        )
     )
     progress.end()
+    for note in run.notes:
+        print(note, file=sys.stderr)
     result = _summarize(args, settings, run)
     if args.trace is not None:
         write_trace(run.lines, args.trace)

@@ -19,7 +19,7 @@ from distill.demo.teacher import usage_of
 from distill.demo.traffic import Received
 from distill.replay.line import Line, line_of
 from distill.replay.result import summarize
-from distill.replay.run import claim
+from distill.replay.terms import claim
 from distill.streams import StreamRow
 from policies.types import Tier
 from router.meter.money import show_usd

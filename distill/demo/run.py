@@ -21,7 +21,8 @@ from distill.demo.progress import Progress
 from distill.demo.report import Evidence, build_lines, compose_result, read_records, write_table
 from distill.demo.shop import PRICE, WORKLOAD, read_shop
 from distill.demo.traffic import Pace, Received, send_all
-from distill.replay.run import STREAM_WORKLOAD, order, settings_for
+from distill.replay.run import order
+from distill.replay.terms import STREAM_WORKLOAD, settings_for
 from distill.streams import StreamRow, read_stream
 from distill.wording import count_of
 from router.errors import ConfigError

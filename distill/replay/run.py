@@ -7,6 +7,7 @@ becomes known only if the teacher is asked. Instead of a clock there is the coun
 from __future__ import annotations
 
 import json
+import math
 import random
 import tempfile
 import time
@@ -16,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from distill.cycle import Learner, run_cycle
+from distill.replay.knowledge import DelayedPromises, DelayedRecords
 from distill.replay.line import Line, line_of
 from distill.replay.recorded import RecordedStudent, RecordedTeacher
 from distill.replay.result import Claim
+from distill.replay.terms import STREAM_WORKLOAD, claim, observe_only, terms_of
 from distill.streams import StreamRow
 from distill.trigger import count_needed
 from distill.wording import count_of
-from policies.promise.guarantee import GUARANTEED
-from policies.promise.policy import PROOF
+from policies.promise.batch import Proven, certify_batch
 from policies.types import Tier
 from router.auth import Caller
 from router.deps import Deps, build_targets
@@ -32,21 +34,18 @@ from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator, cost_of
 from router.pipeline import run
 from router.promise import PromiseKeeper
-from router.record.model import Interaction, PromiseState
+from router.record.model import Interaction
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
-from router.settings.model import ModelSettings, PromiseSettings, Settings, WorkloadSettings
+from router.settings.model import Settings
 from router.students.encoder import Encoder
 from router.wire.openai import ChatRequest, input_text, parse_chat
-from router.workload import find_workload
-
-STREAM_WORKLOAD = "stream"
-"""The workload of rows that name none and that no configured pattern matches."""
 
 _CALLER = Caller(key_name="replay", tenant="", train_on=True)
-_UNDER_PROMISE = ("below_threshold", PROOF, "certified", GUARANTEED)
 _PREFETCH = 256
+_MOST_QUESTIONS = 12_000
+"""A replay waits for its training, so it learns from more than a cycle beside a gateway would."""
 
 Progress = Callable[[int, int, str], None]
 """Told (done, total, what)."""
@@ -54,42 +53,16 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """What a replay saw: a line per query, what was claimed, and how many releases came."""
+    """What a replay saw: a line per query, what was claimed, and how many releases came.
+
+    ``notes``: sentences about what could not be learned.
+    """
 
     lines: Sequence[Line]
     claims: Sequence[Claim]
     releases: int
     seconds: float
-
-
-def settings_for(
-    rows: Sequence[StreamRow], settings: Settings | None, promise: PromiseSettings | None
-) -> Settings:
-    """The configuration of a replay.
-
-    ``settings``: a configuration file's, whose keys and server play no part; None: a teacher that
-    may be learned from. ``promise``: replaces that of every workload, and is that of workloads
-    which the configuration doesn't know.
-    """
-    base = settings or Settings(
-        models={
-            "teacher": ModelSettings(
-                upstream="http://recorded.invalid/v1", model="recorded", distillation="allowed"
-            )
-        }
-    )
-    workloads = list(base.workloads)
-    if promise is not None:
-        change = {"promise": promise, "policy": "promise"}
-        workloads = [workload.model_copy(update=change) for workload in workloads]
-        unknown = {row.workload or STREAM_WORKLOAD for row in rows if not _is_known(base, row)}
-        workloads += [WorkloadSettings(name=name, promise=promise) for name in sorted(unknown)]
-    return base.model_copy(update={"workloads": tuple(workloads), "keys": ()})
-
-
-def _is_known(settings: Settings, row: StreamRow) -> bool:
-    named = row.workload if row.workload in {w.name for w in settings.workloads} else None
-    return find_workload(settings, row.body, named, "")[1] is not None
+    notes: Sequence[str] = ()
 
 
 class Replay:
@@ -106,17 +79,20 @@ class Replay:
         folder: Path,
         progress: Progress,
         recorded_student: bool,
+        label_delay: int = 0,
     ) -> None:
         self._settings = settings
         self._seed = seed
         self._progress = progress
         self._store = Store.open(":memory:")
-        self._sink = _Collector(self._store)
+        self._sink = DelayedRecords(self._store, label_delay)
         self._teacher = RecordedTeacher()
         self._student = RecordedStudent() if recorded_student else None
         self._encoder = Encoder(cache=1_000_000)
         self._redactor = Redactor(settings.data.redact)
         metrics = Metrics()
+        self._promises = DelayedPromises(self._store, metrics, label_delay)
+        self._proven: dict[str, Proven] = {}
         self._deps = Deps(
             settings=settings,
             store=self._store,
@@ -127,9 +103,10 @@ class Replay:
             teacher_costs=TeacherCostEstimator(),
             redactor=self._redactor,
             releases=ActiveReleases(self._store),
-            promises=PromiseKeeper(self._store, metrics),
+            promises=self._promises,
             drafter=self._student or EmbeddedDrafter(self._encoder, self._redactor),
             coin=random.Random(f"coin {seed}").random,
+            proven=self._proven,
         )
         self._learner = Learner(
             settings=settings,
@@ -139,22 +116,38 @@ class Replay:
             folder=folder,
             seed=seed,
             drafts="embedded" if self._student is None else "given",
+            most_questions=_MOST_QUESTIONS,
         )
+        self._learning = True
         self._answers: dict[str, int] = {}
         self._learned_at: dict[str, int] = {}
         self._releases = 0
 
-    async def run(self, rows: Sequence[StreamRow], warm_start: Sequence[StreamRow]) -> Replayed:
-        """Answer ``rows`` in their order, after ``warm_start``'s answers were made known."""
+    async def run(
+        self,
+        rows: Sequence[StreamRow],
+        *,
+        warm_start: Sequence[StreamRow] = (),
+        fit: Sequence[StreamRow] = (),
+    ) -> Replayed:
+        """Answer ``rows`` in their order, after ``warm_start``'s answers were made known.
+
+        With ``fit``, everything is learned from those rows first, and nothing afterwards.
+        """
         began_s = time.perf_counter()
+        notes: list[str] = []
         try:
             if self._student is None:
-                self._encode_ahead([*warm_start, *rows])
+                self._encode_ahead([*warm_start, *fit, *rows])
             for row in warm_start:
-                await self._ask(row, force=Tier.TEACHER)
+                await self._ask(self._deps, row, force=Tier.TEACHER)
+                self._reveal(everything=True)
+            if fit:
+                notes = await self._fit(fit)
             lines: list[Line] = []
             for i, row in enumerate(rows):
-                record = await self._ask(row, force=None)
+                record = await self._ask(self._deps, row, force=None)
+                self._reveal()
                 release = self._deps.releases.get(record.workload)
                 comparer = record.comparer if release is None else release.comparer
                 lines.append(line_of(self._price(record, row), row, comparer))
@@ -167,20 +160,62 @@ class Replay:
             claims=claim(self._settings, lines),
             releases=self._releases,
             seconds=time.perf_counter() - began_s,
+            notes=notes,
         )
 
-    async def _ask(self, row: StreamRow, *, force: Tier | None) -> Interaction:
+    async def _fit(self, rows: Sequence[StreamRow]) -> list[str]:
+        """Learn student, gate and threshold from rows whose answers are all known; then stop.
+
+        Returns what stood in the way, a sentence for each workload that has nothing to serve.
+        """
+        self._learning = False
+        asking = replace(
+            self._deps,
+            settings=observe_only(self._settings),
+            promises=PromiseKeeper(self._store, Metrics()),
+        )
+        workloads = set()
+        for i, row in enumerate(rows):
+            workloads.add((await self._ask(asking, row, force=None)).workload)
+            self._progress(i + 1, len(rows), "reading what to learn from")
+        self._reveal(everything=True)
+        self._sink.flush()
+        notes = []
+        for workload in sorted(workloads):
+            self._progress(len(rows), len(rows), f"learning {workload}")
+            outcome = run_cycle(self._learner, workload)
+            if outcome.result != "promoted" or outcome.held_out is None:
+                notes.append(f"Nothing is served: {outcome.sentence}")
+                continue
+            self._releases += 1
+            terms = terms_of(self._settings, workload)
+            if terms is not None:
+                proven = certify_batch(outcome.held_out.scores, outcome.held_out.wrong, terms)
+                self._proven[workload] = proven
+                if math.isinf(proven.threshold):
+                    notes.append(
+                        f"Nothing is served: the {proven.rows} questions of {workload} prove no "
+                        "threshold; promise less, or fit on more."
+                    )
+        self._deps.releases.refresh()
+        return notes
+
+    async def _ask(self, deps: Deps, row: StreamRow, *, force: Tier | None) -> Interaction:
         self._teacher.row = row
         if self._student is not None:
             self._student.row = row
-        delivery = await run(self._deps, self._request(row, force), _CALLER)
+        delivery = await run(deps, self._request(row, force), _CALLER)
         await delivery.aclose()
-        for task in list(self._deps.background):
+        for task in list(deps.background):
             await task
-        record = self._sink.last()
-        if record.train_ok and record.teacher_answer is not None:
-            self._count(record.workload)
-        return record
+        return self._sink.last()
+
+    def _reveal(self, *, everything: bool = False) -> None:
+        """One more query has been answered; learn where enough new answers are known by that."""
+        self._promises.reveal(everything=everything)
+        for record in self._sink.reveal(everything=everything):
+            if self._learning and record.train_ok and record.teacher_answer is not None:
+                self._count(record.workload)
 
     def _price(self, record: Interaction, row: StreamRow) -> Interaction:
         """The record with what asking the teacher costs, which the gateway can only estimate."""
@@ -219,80 +254,31 @@ class Replay:
             self._progress(0, len(rows), f"encoding {start + _PREFETCH} of {len(texts)}")
 
 
-class _Collector:
-    """A sink that keeps the last record at hand and writes when it is told to."""
-
-    dropped = 0
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._waiting: list[Interaction] = []
-        self._last: Interaction | None = None
-
-    @property
-    def lag(self) -> int:
-        return len(self._waiting)
-
-    def put(self, interaction: Interaction, promise_state: PromiseState | None = None) -> None:
-        self._last = interaction
-        self._waiting.append(interaction)
-
-    def last(self) -> Interaction:
-        if self._last is None:
-            raise RuntimeError("nothing was recorded")
-        return self._last
-
-    def flush(self) -> None:
-        self._store.append(self._waiting)
-        self._waiting.clear()
-
-    def drain(self, timeout_s: float) -> int:
-        self.flush()
-        return 0
-
-
-def claim(settings: Settings, lines: Sequence[Line]) -> list[Claim]:
-    """The promise over the whole run, once something could be served; otherwise nothing is claimed.
-
-    Of several workloads each has its own promise, and nothing is claimed about their mixture.
-    """
-    names = {line.workload for line in lines}
-    if len(names) != 1 or all(line.reason not in _UNDER_PROMISE for line in lines):
-        return []
-    promises = {workload.name: workload.promise for workload in settings.workloads}
-    promise = promises.get(names.pop())
-    if promise is None:
-        return []
-    return [
-        Claim(
-            at_least=promise.agreement,
-            confidence=promise.confidence,
-            over=promise.over,
-            kind="guaranteed" if promise.guarantee else "exchangeable",
-            start=0,
-            end=len(lines),
-        )
-    ]
-
-
 async def replay(
     rows: Sequence[StreamRow],
     settings: Settings,
     *,
     seed: int,
     warm_start: Sequence[StreamRow] = (),
+    fit: Sequence[StreamRow] = (),
+    label_delay: int = 0,
     progress: Progress = lambda done, total, what: None,
 ) -> Replayed:
-    """Replay ``rows`` in the order given; releases are written to a folder that is gone after."""
+    """Replay ``rows`` in the order given; releases are written to a folder that is gone after.
+
+    ``label_delay``: an answer of the teacher's is known to nothing that learns or proves before
+    that many more queries have been answered.
+    """
     with tempfile.TemporaryDirectory(prefix="tutelage-replay-") as folder:
         run_of = Replay(
             settings,
             seed=seed,
             folder=Path(folder),
             progress=progress,
-            recorded_student=has_student([*warm_start, *rows]),
+            recorded_student=has_student([*warm_start, *fit, *rows]),
+            label_delay=label_delay,
         )
-        return await run_of.run(rows, warm_start)
+        return await run_of.run(rows, warm_start=warm_start, fit=fit)
 
 
 def has_student(rows: Sequence[StreamRow]) -> bool:

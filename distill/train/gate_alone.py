@@ -29,10 +29,16 @@ def train_gate(dataset: Dataset, *, seed: int) -> Trained:
         raise NothingToCalibrate("the drafts carry no evidence that a gate could read")
     signals = np.asarray([[given[name] for name in names] for given in evidence])
     agreed = np.asarray([bool(dataset.questions[i].row.draft_agreed) for i in drafted])
-    gate = fit_gate(signals, names, agreed, dataset.weights[drafted], seed)
+    fitted = fit_gate(signals, names, agreed, dataset.weights[drafted], seed)
     held_out = np.full(len(dataset.questions), -1, dtype=np.intp)
     right = np.asarray(drafted)[agreed]
     held_out[right] = dataset.classes[right]
     confidence = np.zeros(len(dataset.questions))
-    confidence[drafted] = gate.confidences(signals, names)
-    return Trained(student=None, gate=gate, held_out=held_out, confidence=confidence, noise=None)
+    confidence[drafted] = fitted.held_out
+    return Trained(
+        student=None,
+        gate=fitted.gate,
+        held_out=held_out,
+        confidence=confidence,
+        report={"gate": fitted.name, "losses": fitted.losses},
+    )

@@ -9,6 +9,9 @@ from policies.base import Coin, Flow, draft_or_teacher
 from policies.promise.certificate import LEVEL_MULTIPLES, Certificate
 from policies.types import Ask, Features, Tier
 
+CERTIFIED = "certified"
+"""The draft is served: its threshold is proven."""
+
 PROOF = "proof"
 """The teacher answers, by chance, instead of a draft fit to be served."""
 
@@ -89,7 +92,7 @@ class PromisePolicy:
             yield Ask(
                 tier=Tier.STUDENT,
                 commit=True,
-                reason="certified",
+                reason=CERTIFIED,
                 propensity=1.0 - share,
                 threshold=threshold,
                 level=level,

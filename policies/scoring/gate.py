@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.promise.certificate import Over
+from policies.scoring.scorers import Floats, Scorer, read_scorer
 from policies.types import Evidence
-
-Floats = NDArray[np.float64]
 
 EMBEDDED_SIGNALS: tuple[str, ...] = (
     *("margin", "top", "runner_up"),
@@ -24,22 +23,21 @@ of nearest training queries with the drafted answer; the nearest one's cosine si
 
 _LOGIT_LIMIT = 14.0
 
+_SCORER = "gate_scorer_"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """A logistic model over some signals, and what it predicts about risk.
+    """A fitted model over some signals, and what it predicts about risk.
 
-    ``signals``: the columns used; ``mean``, ``scale``, ``weights``: one per column; ``bias``.
+    ``signals``: the names of the columns that ``scorer`` reads, in its order.
     ``curve_score``: descending scores of held-out traffic; ``curve_all`` and ``curve_served``:
     the share of wrong served drafts that the gate predicts if everything down to that score were
     served, among all interactions and among the served ones.
     """
 
     signals: tuple[str, ...]
-    mean: Floats
-    scale: Floats
-    weights: Floats
-    bias: float
+    scorer: Scorer
     curve_score: Floats
     curve_all: Floats
     curve_served: Floats
@@ -50,15 +48,11 @@ class Gate:
             values = [evidence.signals[name] for name in self.signals]
         except KeyError:
             return None
-        z = self.bias + float(((np.asarray(values) - self.mean) / self.scale) @ self.weights)
-        return 1.0 / (1.0 + math.exp(-min(max(z, -40.0), 40.0)))
+        return float(self.scorer.probabilities(np.asarray([values], dtype=np.float64))[0])
 
     def confidences(self, signals: Floats, names: Sequence[str]) -> Floats:
         """Probabilities of many drafts; ``signals``: shape (rows, len(names))."""
-        columns = signals[:, [names.index(name) for name in self.signals]]
-        z = self.bias + ((columns - self.mean) / self.scale) @ self.weights
-        chances: Floats = 1.0 / (1.0 + np.exp(-np.clip(z, -40.0, 40.0)))
-        return chances
+        return self.scorer.probabilities(signals[:, [names.index(name) for name in self.signals]])
 
     def thresholds(self, levels: Floats, over: Over) -> Floats:
         """Lowest score at which the predicted risk stays within each level; ``inf``: none.
@@ -71,27 +65,23 @@ class Gate:
         chosen: Floats = padded[within]
         return chosen
 
-    def to_arrays(self) -> dict[str, Floats]:
-        """The numeric part, for an artifact."""
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """The numeric part, for an artifact; ``signals`` and the scorer's kind go beside it."""
         return {
-            "gate_mean": self.mean,
-            "gate_scale": self.scale,
-            "gate_weights": self.weights,
-            "gate_bias": np.asarray([self.bias]),
             "gate_curve_score": self.curve_score,
             "gate_curve_all": self.curve_all,
             "gate_curve_served": self.curve_served,
-        }
+        } | {f"{_SCORER}{name}": array for name, array in self.scorer.to_arrays().items()}
 
     @classmethod
-    def from_arrays(cls, signals: tuple[str, ...], arrays: Mapping[str, NDArray[Any]]) -> Gate:
-        """The gate of an artifact; KeyError where a part is missing."""
+    def from_arrays(
+        cls, signals: tuple[str, ...], kind: str, arrays: Mapping[str, NDArray[Any]]
+    ) -> Gate:
+        """The gate of an artifact; KeyError where a part is missing or the kind is not known."""
+        own = {n.removeprefix(_SCORER): a for n, a in arrays.items() if n.startswith(_SCORER)}
         return cls(
             signals=signals,
-            mean=arrays["gate_mean"],
-            scale=arrays["gate_scale"],
-            weights=arrays["gate_weights"],
-            bias=float(arrays["gate_bias"][0]),
+            scorer=read_scorer(kind, own),
             curve_score=arrays["gate_curve_score"],
             curve_all=arrays["gate_curve_all"],
             curve_served=arrays["gate_curve_served"],

@@ -39,7 +39,7 @@ def trained() -> Trained:
 
 def test_weights_equal_a_reference_ridge(trained: Trained) -> None:
     student = trained.student
-    reference = KernelRidge(alpha=trained.noise, kernel="rbf", gamma=GAMMA)
+    reference = KernelRidge(alpha=trained.report["noise"], kernel="rbf", gamma=GAMMA)
     reference.fit(student.support, np.eye(CLASSES)[student.classes])
     np.testing.assert_allclose(student.weights, reference.dual_coef_, atol=1e-4)
 
@@ -48,7 +48,7 @@ def test_held_out_draft_equals_a_student_trained_without_the_row(trained: Traine
     student = trained.student
     for row in range(20):
         keep = np.arange(len(student.support)) != row
-        reference = KernelRidge(alpha=trained.noise, kernel="rbf", gamma=GAMMA)
+        reference = KernelRidge(alpha=trained.report["noise"], kernel="rbf", gamma=GAMMA)
         reference.fit(student.support[keep], np.eye(CLASSES)[student.classes[keep]])
         scores = reference.predict(student.support[row : row + 1])
         assert scores.argmax() == trained.held_out[row]

@@ -13,6 +13,7 @@ from distill.promote import MARGIN, Rung, climb, compare, may_promote
 from distill.train.kernel_head import Trained
 from policies.promise.certificate import Terms
 from policies.scoring.gate import EMBEDDED_SIGNALS, Gate
+from policies.scoring.scorers import Logistic
 from router.record.redact import Redactor
 from router.release import Release
 from router.students.embedded import EmbeddedStudent
@@ -26,10 +27,7 @@ def gate(threshold: float) -> Gate:
     """Serves from ``threshold`` on at the promised risk, and everything at more."""
     return Gate(
         signals=EMBEDDED_SIGNALS[:1],
-        mean=np.zeros(1),
-        scale=np.ones(1),
-        weights=np.ones(1),
-        bias=0.0,
+        scorer=Logistic(mean=np.zeros(1), scale=np.ones(1), weights=np.ones(1), bias=0.0),
         curve_score=np.array([threshold, 0.0]),
         curve_all=np.array([0.0, 1.0]),
         curve_served=np.array([0.0, 1.0]),
@@ -89,7 +87,7 @@ def trained(right: Sequence[bool], confidence: float = 0.9, threshold: float = 0
         gate=gate(threshold),
         held_out=np.array([0 if one else 1 for one in right], dtype=np.intp),
         confidence=np.full(len(right), confidence),
-        noise=0.1,
+        report={},
     )
 
 

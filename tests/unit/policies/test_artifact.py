@@ -60,7 +60,7 @@ def test_a_changed_manifest_is_refused(tmp_path: Path) -> None:
     _, path = save(tmp_path, META, ARRAYS)
     file = path / "manifest.json"
     manifest = json.loads(file.read_text())
-    for change in ({"meta": {**META, "share": 0.6}}, {"digest": "0" * 64}, {"format": 2}):
+    for change in ({"meta": {**META, "share": 0.6}}, {"digest": "0" * 64}, {"format": 1}):
         file.write_text(json.dumps({**manifest, **change}))
         with pytest.raises(ArtifactError):
             load(path)

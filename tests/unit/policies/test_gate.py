@@ -35,7 +35,7 @@ def confidences(gate: Gate, signals: Floats) -> Floats:
 @pytest.fixture(scope="module")
 def gate() -> Gate:
     signals, agreed = traffic(4000, seed=1)
-    return fit_gate(signals, SIGNALS, agreed, np.ones(len(agreed)), seed=0)
+    return fit_gate(signals, SIGNALS, agreed, np.ones(len(agreed)), seed=0).gate
 
 
 def test_confidence_is_calibrated_on_fresh_traffic(gate: Gate) -> None:
@@ -68,7 +68,7 @@ def test_a_missing_signal_gives_no_confidence(gate: Gate) -> None:
 
 
 def test_a_gate_survives_its_arrays(gate: Gate) -> None:
-    again = Gate.from_arrays(gate.signals, gate.to_arrays())
+    again = Gate.from_arrays(gate.signals, gate.scorer.kind, gate.to_arrays())
     signals, _ = traffic(50, seed=4)
     np.testing.assert_array_equal(confidences(again, signals), confidences(gate, signals))
     levels = np.linspace(0.0, 0.3, 20)
@@ -83,7 +83,7 @@ def test_drafts_that_all_disagree_are_refused() -> None:
 
 def test_an_easy_workload_gets_a_gate_that_is_sure_but_not_certain() -> None:
     signals, agreed = traffic(100, seed=5)
-    gate = fit_gate(signals, SIGNALS, np.full_like(agreed, True), np.ones(100), seed=0)
+    gate = fit_gate(signals, SIGNALS, np.full_like(agreed, True), np.ones(100), seed=0).gate
     confidence = confidences(gate, signals)
     assert confidence.mean() > 0.95
     assert confidence.max() < 1.0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from policies.scoring.gate import Gate
+from policies.scoring.scorers import Logistic
 from policies.types import Answer
 from router.errors import ReleaseError
 from router.record.store import Store
@@ -28,10 +29,7 @@ def _save(folder: Path, gamma: float) -> tuple[str, Path]:
     )
     gate = Gate(
         signals=("margin",),
-        mean=one * 0,
-        scale=one,
-        weights=one,
-        bias=0.0,
+        scorer=Logistic(mean=one * 0, scale=one, weights=one, bias=0.0),
         curve_score=one * 0.9,
         curve_all=one * 0.01,
         curve_served=one * 0.02,

@@ -1,0 +1,78 @@
+"""When a replay's answers become known: to the store that is learned from, and to the promises."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from policies.types import Trial
+from router.meter.metrics import Metrics
+from router.promise import PromiseKeeper
+from router.record.model import Interaction, PromiseState
+from router.record.store import Store
+
+
+class DelayedRecords:
+    """A sink that keeps the last record at hand and lets go of each ``delay`` queries later."""
+
+    dropped = 0
+
+    def __init__(self, store: Store, delay: int) -> None:
+        self._store = store
+        self._delay = delay
+        self._secret: deque[Interaction] = deque()
+        self._known: list[Interaction] = []
+        self._last: Interaction | None = None
+
+    @property
+    def lag(self) -> int:
+        return len(self._known)
+
+    def put(self, interaction: Interaction, promise_state: PromiseState | None = None) -> None:
+        self._last = interaction
+        self._secret.append(interaction)
+
+    def last(self) -> Interaction:
+        """The interaction that was just recorded."""
+        if self._last is None:
+            raise RuntimeError("nothing was recorded")
+        return self._last
+
+    def reveal(self, *, everything: bool = False) -> list[Interaction]:
+        """One more query has been answered: what is known by that."""
+        found = []
+        while self._secret and (everything or len(self._secret) > self._delay):
+            found.append(self._secret.popleft())
+        self._known += found
+        return found
+
+    def flush(self) -> None:
+        """Write what is known to the store, and nothing else."""
+        self._store.append(self._known)
+        self._known.clear()
+
+    def drain(self, timeout_s: float) -> int:
+        self.flush()
+        return 0
+
+
+class DelayedPromises(PromiseKeeper):
+    """Certificates and ledgers that hear of every interaction ``delay`` queries late."""
+
+    def __init__(self, store: Store, metrics: Metrics, delay: int) -> None:
+        super().__init__(store, metrics)
+        self._delay = delay
+        self._answered = 0
+        self._unheard: deque[tuple[int, str, Trial]] = deque()
+
+    def observe(self, workload: str, trial: Trial) -> PromiseState:
+        """Note the trial; returns the snapshot without it."""
+        self._unheard.append((self._answered, workload, trial))
+        account = self._kept[workload]
+        return PromiseState(terms=account.key, state=account.state())
+
+    def reveal(self, *, everything: bool = False) -> None:
+        """One more query has been answered."""
+        self._answered += 1
+        while self._unheard and (everything or self._unheard[0][0] + self._delay < self._answered):
+            _, workload, trial = self._unheard.popleft()
+            super().observe(workload, trial)

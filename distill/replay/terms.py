@@ -1,0 +1,92 @@
+"""What a replay promises: the configuration it runs under, and what it may claim afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from distill.replay.line import Line
+from distill.replay.result import Claim
+from distill.streams import StreamRow
+from policies.promise.certificate import Terms
+from policies.promise.guarantee import GUARANTEED
+from policies.promise.policy import CERTIFIED, PROOF
+from router.settings.model import ModelSettings, PromiseSettings, Settings, WorkloadSettings
+from router.workload import find_settings, find_workload
+
+STREAM_WORKLOAD = "stream"
+"""The workload of rows that name none and that no configured pattern matches."""
+
+_UNDER_PROMISE = ("below_threshold", PROOF, CERTIFIED, GUARANTEED)
+
+
+def settings_for(
+    rows: Sequence[StreamRow], settings: Settings | None, promise: PromiseSettings | None
+) -> Settings:
+    """The configuration of a replay.
+
+    ``settings``: a configuration file's, whose keys and server play no part; None: a teacher that
+    may be learned from. ``promise``: replaces that of every workload, and is that of workloads
+    which the configuration doesn't know.
+    """
+    base = settings or Settings(
+        models={
+            "teacher": ModelSettings(
+                upstream="http://recorded.invalid/v1", model="recorded", distillation="allowed"
+            )
+        }
+    )
+    workloads = list(base.workloads)
+    if promise is not None:
+        change = {"promise": promise, "policy": "promise"}
+        workloads = [workload.model_copy(update=change) for workload in workloads]
+        unknown = {row.workload or STREAM_WORKLOAD for row in rows if not _is_known(base, row)}
+        workloads += [WorkloadSettings(name=name, promise=promise) for name in sorted(unknown)]
+    return base.model_copy(update={"workloads": tuple(workloads), "keys": ()})
+
+
+def _is_known(settings: Settings, row: StreamRow) -> bool:
+    named = row.workload if row.workload in {w.name for w in settings.workloads} else None
+    return find_workload(settings, row.body, named, "")[1] is not None
+
+
+def observe_only(settings: Settings) -> Settings:
+    """The same, but every workload drafts where it can and is answered by the teacher."""
+    unproven = PromiseSettings(agreement=0.95)
+    workloads = [
+        one.model_copy(update={"policy": "promise", "promise": unproven})
+        for one in settings.workloads
+    ]
+    return settings.model_copy(update={"workloads": tuple(workloads)})
+
+
+def terms_of(settings: Settings, workload: str) -> Terms | None:
+    """What a batch has to prove for the workload; None where nothing is promised that way."""
+    found = find_settings(settings, workload)
+    promise = None if found is None else found.promise
+    if found is None or promise is None or found.effective_policy != "promise" or promise.guarantee:
+        return None
+    return Terms(agreement=promise.agreement, confidence=promise.confidence, over=promise.over)
+
+
+def claim(settings: Settings, lines: Sequence[Line]) -> list[Claim]:
+    """The promise over the whole run, once something could be served; otherwise nothing is claimed.
+
+    Of several workloads each has its own promise, and nothing is claimed about their mixture.
+    """
+    names = {line.workload for line in lines}
+    if len(names) != 1 or all(line.reason not in _UNDER_PROMISE for line in lines):
+        return []
+    promises = {workload.name: workload.promise for workload in settings.workloads}
+    promise = promises.get(names.pop())
+    if promise is None:
+        return []
+    return [
+        Claim(
+            at_least=promise.agreement,
+            confidence=promise.confidence,
+            over=promise.over,
+            kind="guaranteed" if promise.guarantee else "exchangeable",
+            start=0,
+            end=len(lines),
+        )
+    ]

@@ -1,0 +1,120 @@
+"""``--fit``: everything is learned first; ``--label-delay``: answers become known late."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.replay.streams import Run, make_stream, replay, write_config, write_stream
+from tests.integration.replay.test_recorded_student import make_drafted
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fit")
+
+
+@pytest.fixture(scope="module")
+def config(folder: Path) -> Path:
+    return write_config(folder)
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> Path:
+    return write_stream(folder / "first.jsonl", make_stream(700, seed=6))
+
+
+@pytest.fixture(scope="module")
+def fitted(folder: Path, config: Path, first: Path) -> Run:
+    later = write_stream(folder / "later.jsonl", make_stream(300, seed=5))
+    return replay(later, "--config", config, "--fit", first)
+
+
+def without_answers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "teacher": {**row["teacher"], "content": "never to be seen"}} for row in rows]
+
+
+def test_it_serves_from_the_first_query_on_and_learns_nothing_more(fitted: Run) -> None:
+    assert (fitted.code, fitted.err) == (0, "")
+    assert fitted.result["releases"] == 1
+    assert {line["release"] for line in fitted.trace} == {fitted.trace[0]["release"]}
+    assert len({line["threshold"] for line in fitted.trace}) == 1
+    assert {line["reason"] for line in fitted.trace} == {"certified", "below_threshold"}
+    assert fitted.result["agreement"] >= 0.9
+    claim = {"at_least": 0.9, "confidence": 0.95, "over": "all", "kind": "exchangeable"}
+    assert fitted.result["certified"] == [claim | {"from": 0, "to": 300}]
+
+
+def test_what_was_fitted_on_is_not_counted(fitted: Run) -> None:
+    assert fitted.result["n"] == len(fitted.trace) == 300
+    assert fitted.result["asked"] == sum(line["tier"] == "teacher" for line in fitted.trace)
+
+
+def test_no_answer_of_the_replayed_stream_plays_a_part(
+    fitted: Run, folder: Path, config: Path, first: Path
+) -> None:
+    rows = without_answers(make_stream(300, seed=5))
+    again = replay(write_stream(folder / "hidden.jsonl", rows), "--config", config, "--fit", first)
+    drafted = [(line["id"], line["draft"], line["tier"], line["score"]) for line in again.trace]
+    assert drafted == [(x["id"], x["draft"], x["tier"], x["score"]) for x in fitted.trace]
+
+
+def test_too_little_to_fit_on_serves_nothing_and_says_so(folder: Path, config: Path) -> None:
+    few = write_stream(folder / "few.jsonl", make_stream(50, seed=6))
+    later = write_stream(folder / "after-few.jsonl", make_stream(60, seed=5))
+    run = replay(later, "--config", config, "--fit", few)
+    assert (run.code, run.result["asked"], run.result["certified"]) == (0, 60, [])
+    assert "Nothing is served: shop: 50 of 50 answers can be learned from; 100 are needed" in (
+        run.err
+    )
+
+
+def test_a_promise_that_the_rows_cannot_prove_serves_nothing_and_says_so(folder: Path) -> None:
+    rows = make_drafted()
+    for i, row in enumerate(rows):  # sure of everything, right half of the time
+        row["student"]["content"] = f"answer {i}" if i % 2 else "something else"
+        row["student"]["evidence"] = {"mean_logprob": math.log(0.9) - 1e-6 * i}
+    stream = write_stream(folder / "hopeless.jsonl", rows)
+    run = replay(stream, "--fit", stream, "--promise", "0.99")
+    assert run.result["asked"] == run.result["n"]
+    assert run.result["certified"] == []
+    assert "prove no threshold; promise less, or fit on more." in run.err
+
+
+def test_recorded_drafts_are_fitted_and_served(folder: Path) -> None:
+    first = write_stream(folder / "drafts.jsonl", make_drafted(seed=12))
+    later = write_stream(folder / "later-drafts.jsonl", make_drafted(seed=13))
+    run = replay(later, "--fit", first, "--promise", "0.8")
+    assert (run.code, run.err) == (0, "")
+    assert run.result["served_by_student"] > 200
+    assert run.result["agreement"] >= 0.8
+
+
+def test_two_ways_to_begin_exclude_each_other(folder: Path, first: Path) -> None:
+    run = replay(first, "--fit", first, "--warm-start", first)
+    assert run.code == 2 or run.code == 1
+    assert "give one of them" in run.err
+
+
+def test_delayed_answers_come_too_late_for_as_many_queries(folder: Path, config: Path) -> None:
+    stream = write_stream(folder / "delayed.jsonl", make_stream(400))
+    runs = {
+        delay: replay(stream, "--config", config, "--label-delay", str(delay), "--no-shuffle")
+        for delay in (0, 40)
+    }
+    began = {
+        delay: next(i for i, line in enumerate(run.trace) if line["release"] is not None)
+        for delay, run in runs.items()
+    }
+    assert began[40] == began[0] + 40
+    served = {delay: run.result["served_by_student"] for delay, run in runs.items()}
+    assert 0 < served[40] < served[0]
+
+
+def test_nothing_is_known_where_the_delay_outlasts_the_stream(folder: Path, config: Path) -> None:
+    stream = write_stream(folder / "never.jsonl", make_stream(300))
+    run = replay(stream, "--config", config, "--label-delay", "300")
+    assert (run.result["asked"], run.result["releases"]) == (300, 0)
