@@ -127,6 +127,11 @@ class Trial:
     ``floor``: the smallest propensity any interaction could have had at that moment;
     ``wrong``: the draft disagrees with the teacher's answer (meaningful only where ``seen``);
     ``failed``: the teacher was asked and gave no answer; ``served``: the draft was delivered.
+
+    For the watch (see ``policies.promise.drift``), None where not measured or not known:
+    ``confidence``: the gate's for the draft; ``nearest``: its similarity to the nearest training
+    query, 0..1; ``release``: the one that drafted; ``teacher_version``: what the teacher's upstream
+    called its model.
     """
 
     level: int
@@ -136,3 +141,7 @@ class Trial:
     floor: float
     failed: bool = False
     served: bool = False
+    confidence: float | None = None
+    nearest: float | None = None
+    release: str | None = None
+    teacher_version: str | None = None

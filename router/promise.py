@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from policies.promise.certificate import Certificate, Terms
+from policies.promise.drift import Alarm, Kind, Watch
 from policies.promise.ledger import Ledger
 from policies.types import Trial
 from router.meter.metrics import Metrics
@@ -15,21 +20,56 @@ from router.settings.model import PromiseSettings
 Account = Certificate | Ledger
 """What a promise is kept by: a certificate, or a ledger where a guarantee was asked for."""
 
+CHANGES: Mapping[Kind, str] = MappingProxyType(
+    {
+        "agreement": "drafts agree with the teacher less often than the gate expects",
+        "novelty": "requests lie further from what was learned than they used to",
+        "evidence": "drafts are less sure than they used to be",
+        "teacher": "the teacher names a version never seen before",
+    }
+)
+"""What an alarm says, for people."""
+
+_WATCH = "watch"
+"""Where a stored state holds the watch's."""
+
 _log = logging.getLogger("tutelage.promise")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    account: Account
+    watch: Watch
+
+    def take_in(self, trial: Trial) -> Alarm | None:
+        """Evidence first, then what an alarm takes away."""
+        self.account.observe(trial)
+        alarm = self.watch.observe(trial)
+        if alarm is not None and alarm.kind == "agreement":
+            self.account.withdraw()
+        elif alarm is not None:
+            self.account.be_wary()
+        return alarm
+
+    def state(self) -> dict[str, Any]:
+        return {**self.account.state(), _WATCH: self.watch.state()}
+
+
 class PromiseKeeper:
-    """Certificates and ledgers by workload. Used from one event loop only.
+    """Certificates and ledgers by workload, each with the watch that looks for drift.
+
+    Used from one event loop only.
 
     Either is restored from the store where the terms are the same, and brought up to date
     with the interactions stored after its snapshot; other terms start afresh, and so does what
-    can't be used: nothing is then served until it is proven anew.
+    can't be used: nothing is then served until it is proven anew. What was stored before there was
+    a watch is used, with a watch that has seen nothing.
     """
 
     def __init__(self, store: Store, metrics: Metrics) -> None:
         self._store = store
         self._metrics = metrics
-        self._kept: dict[str, Account] = {}
+        self._kept: dict[str, _Kept] = {}
 
     def account(self, workload: str, promise: PromiseSettings) -> Account:
         """The workload's certificate or ledger; the first call for a workload reads the store."""
@@ -40,38 +80,52 @@ class PromiseKeeper:
             )
             empty = Ledger(terms) if promise.guarantee else Certificate(terms)
             found = self._kept[workload] = self._restore(workload, empty)
-            self._publish(workload, found)
-        return found
+            self._publish(workload, found.account)
+        return found.account
 
     def observe(self, workload: str, trial: Trial) -> PromiseState:
-        """Take in one interaction of a workload whose account is kept; returns a snapshot."""
-        account = self._kept[workload]
-        account.observe(trial)
-        self._publish(workload, account)
-        return PromiseState(terms=account.key, state=account.state())
+        """Take in one interaction of a workload whose account is kept; returns a snapshot.
+
+        At an alarm it is told why, and the account has been tightened.
+        """
+        kept = self._kept[workload]
+        alarm = kept.take_in(trial)
+        if alarm is not None:
+            self._metrics.add_drift_alarm(workload, alarm.kind)
+            _log.warning("Drift in workload %s: %s; tightened.", workload, CHANGES[alarm.kind])
+        self._publish(workload, kept.account)
+        return PromiseState(terms=kept.account.key, state=kept.state())
+
+    def last_alarm(self, workload: str) -> Alarm | None:
+        """The newest alarm of a workload, also of one that has long been answered by evidence."""
+        kept = self._kept.get(workload)
+        return None if kept is None else kept.watch.last
 
     def release(self, workload: str, share: float) -> None:
         """A check by chance at this share isn't carried out after all."""
-        account = self._kept.get(workload)
-        if isinstance(account, Ledger):
-            account.release(share)
+        kept = self._kept.get(workload)
+        if kept is not None and isinstance(kept.account, Ledger):
+            kept.account.release(share)
 
-    def _restore(self, workload: str, empty: Account) -> Account:
+    def _restore(self, workload: str, empty: Account) -> _Kept:
         stored = self._store.promise_state(workload)
         if stored is None or stored.terms != empty.key:
-            return empty
+            return _Kept(account=empty, watch=Watch())
         try:
-            account = type(empty).restore(empty.terms, stored.state)
+            kept = _Kept(
+                account=type(empty).restore(empty.terms, stored.state),
+                watch=Watch.restore(stored.state[_WATCH]) if _WATCH in stored.state else Watch(),
+            )
             for _, trial in self._store.trials(workload, after_seq=stored.upto_seq):
-                account.observe(trial)
+                kept.take_in(trial)
         except (LookupError, TypeError, ValueError) as error:
             _log.warning(
                 "What was proven for workload %s can't be used (%s): it starts afresh.",
                 workload,
                 error,
             )
-            return empty
-        return account
+            return _Kept(account=empty, watch=Watch())
+        return kept
 
     def _publish(self, workload: str, account: Account) -> None:
         self._metrics.set_promise(workload, account.terms.agreement, proven_agreement(account))

@@ -138,6 +138,10 @@ def settle(deps: Deps, outcome: Outcome) -> None:
             floor=record.floor,
             failed=teacher_failed(record.tier, record.reason, record.seen),
             served=served,
+            confidence=record.confidence,
+            nearest=record.evidence.get("nearest"),
+            release=record.release,
+            teacher_version=record.teacher_version,
         )
         state = deps.promises.observe(record.workload, trial)
     deps.metrics.observe_interaction(record)

@@ -75,6 +75,12 @@ _PATIENCE = 2.0
 """How far below 1/δ the wealth of an accepted level may fall, in nats: a proof that comes out wrong
 now and then, as it must at any risk, would else close the level for hundreds of interactions."""
 
+_WITHDRAWN = 1.0
+"""How far below 1/δ an alarm leaves the wealth of a level at most, in nats."""
+
+_WARY = 300
+"""Trials after an alarm in which more is asked by chance."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
@@ -115,6 +121,8 @@ class Certificate:
         self._bets = _optimal_bets(self._candidates, self.levels)
         self._log_wealth: Floats = np.zeros((len(_BETS), len(_CANDIDATES), len(self.levels)))
         self._accepted = np.zeros((len(_CANDIDATES), len(self.levels)), dtype=np.bool_)
+        self._withheld: int | None = None
+        self._wary = 0
 
     @property
     def target(self) -> float:
@@ -153,6 +161,43 @@ class Certificate:
         kept = self._accepted & (wealth >= self.target - _PATIENCE)
         self._accepted = kept | (wealth >= self.target)
         self.trials += 1
+        self._wary = max(0, self._wary - 1)
+        if self.level() is not None:
+            self._withheld = None
+
+    def withdraw(self) -> None:
+        """After an alarm: serve nothing until a level has earned its last nat anew.
+
+        Safe at any time and for any reason that lies in the past: the minimum of a non-negative
+        supermartingale and a constant is one.
+        """
+        before = self.level()
+        self._log_wealth = np.minimum(self._log_wealth, self.target - _WITHDRAWN)
+        self._accepted[:] = False
+        self._wary = _WARY
+        if before is not None:
+            self._withheld = before
+
+    def be_wary(self) -> None:
+        """After a milder alarm: no patience with levels that have lost evidence since they were
+        accepted, and for a while more is asked by chance. Safe at any time."""
+        self._accepted &= self._mixed() >= self.target
+        self._wary = _WARY
+
+    @property
+    def withheld(self) -> int | None:
+        """The level that an alarm took away, until another is in force; None: no alarm did."""
+        return self._withheld
+
+    @property
+    def tightened(self) -> bool:
+        """An alarm's effect hasn't worn off."""
+        return self._withheld is not None or self.wary
+
+    @property
+    def wary(self) -> bool:
+        """An alarm fell lately: more is to be asked by chance."""
+        return self._wary > 0
 
     def wealth(self) -> Floats:
         """Log-wealth per level at the promised risk, shape (levels,)."""
@@ -179,6 +224,8 @@ class Certificate:
             "trials": self.trials,
             "log_wealth": self._log_wealth.ravel().tolist(),
             "accepted": self._accepted.ravel().tolist(),
+            "withheld": self._withheld,
+            "wary": self._wary,
         }
 
     @classmethod
@@ -203,6 +250,10 @@ class Certificate:
         flags = np.asarray(accepted, dtype=np.bool_)
         certificate._accepted = flags.reshape(certificate._accepted.shape)
         certificate.trials = int(state["trials"])
+        # Absent from what was stored before there were alarms.
+        withheld = state.get("withheld")
+        certificate._withheld = None if withheld is None else int(withheld)
+        certificate._wary = int(state.get("wary", 0))
         return certificate
 
     def _mixed(self) -> Floats:

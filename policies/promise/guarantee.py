@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from policies.base import Coin, Draft, Flow, draft_or_teacher
 from policies.promise.ledger import Ledger
-from policies.promise.policy import PROOF
+from policies.promise.policy import DRIFT, PROOF
 from policies.types import Ask, Features, Tier
 
 GUARANTEED = "guaranteed"
@@ -36,14 +36,20 @@ class GuaranteePolicy:
         share = self._ledger.choose_share(doubt)
         ask = Ask(tier=Tier.TEACHER, commit=True, reason="observe", threshold=1.0 - cut, level=0)
         if share is None:
-            unsure = doubt >= cut and self._ledger.can_serve()
-            yield replace(ask, reason="below_threshold") if unsure else ask
+            yield replace(ask, reason=self._explain(doubt, cut))
         elif self._coin() < share:
             self._ledger.reserve(share)
             yield replace(ask, reason=PROOF, propensity=share, floor=share)
         else:
             served = replace(ask, tier=Tier.STUDENT, reason=GUARANTEED)
             yield replace(served, propensity=1.0 - share, floor=share)
+
+    def _explain(self, doubt: float, cut: float) -> str:
+        """Why a draft of this doubt isn't let to the coin."""
+        withheld = self._ledger.withheld
+        if withheld is not None and doubt < withheld:
+            return DRIFT
+        return "below_threshold" if doubt >= cut and self._ledger.can_serve() else "observe"
 
 
 def _counted(draft: Draft) -> Draft:

@@ -75,6 +75,7 @@ class Ledger:
         self._credit = 0.0
         self._lean = math.log(terms.risk)
         self._reserved: dict[float, int] = {}
+        self._withheld: float | None = None
 
     @property
     def key(self) -> str:
@@ -153,6 +154,30 @@ class Ledger:
         if self._credit > self._settled():
             lean = self._lean + _PACE * (2.0 * self._fill() - 1.0)
             self._lean = min(max(lean, math.log(_STRICTEST * self.terms.risk)), 0.0)
+        if self.can_serve():
+            self._withheld = None
+
+    def withdraw(self) -> None:
+        """After an alarm: unused credit is forfeited, and drafts must be surer. Safe at any time:
+        what is given up was never spent."""
+        if self.can_serve():
+            self._withheld = self.cut()
+        self._credit = min(self._credit, self._settled())
+        self.be_wary()
+
+    @property
+    def tightened(self) -> bool:
+        """An alarm's effect hasn't worn off."""
+        return self._withheld is not None
+
+    @property
+    def withheld(self) -> float | None:
+        """The cut that an alarm took away, until drafts can be served again; None: no alarm did."""
+        return self._withheld
+
+    def be_wary(self) -> None:
+        """After a milder alarm: drafts must be surer."""
+        self._lean = min(self._lean, math.log(self.terms.risk))
 
     def release(self, share: float) -> None:
         """A check at this share is no longer under way."""
@@ -168,6 +193,7 @@ class Ledger:
             "charged": self._charged,
             "credit": self._credit,
             "lean": self._lean,
+            "withheld": self._withheld,
         }
 
     @classmethod
@@ -183,6 +209,9 @@ class Ledger:
             raise ValueError("the stored ledger holds something that can't be")
         ledger._charged, ledger._credit, ledger._lean = numbers
         ledger.trials = trials
+        # Absent from what was stored before there were alarms.
+        withheld = state.get("withheld")
+        ledger._withheld = None if withheld is None else float(withheld)
         ledger._credit = min(ledger._credit, ledger._settled() + ledger._purse)
         return ledger
 

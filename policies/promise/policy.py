@@ -18,6 +18,12 @@ PROOF = "proof"
 PROOF_FAILED = "proof_failed"
 """It was to answer by chance and couldn't, so the draft was served after all."""
 
+DRIFT = "drift"
+"""The draft would have been served but for an alarm."""
+
+_WARY_SHARE = 0.2
+"""The random share after an alarm, at least."""
+
 _PROOF_AT_LEVEL = ((0.3, 0.2), (0.9, 0.05))
 """Between these (level multiple, share) the random share falls in a straight line."""
 
@@ -65,10 +71,14 @@ class PromisePolicy:
         level = int(np.count_nonzero(self._thresholds > evidence.confidence))
         allowed = self._certificate.level()
         if allowed is None:
-            yield Ask(tier=Tier.TEACHER, commit=True, reason="observe", level=level)
+            withheld = self._certificate.withheld
+            reason = "observe" if withheld is None or level > withheld else DRIFT
+            yield Ask(tier=Tier.TEACHER, commit=True, reason=reason, level=level)
             return
         threshold = float(self._thresholds[allowed])
         share = self._proof_share or choose_proof_share(allowed)
+        if self._certificate.wary:
+            share = max(share, _WARY_SHARE)
         if level > allowed:
             yield Ask(
                 tier=Tier.TEACHER,

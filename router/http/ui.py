@@ -156,7 +156,9 @@ async def _build(deps: Deps, workload: str | None) -> bytes:
 def _read_certificates(deps: Deps) -> dict[str, AccountReading]:
     """One reading per promise. A certificate that no request has needed yet is restored."""
     return {
-        one.name: read_account(deps.promises.account(one.name, one.promise))
+        one.name: read_account(
+            deps.promises.account(one.name, one.promise), deps.promises.last_alarm(one.name)
+        )
         for one in deps.settings.workloads
         if one.promise is not None and one.effective_policy == "promise"
     }

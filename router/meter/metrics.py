@@ -152,6 +152,12 @@ class Metrics:
             ("workload",),
             registry=registry,
         )
+        self._drift = Counter(
+            "tutelage_drift_alarms",
+            "Alarms that something about a workload has changed, by what it was.",
+            ("workload", "kind"),
+            registry=registry,
+        )
         self._escalation = Gauge(
             "tutelage_escalation_ratio",
             f"Share of the last {_WINDOW} interactions that the teacher answered.",
@@ -204,6 +210,10 @@ class Metrics:
         label = self._fold(self._workloads, workload)
         self._promise.labels(label).set(promise)
         self._lower_bound.labels(label).set(lower_bound)
+
+    def add_drift_alarm(self, workload: str, kind: str) -> None:
+        """Count an alarm; ``kind``: of ``policies.promise.drift.KINDS``."""
+        self._drift.labels(self._fold(self._workloads, workload), kind).inc()
 
     def set_release(self, workload: str, *, student: str, policy: str) -> None:
         """Show what serves a workload now; what served it before disappears.

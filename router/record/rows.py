@@ -91,6 +91,10 @@ def to_trial(row: RowMapping) -> Trial:
         floor=row["floor"],
         failed=teacher_failed(row["tier"], row["reason"], row["seen"]),
         served=row["tier"] == Tier.STUDENT,
+        confidence=row["confidence"],
+        nearest=row["evidence"].get("nearest"),
+        release=row["release"],
+        teacher_version=row["teacher_version"],
     )
 
 

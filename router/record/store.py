@@ -105,7 +105,8 @@ class Store(ReleaseBook, CycleLog, Overview):
         table = interactions.c
         query = select(
             *(table.seq, table.tier, table.reason, table.level, table.seen),
-            *(table.draft_agreed, table.propensity, table.floor),
+            *(table.draft_agreed, table.propensity, table.floor, table.confidence),
+            *(table.evidence, table.release, table.teacher_version),
         ).where(table.workload == workload, table.level.is_not(None))
         return ((row["seq"], rows.to_trial(row)) for row in self._pages(query, after_seq))
 

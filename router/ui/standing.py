@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from policies.promise.certificate import Certificate
+from policies.promise.drift import Alarm
 from policies.promise.ledger import Ledger
-from router.promise import Account
+from router.promise import CHANGES, Account
 from router.settings.model import Settings, WorkloadSettings
 
 
@@ -25,13 +27,19 @@ class AccountReading:
     lower_bound: float | None
     progress: float
     trials: int
+    drift: str | None = None
 
 
-def read_account(account: Account) -> AccountReading:
-    """Call it on the event loop, where the account is fed."""
-    if isinstance(account, Ledger):
-        return _read_ledger(account)
-    certificate, level = account, account.level()
+def read_account(account: Account, alarm: Alarm | None = None) -> AccountReading:
+    """Call it on the event loop, where the account is fed. ``alarm``: its workload's last one."""
+    reading = _read_ledger(account) if isinstance(account, Ledger) else _read_certificate(account)
+    if alarm is None or not account.tightened:
+        return reading
+    return replace(reading, drift=CHANGES[alarm.kind])
+
+
+def _read_certificate(certificate: Certificate) -> AccountReading:
+    level = certificate.level()
     strictest = float(certificate.wealth()[0])
     return AccountReading(
         level=level,
@@ -109,6 +117,13 @@ def _mode(
         return True, "Serving every draft, without a promise"
     if policy == "threshold":
         return True, f"Serving drafts from confidence {workload.threshold:.2f} on, no promise"
+    serving, text = _account_mode(workload, reading)
+    if reading is None or reading.drift is None:
+        return serving, text
+    return serving, f"Tightened after drift: {reading.drift}. {text}"
+
+
+def _account_mode(workload: WorkloadSettings, reading: AccountReading | None) -> tuple[bool, str]:
     if reading is None or reading.level is None:
         return False, "Observing: not proven yet, nothing is served"
     if workload.promise is not None and workload.promise.guarantee:

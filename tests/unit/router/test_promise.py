@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,67 @@ def test_other_terms_start_afresh() -> None:
     assert again.account("w", PromiseSettings(agreement=0.97)).trials == 0
 
 
+def _notice(keeper: PromiseKeeper, metrics: Metrics) -> PromiseState:
+    """Good answers, then bad ones until the alarm."""
+    keeper.account("w", PROMISE)
+    good = replace(GOOD, confidence=0.95)
+    for _ in range(300):
+        keeper.observe("w", good)
+    while keeper.last_alarm("w") is None:
+        state = keeper.observe("w", replace(good, wrong=True, level=20))
+    assert b'tutelage_drift_alarms_total{kind="agreement",workload="w"} 1.0' in metrics.render()[0]
+    return state
+
+
+def test_an_alarm_takes_the_level_away_is_counted_and_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    metrics = Metrics()
+    keeper = PromiseKeeper(Store.open(":memory:"), metrics)
+    _notice(keeper, metrics)
+    account = keeper.account("w", PROMISE)
+    assert isinstance(account, Certificate)
+    assert (account.level(), account.withheld is None) == (None, False)
+    assert "Drift in workload w: drafts agree with the teacher less often" in caplog.text
+    assert keeper.last_alarm("unknown") is None
+
+
+def test_an_alarm_outlives_a_restart() -> None:
+    store = Store.open(":memory:")
+    metrics = Metrics()
+    keeper = PromiseKeeper(store, metrics)
+    state = _notice(keeper, metrics)
+    store.append([make_record("i", workload="w")], {"w": state})
+    again = PromiseKeeper(store, metrics)
+    account = again.account("w", PROMISE)
+    assert isinstance(account, Certificate)
+    assert account.withheld is not None
+    assert again.last_alarm("w") == keeper.last_alarm("w")
+    # It was counted when it was raised, not when it was read.
+    assert b'tutelage_drift_alarms_total{kind="agreement",workload="w"} 1.0' in metrics.render()[0]
+
+
+def test_a_state_from_before_there_was_a_watch_is_used() -> None:
+    store = Store.open(":memory:")
+    before = _gather(store, 0)
+    state = before.observe("w", GOOD)
+    old = {name: value for name, value in state.state.items() if name != "watch"}
+    store.append([make_record("i", workload="w")], {"w": replace(state, state=old)})
+    again = PromiseKeeper(store, Metrics())
+    assert again.account("w", PROMISE).trials == 1
+    assert again.last_alarm("w") is None
+
+
+def test_a_milder_alarm_asks_more_and_serves_on() -> None:
+    keeper = PromiseKeeper(Store.open(":memory:"), Metrics())
+    account = keeper.account("w", PROMISE)
+    assert isinstance(account, Certificate)
+    for _ in range(300):
+        keeper.observe("w", replace(GOOD, teacher_version="v1"))
+    keeper.observe("w", replace(GOOD, teacher_version="v2"))
+    assert (account.level() is None, account.wary) == (False, True)
+
+
 TERMS = Terms(agreement=0.95)
 WHOLE = Certificate(TERMS).state()
 
@@ -106,6 +168,7 @@ WHOLE = Certificate(TERMS).state()
         pytest.param({**WHOLE, "log_wealth": [0.0]}, id="another-shape"),
         pytest.param({**WHOLE, "log_wealth": [None] * len(WHOLE["log_wealth"])}, id="no-numbers"),
         pytest.param({**WHOLE, "trials": None}, id="no-count"),
+        pytest.param({**WHOLE, "watch": {}}, id="no-watch"),
     ],
 )
 def test_a_state_that_cannot_be_used_starts_afresh(state: Any) -> None:

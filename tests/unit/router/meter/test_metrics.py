@@ -49,6 +49,7 @@ def test_all_names_of_the_contract_with_their_labels() -> None:
     used = Usage(prompt_tokens=100, completion_tokens=7)
     metrics.observe_interaction(Done(attempts=(Call(usage=used),)))
     metrics.set_promise("support", 0.97, 0.971)
+    metrics.add_drift_alarm("support", "novelty")
     metrics.set_release("support", student="embedded@1a2b", policy="promise")
     metrics.add_dropped(2)
     shape = {
@@ -63,6 +64,7 @@ def test_all_names_of_the_contract_with_their_labels() -> None:
         ("tutelage_interaction_cost_usd_sum", ()),
         ("tutelage_agreement_lower_bound", ("workload",)),
         ("tutelage_promise", ("workload",)),
+        ("tutelage_drift_alarms_total", ("kind", "workload")),
         ("tutelage_escalation_ratio", ("workload",)),
         ("tutelage_release_info", ("policy", "student", "workload")),
         ("tutelage_gateway_overhead_seconds_sum", ()),
@@ -123,6 +125,7 @@ def test_labels_are_bounded() -> None:
         name = f"w{n}"
         metrics.observe_interaction(Done(workload=name, reason=name, attempts=(Call(model=name),)))
         metrics.set_promise(name, 0.9, 0.9)
+        metrics.add_drift_alarm(name, "agreement")
         metrics.set_release(name, student="none", policy="teacher")
     seen: dict[str, set[str]] = {}
     for _, labels in scrape(metrics):

@@ -4,6 +4,7 @@ import math
 import threading
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError, StatementError
@@ -140,22 +141,25 @@ def test_training_rows_go_on_after_a_seq(store: Store) -> None:
 
 
 def test_trials_are_what_a_certificate_needs(store: Store) -> None:
-    served = {"tier": Tier.STUDENT, "level": 3, "propensity": 0.95, "floor": 0.05}
+    served: dict[str, Any] = {"tier": Tier.STUDENT, "level": 3, "propensity": 0.95, "floor": 0.05}
+    served |= {"confidence": 0.9, "evidence": {"nearest": 0.7}, "release": "r1"}
     store.append(
         [
             make_record("observed", draft_agreed=True, level=20),
-            make_record("served", seen=False, **served),
+            make_record("served", seen=False, teacher_version=None, **served),
             make_record("proven", level=2, draft_agreed=False, propensity=0.05, floor=0.05),
             make_record("not comparable", level=1, draft_agreed=None),
             make_record("no draft"),
         ]
     )
     found = list(store.trials("support"))
+    asked: dict[str, Any] = {"seen": True, "teacher_version": "big-70b-2026"}
+    drafted: dict[str, Any] = {"confidence": 0.9, "nearest": 0.7, "release": "r1", "served": True}
     assert [trial for _, trial in found] == [
-        Trial(level=20, seen=True, wrong=False, propensity=1.0, floor=1.0),
-        Trial(level=3, seen=False, wrong=True, propensity=0.95, floor=0.05, served=True),
-        Trial(level=2, seen=True, wrong=True, propensity=0.05, floor=0.05),
-        Trial(level=1, seen=True, wrong=True, propensity=1.0, floor=1.0),
+        Trial(level=20, wrong=False, propensity=1.0, floor=1.0, **asked),
+        Trial(level=3, seen=False, wrong=True, propensity=0.95, floor=0.05, **drafted),
+        Trial(level=2, wrong=True, propensity=0.05, floor=0.05, **asked),
+        Trial(level=1, wrong=True, propensity=1.0, floor=1.0, **asked),
     ]
     assert list(store.trials("support", after_seq=found[1][0])) == found[2:]
 

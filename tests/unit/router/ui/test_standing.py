@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from policies.promise.certificate import Certificate, Terms
+from policies.promise.drift import Alarm
 from policies.promise.ledger import Ledger
 from policies.types import Trial
-from router.ui.standing import read_account
+from router.settings.model import PromiseSettings, Settings, WorkloadSettings
+from router.ui.standing import describe_workloads, read_account
 
 
 def observe(certificate: Certificate, count: int, *, wrong: bool = False) -> None:
@@ -47,3 +49,38 @@ def test_a_ledger_first_earns_its_start() -> None:
     assert 0.0 < first.progress < readings[50].progress < 1.0
     assert (last.level, last.progress, last.trials) == (0, 1.0, 600)
     assert last.lower_bound == ledger.agreement() > 0.9
+
+
+def test_an_alarm_is_told_until_its_effect_has_worn_off() -> None:
+    certificate = Certificate(Terms(agreement=0.95))
+    observe(certificate, 400)
+    alarm = Alarm(kind="novelty", trial=400, strength=2.0)
+    workload = WorkloadSettings(name="w", promise=PromiseSettings(agreement=0.95))
+    settings = Settings(workloads=(workload,))
+
+    def tell() -> str:
+        readings = {"w": read_account(certificate, alarm)}
+        (entry,) = describe_workloads(settings, readings, {"w": "r1"}, None)
+        return str(entry["mode"])
+
+    assert tell().startswith("Serving at level")
+    certificate.withdraw()
+    assert tell() == (
+        "Tightened after drift: requests lie further from what was learned than they used to. "
+        "Observing: not proven yet, nothing is served"
+    )
+    observe(certificate, 100)
+    assert "than they used to. Serving at level" in tell()
+    observe(certificate, 200)
+    assert tell().startswith("Serving at level")
+
+
+def test_a_ledger_tells_an_alarm_too() -> None:
+    ledger = Ledger(Terms(agreement=0.9))
+    for _ in range(600):
+        ledger.observe(Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0))
+    alarm = Alarm(kind="agreement", trial=600, strength=1.0)
+    assert read_account(ledger, alarm).drift is None
+    ledger.withdraw()
+    assert read_account(ledger).drift is None
+    assert "less often than the gate expects" in str(read_account(ledger, alarm).drift)
