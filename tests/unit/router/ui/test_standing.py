@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from policies.promise.certificate import Certificate, Terms
 from policies.promise.ledger import Ledger
 from policies.types import Trial
-from router.ui.standing import read_account
+from router.outlook import Outlook
+from router.settings.model import PromiseSettings, Settings, WorkloadSettings
+from router.ui.standing import describe_workloads, read_account
 
 
 def observe(certificate: Certificate, count: int, *, wrong: bool = False) -> None:
@@ -47,3 +53,45 @@ def test_a_ledger_first_earns_its_start() -> None:
     assert 0.0 < first.progress < readings[50].progress < 1.0
     assert (last.level, last.progress, last.trials) == (0, 1.0, 600)
     assert last.lower_bound == ledger.agreement() > 0.9
+
+
+def test_the_snapshot_is_another_object_in_the_same_state() -> None:
+    certificate = Certificate(Terms(agreement=0.95))
+    observe(certificate, 20)
+    reading = read_account(certificate)
+    observe(certificate, 20)
+    assert isinstance(reading.snapshot, Certificate)
+    assert (reading.snapshot.trials, certificate.trials) == (20, 40)
+
+
+NOT_YET = Outlook(
+    kind="not_yet", cause="not_proven", sentence="Not yet.", checks=1234, cost_usd="0.5"
+)
+
+
+@pytest.mark.parametrize(
+    ("outlook", "mode"),
+    [
+        (None, "not proven yet, nothing is served"),
+        (NOT_YET, "not proven yet, about 1,200 more checks, $0.5000"),
+        (replace(NOT_YET, cost_usd=None), "not proven yet, about 1,200 more checks"),
+        (
+            replace(NOT_YET, cause="start_not_earned", checks=570),
+            "not proven yet, about 570 more interactions, $0.5000",
+        ),
+        (replace(NOT_YET, checks=None), "not proven yet, nothing is served"),
+        (replace(NOT_YET, kind="infeasible"), "the promise is infeasible, nothing is served"),
+    ],
+)
+def test_what_is_missing_is_named(outlook: Outlook | None, mode: str) -> None:
+    shop = WorkloadSettings(name="shop", promise=PromiseSettings(agreement=0.95))
+    reading = read_account(Certificate(Terms(agreement=0.95)))
+    (entry,) = describe_workloads(
+        Settings(workloads=(shop,)),
+        {"shop": reading},
+        {"shop": "digest"},
+        None,
+        {} if outlook is None else {"shop": outlook},
+    )
+    assert entry["mode"] == f"Observing: {mode}"
+    assert (entry["promise"]["outlook"] is None) is (outlook is None)
