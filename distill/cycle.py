@@ -130,7 +130,7 @@ def _learn(learner: Learner, workload: str) -> Outcome:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
     # 3. The ladder.
-    active = _load_active(learner.store, workload)
+    active = load_active(learner.store, workload)
     rungs = climb(dataset, trained, active, _terms_of(learner.settings, workload))
     detail |= {**trained.report, "rungs": [rung.describe() for rung in rungs]}
     # 4. Release, and the pointer to it.
@@ -194,7 +194,8 @@ def answer_text(value: Mapping[str, Any]) -> str:
     return " ".join([answer.content or answer.refusal or "", *calls]).strip() or "nothing"
 
 
-def _load_active(store: Store, workload: str) -> Release | None:
+def load_active(store: Store, workload: str) -> Release | None:
+    """The release in force. Raises ReleaseError where it is damaged."""
     digest = store.active_releases().get(workload)
     row = store.release(digest) if digest is not None else None
     return None if row is None else load_release(Path(row.path))

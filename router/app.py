@@ -51,7 +51,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        deps = _build(settings, store)
+        deps = build_deps(settings, store)
         await run_in_threadpool(_restore_promises, deps)
         await deps.upstream.start()
         app.state.deps = deps
@@ -91,7 +91,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     return app
 
 
-def _build(settings: Settings, store: Store) -> Deps:
+def build_deps(settings: Settings, store: Store) -> Deps:
     metrics = Metrics()
     redactor = Redactor(settings.data.redact)
     teacher_costs = TeacherCostEstimator()

@@ -8,10 +8,14 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from router.commands import check_config, serve
+from router.commands import check_config, explain, serve
 from router.errors import TutelageError
 from router.settings.load import DEFAULT_CONFIG
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
 
 COMMAND_GROUP = "tutelage.commands"
 """Entry points that add commands: functions that take argparse's subparsers."""
@@ -19,7 +23,7 @@ COMMAND_GROUP = "tutelage.commands"
 _INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
 
-_OWN_COMMANDS = ("serve", "check-config")
+_OWN_COMMANDS = ("serve", "check-config", "explain")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,6 +74,33 @@ def _build_parser(*, more: bool) -> argparse.ArgumentParser:
     check.add_argument("file", metavar="FILE", help="the configuration")
     check.add_argument("--json", action="store_true", help="machine-readable output")
     check.set_defaults(run=lambda args: check_config.run(args.file, as_json=args.json))
+    _add_explain(commands)
     for found in entry_points(group=COMMAND_GROUP) if more else ():
         found.load()(commands)
     return parser
+
+
+def _add_explain(commands: _SubParsersAction[Any]) -> None:
+    parser = commands.add_parser(
+        "explain",
+        help="why an interaction was answered as it was, or how a request would be",
+        epilog="example: tutelage explain --request body.json --config tutelage.yaml",
+    )
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("id", nargs="?", metavar="ID", help="of a recorded interaction")
+    subject.add_argument(
+        "--request", type=Path, metavar="FILE", help="a chat-completions body; nothing is sent"
+    )
+    parser.add_argument("--key", metavar="NAME", help="the key whose request it would be")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the gateway's configuration (./{DEFAULT_CONFIG} where it exists)",
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.set_defaults(
+        run=lambda args: explain.run(
+            args.id, args.request, args.config, key=args.key, as_json=args.json
+        )
+    )

@@ -36,8 +36,8 @@ _UNDECIDED = Ask(tier=Tier.TEACHER, commit=True, reason="undecided")
 async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
     """Answer one request; the delivery must be closed. Raises ApiError, after an interaction for
     which the teacher was asked has been recorded."""
-    outcome = await _decide(deps, request, caller)
-    _keep_to_max_cost(deps, outcome)
+    outcome = await decide(deps, request, caller)
+    keep_to_max_cost(deps, outcome)
     if outcome.ask.tier is Tier.STUDENT:
         return deliver_draft(deps, outcome)
     try:
@@ -50,7 +50,7 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
     return deliver_draft(deps, outcome)
 
 
-async def _decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
+async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
     """Drive the policy to its committing ask, drafting on the way."""
     start_s = time.perf_counter()
     resolved = deps.settings.resolve_model(request.model)
@@ -140,7 +140,7 @@ async def _draft(deps: Deps, outcome: Outcome) -> Evidence:
     return evidence
 
 
-def _keep_to_max_cost(deps: Deps, outcome: Outcome) -> None:
+def keep_to_max_cost(deps: Deps, outcome: Outcome) -> None:
     """Ask the teacher nothing that is likely to cost more than the client allows.
 
     A draft that the policy serves is free and still goes out; a draft that it doesn't serve stays

@@ -10,6 +10,7 @@ import threading
 import time
 from argparse import ArgumentTypeError, Namespace
 from dataclasses import asdict, replace
+from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -18,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from distill.commands.common import (
     NoStoreYet,
+    Workplace,
     add_json,
     add_own_config,
     describe_time,
@@ -26,12 +28,17 @@ from distill.commands.common import (
     read_seed,
     read_settings,
 )
-from distill.cycle import Outcome, run_cycle
+from distill.cycle import Outcome, load_active, run_cycle
 from distill.watch import run_due, survey
 from distill.wording import count_of
-from router.errors import StoreError, TutelageError
+from router.errors import ReleaseError, StoreError, TutelageError
+from router.meter.metrics import Metrics
+from router.meter.money import usd
+from router.outlook import Outlook, look_ahead
+from router.promise import PromiseKeeper
 from router.settings.model import Settings
 from router.students.encoder import Encoder
+from router.workload import find_settings
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -173,6 +180,7 @@ def _status(args: Namespace) -> int:
             reports.append(
                 asdict(standing)
                 | {"due": due, "release": active.get(standing.workload), "last_cycle": last}
+                | {"outlook": _look_ahead(place, standing.workload)}
             )
         if args.json:
             problems = _find_obstacles(place.settings)
@@ -186,6 +194,23 @@ def _status(args: Namespace) -> int:
     return 0
 
 
+def _look_ahead(place: Workplace, workload: str) -> dict[str, Any] | None:
+    """How far the workload's promise is from serving; None where it promises nothing."""
+    configured = find_settings(place.settings, workload)
+    if configured is None or configured.promise is None:
+        return None
+    if configured.effective_policy != "promise":
+        return None
+    account = PromiseKeeper(place.store, Metrics()).account(workload, configured.promise)
+    total_usd, answers = place.store.teacher_costs().get(workload, (Decimal(0), 0))
+    cost = usd(total_usd / answers) if answers else None
+    try:
+        release = load_active(place.store, workload)
+    except ReleaseError as error:
+        return asdict(Outlook(kind="unknown", cause="release_damaged", sentence=str(error)))
+    return asdict(look_ahead(place.store, workload, account, release, cost))
+
+
 def _write_status(report: dict[str, Any]) -> str:
     last = report["last_cycle"]
     lines = [
@@ -193,6 +218,8 @@ def _write_status(report: dict[str, Any]) -> str:
         + ("is due" if report["due"] else f"starts at {report['needed']}"),
         f"  release in force: {report['release'] or 'none'}",
     ]
+    if report["outlook"] is not None:
+        lines.append(f"  promise: {report['outlook']['sentence']}")
     if last is not None:
         told = last["detail"].get("sentence") or last["detail"].get("error") or ""
         ended = describe_time(last["ended_at"])

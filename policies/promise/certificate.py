@@ -141,22 +141,9 @@ class Certificate:
         """
         if not 0.0 < trial.floor <= trial.propensity <= 1.0:
             raise ValueError(f"propensity {trial.propensity} and floor {trial.floor} don't fit")
-        served = np.arange(len(self.levels)) >= trial.level
-        if trial.failed:
-            # Charged as if it were wrong as often as the candidate says: a teacher that is down
-            # then proves nothing, while drafts go on being served unseen.
-            loss = self._candidates / trial.propensity
-        else:
-            wrong = 1.0 / trial.propensity if trial.seen and trial.wrong else 0.0
-            loss = np.full(len(self._candidates), wrong)
-        gain = self._candidates[:, None] - np.where(served[None, :], loss[:, None], 0.0)
-        if self.terms.over == "served":
-            gain = np.where(served[None, :], gain, 0.0)
-        most = _OBSERVING_CEILING if trial.floor == 1.0 else _BET_CEILING
-        ceiling = most / (1.0 / trial.floor - np.minimum(self._candidates, 0.5))
-        bets = np.minimum(self._bets, ceiling[None, :, None])
+        gained = self._gains(trial)
         cap = self.target + _SURPLUS
-        self._log_wealth = np.minimum(self._log_wealth + np.log1p(bets * gain[None]), cap)
+        self._log_wealth = np.minimum(self._log_wealth + gained, cap)
         wealth = self._mixed()
         kept = self._accepted & (wealth >= self.target - _PATIENCE)
         self._accepted = kept | (wealth >= self.target)
@@ -203,6 +190,16 @@ class Certificate:
         """Log-wealth per level at the promised risk, shape (levels,)."""
         wealth: Floats = self._mixed()[0]
         return wealth
+
+    def wealth_by_bet(self) -> Floats:
+        """Log-wealth at the promised risk before the mean over bets, shape (bets, levels)."""
+        wealth: Floats = self._log_wealth[:, 0].copy()
+        return wealth
+
+    def growth(self, trial: Trial) -> Floats:
+        """What the trial would add to ``wealth_by_bet``, were the wealth not capped."""
+        gained: Floats = self._gains(trial)[:, 0]
+        return gained
 
     def level(self) -> int | None:
         """The level in force, or None: nothing may be served."""
@@ -255,6 +252,25 @@ class Certificate:
         certificate._withheld = None if withheld is None else int(withheld)
         certificate._wary = int(state.get("wary", 0))
         return certificate
+
+    def _gains(self, trial: Trial) -> Floats:
+        """Log-wealth that the trial adds, shape (bets, candidates, levels)."""
+        served = np.arange(len(self.levels)) >= trial.level
+        if trial.failed:
+            # Charged as if it were wrong as often as the candidate says: a teacher that is down
+            # then proves nothing, while drafts go on being served unseen.
+            loss = self._candidates / trial.propensity
+        else:
+            wrong = 1.0 / trial.propensity if trial.seen and trial.wrong else 0.0
+            loss = np.full(len(self._candidates), wrong)
+        gain = self._candidates[:, None] - np.where(served[None, :], loss[:, None], 0.0)
+        if self.terms.over == "served":
+            gain = np.where(served[None, :], gain, 0.0)
+        most = _OBSERVING_CEILING if trial.floor == 1.0 else _BET_CEILING
+        ceiling = most / (1.0 / trial.floor - np.minimum(self._candidates, 0.5))
+        bets = np.minimum(self._bets, ceiling[None, :, None])
+        gained: Floats = np.log1p(bets * gain[None])
+        return gained
 
     def _mixed(self) -> Floats:
         mixed: Floats = np.logaddexp.reduce(self._log_wealth, axis=0) - math.log(len(_BETS))

@@ -108,6 +108,16 @@ class Ledger:
             return 0.0
         return min(1.0, self._credit / (self._settled() + self._worst(self.floor)))
 
+    def missing(self) -> int | None:
+        """How many more interactions earn the start, if nothing is charged; None: it never comes.
+
+        At very high promises the surest draft's check costs more than the purse ever holds.
+        """
+        if self.floor >= 1.0 or self._worst(self.floor) > self._purse:
+            return None
+        short = self._settled() + self._worst(self.floor) - self._credit
+        return max(0, math.ceil(short / self.terms.risk))
+
     def choose_share(self, doubt: float) -> float | None:
         """The share of checks at which a draft may be served; None: ask the teacher outright.
 

@@ -23,6 +23,7 @@ from starlette.routing import Route
 from router.auth import authenticate
 from router.deps import Deps
 from router.errors import ApiError, Forbidden, StoreError
+from router.outlook import look_ahead
 from router.settings.model import Settings
 from router.ui.notes import SinkReading
 from router.ui.standing import AccountReading, read_account
@@ -137,9 +138,24 @@ class ViewCache:
 async def _build(deps: Deps, workload: str | None) -> bytes:
     sink = SinkReading(dropped=deps.sink.dropped, waiting=deps.sink.lag)
 
+    costs = {one.name: deps.teacher_costs.estimate(one.name) for one in deps.settings.workloads}
+
     def build(readings: dict[str, AccountReading]) -> bytes:
+        shown = {workload} if workload is not None else readings.keys()
         view = build_view(
-            deps.store, deps.settings, workload, readings=readings, sink=sink, at=time.time()
+            deps.store,
+            deps.settings,
+            workload,
+            readings=readings,
+            sink=sink,
+            at=time.time(),
+            outlooks={
+                name: look_ahead(
+                    deps.store, name, one.snapshot, deps.releases.get(name), costs[name]
+                )
+                for name, one in readings.items()
+                if name in shown and one.level is None and one.snapshot is not None
+            },
         )
         return json.dumps(view, allow_nan=False).encode()
 

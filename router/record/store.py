@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from policies.types import Trial
 from router.record import rows
 from router.record.database import Database
+from router.record.history import History
 from router.record.learning import CycleLog, ReleaseBook
 from router.record.model import Interaction, PromiseState, TrainingRow
 from router.record.overview import Overview
@@ -29,7 +30,7 @@ _RECENT = 10_000
 _NO_STATES: Final[Mapping[str, PromiseState]] = {}
 
 
-class Store(ReleaseBook, CycleLog, Overview):
+class Store(ReleaseBook, CycleLog, Overview, History):
     """Interactions, releases and learning cycles. Thread-safe; every method may raise StoreError.
 
     ``clock`` gives seconds since the epoch. The methods block: call them off the event loop.

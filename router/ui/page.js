@@ -33,12 +33,18 @@ const nameCell = (row) => ({ text: row.workload, hint: row.workload });
 const clockCell = (at) => ({ text: showClock(at), hint: showTime(at) });
 const minuteCell = (at) => ({ text: showTime(at).slice(0, 16), hint: showTime(at) });
 
+const modeCell = (row) => ({
+  text: row.mode,
+  hint: row.promise?.outlook?.sentence,
+  kind: row.serving ? "badge serving" : "badge",
+});
+
 const standings = createTable(host("standings"), {
   caption: "What each workload promises, and what is proven",
   nothing: "No workload is configured: the teacher answers everything.",
   columns: [
     { title: "Workload", look: "name", cell: (row) => ({ ...nameCell(row), kind: "strong" }) },
-    { title: "Mode", look: "wide", cell: (row) => ({ text: row.mode, kind: row.serving ? "badge serving" : "badge" }) },
+    { title: "Mode", look: "wide", cell: (row) => modeCell(row) },
     { title: "Promise", look: "wide", cell: (row) => (row.promise ? describePromise(row.promise) : "none") },
     { title: "Proven lower bound", look: "number", cell: (row) => describeBound(row) },
     { title: "Interactions counted", look: "number", cell: (row) => (row.promise ? showCount(row.promise.trials) : "–") },

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from typing import Any, Final
 
 from policies.promise.certificate import Certificate
 from policies.promise.drift import Alarm
 from policies.promise.ledger import Ledger
+from router.meter.money import show_usd
+from router.outlook import Outlook
 from router.promise import CHANGES, Account
 from router.settings.model import Settings, WorkloadSettings
+from router.wording import show_about
+
+_NO_OUTLOOKS: Final[Mapping[str, Outlook]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +26,8 @@ class AccountReading:
     ``level`` counts from 0, None where nothing may be served; ``lower_bound``: agreement proven
     at that level. ``progress``: evidence for the strictest level as a share, 0..1, of what accepts
     it. A ledger has one level, and its progress is the part of its start that is earned.
+    ``drift``: the change that it is tightened for, in words, None where it isn't. ``snapshot``: the
+    account as it was, for whoever looks ahead from another thread.
     """
 
     level: int | None
@@ -28,6 +36,7 @@ class AccountReading:
     progress: float
     trials: int
     drift: str | None = None
+    snapshot: Account | None = None
 
 
 def read_account(account: Account, alarm: Alarm | None = None) -> AccountReading:
@@ -47,6 +56,7 @@ def _read_certificate(certificate: Certificate) -> AccountReading:
         lower_bound=None if level is None else certificate.lower_bound(level),
         progress=min(1.0, max(0.0, strictest / certificate.target)),
         trials=certificate.trials,
+        snapshot=Certificate.restore(certificate.terms, certificate.state()),
     )
 
 
@@ -58,6 +68,7 @@ def _read_ledger(ledger: Ledger) -> AccountReading:
         lower_bound=ledger.agreement() if serves else None,
         progress=ledger.progress(),
         trials=ledger.trials,
+        snapshot=Ledger.restore(ledger.terms, ledger.state()),
     )
 
 
@@ -66,25 +77,32 @@ def describe_workloads(
     readings: Mapping[str, AccountReading],
     active: Mapping[str, str],
     workload: str | None,
+    outlooks: Mapping[str, Outlook] = _NO_OUTLOOKS,
 ) -> list[dict[str, Any]]:
     """One JSON-ready entry per configured workload, or for ``workload`` alone.
 
-    ``active``: the digest in force, by workload. A workload that isn't configured is observed.
+    ``active``: the digest in force, by workload; ``outlooks``: of those whose promise isn't proven
+    yet, where one was made. A workload that isn't configured is observed.
     """
     found = [
-        _describe(one, readings.get(one.name), active.get(one.name))
+        _describe(one, readings.get(one.name), active.get(one.name), outlooks.get(one.name))
         for one in settings.workloads
         if workload in (None, one.name)
     ]
     if workload is not None and not found:
-        found.append(_describe(WorkloadSettings(name="-"), None, None) | {"workload": workload})
+        found.append(
+            _describe(WorkloadSettings(name="-"), None, None, None) | {"workload": workload}
+        )
     return found
 
 
 def _describe(
-    workload: WorkloadSettings, reading: AccountReading | None, release: str | None
+    workload: WorkloadSettings,
+    reading: AccountReading | None,
+    release: str | None,
+    outlook: Outlook | None,
 ) -> dict[str, Any]:
-    serving, text = _mode(workload, reading, release)
+    serving, text = _mode(workload, reading, release, outlook)
     entry: dict[str, Any] = {
         "workload": workload.name,
         "policy": workload.effective_policy,
@@ -100,12 +118,16 @@ def _describe(
             "lower_bound": reading.lower_bound if serving else None,
             "progress": reading.progress,
             "trials": reading.trials,
+            "outlook": None if outlook is None else asdict(outlook),
         }
     return entry
 
 
 def _mode(
-    workload: WorkloadSettings, reading: AccountReading | None, release: str | None
+    workload: WorkloadSettings,
+    reading: AccountReading | None,
+    release: str | None,
+    outlook: Outlook | None,
 ) -> tuple[bool, str]:
     """Whether the student may answer, and a few words about it."""
     policy = workload.effective_policy
@@ -117,15 +139,28 @@ def _mode(
         return True, "Serving every draft, without a promise"
     if policy == "threshold":
         return True, f"Serving drafts from confidence {workload.threshold:.2f} on, no promise"
-    serving, text = _account_mode(workload, reading)
+    serving, text = _account_mode(workload, reading, outlook)
     if reading is None or reading.drift is None:
         return serving, text
     return serving, f"Tightened after drift: {reading.drift}. {text}"
 
 
-def _account_mode(workload: WorkloadSettings, reading: AccountReading | None) -> tuple[bool, str]:
+def _account_mode(
+    workload: WorkloadSettings, reading: AccountReading | None, outlook: Outlook | None
+) -> tuple[bool, str]:
     if reading is None or reading.level is None:
-        return False, "Observing: not proven yet, nothing is served"
+        return False, _name_what_is_missing(outlook)
     if workload.promise is not None and workload.promise.guarantee:
         return True, "Serving under a guarantee"
     return True, f"Serving at level {reading.level + 1} of {reading.levels}"
+
+
+def _name_what_is_missing(outlook: Outlook | None) -> str:
+    """The outlook in a few words; its sentence says more."""
+    if outlook is not None and outlook.kind == "infeasible":
+        return "Observing: the promise is infeasible, nothing is served"
+    if outlook is None or outlook.checks is None:
+        return "Observing: not proven yet, nothing is served"
+    unit = "interactions" if outlook.cause == "start_not_earned" else "checks"
+    cost = "" if outlook.cost_usd is None else f", {show_usd(Decimal(outlook.cost_usd))}"
+    return f"Observing: not proven yet, about {show_about(outlook.checks)} more {unit}{cost}"

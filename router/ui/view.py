@@ -10,11 +10,12 @@ import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from policies.types import Tier
 from router.errors import NotFound
 from router.meter.money import plain_usd, show_usd
+from router.outlook import Outlook
 from router.record.model import Cycle, Interaction, Json, Release, ReleaseEvent
 from router.record.overview import Figures
 from router.record.store import Store
@@ -29,6 +30,7 @@ _MOST_CYCLES = 8
 _LATEST = 15
 _EXCERPT_CHARS = 160
 _MOST_DETAILS = 6
+_NO_OUTLOOKS: Final[Mapping[str, Outlook]] = {}
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
 
 
@@ -40,6 +42,7 @@ def build_view(
     readings: Mapping[str, AccountReading],
     sink: SinkReading,
     at: float,
+    outlooks: Mapping[str, Outlook] = _NO_OUTLOOKS,
 ) -> dict[str, Any]:
     """All of ``workload``, or of all of them. Blocks. Raises NotFound for one that nobody knows."""
     names = sorted({*store.workloads(), *(one.name for one in settings.workloads)})
@@ -55,7 +58,9 @@ def build_view(
         "notes": find_notes(settings, totals, sink),
         "totals": write_figures(totals),
         "series": [write_figures(figures) for figures in store.series(workload, _SLICES)],
-        "standings": describe_workloads(settings, readings, store.active_releases(), workload),
+        "standings": describe_workloads(
+            settings, readings, store.active_releases(), workload, outlooks
+        ),
         "answers": sum(answers.values()) if workload is None else answers.get(workload, 0),
         "waiting": sink.waiting,
         **_learned(store, workload),

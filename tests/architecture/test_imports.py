@@ -20,6 +20,7 @@ ROUTER_FOR_DISTILL = (
     "evidence",
     "features",
     "meter",
+    "outlook",
     "pipeline",
     "policies_for",
     "promise",

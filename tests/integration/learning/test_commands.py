@@ -160,6 +160,21 @@ def test_status(shop: Shop) -> None:
     assert report["problems"] == []
 
 
+def test_status_says_how_far_the_promise_is(tmp_path: Path) -> None:
+    promised = {"name": "support", "promise": {"agreement": 0.95}}
+    shop = Shop(folder=tmp_path, settings={"workloads": [promised]})
+    shop.answer(MESSAGES[:110])
+    assert "promise: Can't be told yet: there is no release" in shop.run("distill", "status").out
+    shop.run("distill", "run")
+    (digest,) = (one["digest"] for one in json.loads(shop.run("releases", "list", "--json").out))
+    drafted = {"release": digest, "level": 0, "draft_agreed": True}
+    shop.answer(MESSAGES[110:160], "drafted", **drafted)
+    (report,) = json.loads(shop.run("distill", "status", "--json").out)["workloads"]
+    assert report["outlook"]["kind"] == "not_yet"
+    assert report["outlook"]["checks"] > 0
+    assert f"  promise: {report['outlook']['sentence']}" in shop.run("distill", "status").out
+
+
 def test_list_promote_and_rollback(learned: Shop) -> None:
     (listed,) = [json.loads(learned.run("releases", "list", "--json").out)]
     assert [(one["number"], one["state"]) for one in listed] == [(2, "active"), (1, "retired")]

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from policies.promise.certificate import Certificate, Terms
 from policies.promise.drift import Alarm
 from policies.promise.ledger import Ledger
 from policies.types import Trial
+from router.outlook import Outlook
 from router.settings.model import PromiseSettings, Settings, WorkloadSettings
 from router.ui.standing import describe_workloads, read_account
 
@@ -84,3 +89,45 @@ def test_a_ledger_tells_an_alarm_too() -> None:
     ledger.withdraw()
     assert read_account(ledger).drift is None
     assert "less often than the gate expects" in str(read_account(ledger, alarm).drift)
+
+
+def test_the_snapshot_is_another_object_in_the_same_state() -> None:
+    certificate = Certificate(Terms(agreement=0.95))
+    observe(certificate, 20)
+    reading = read_account(certificate)
+    observe(certificate, 20)
+    assert isinstance(reading.snapshot, Certificate)
+    assert (reading.snapshot.trials, certificate.trials) == (20, 40)
+
+
+NOT_YET = Outlook(
+    kind="not_yet", cause="not_proven", sentence="Not yet.", checks=1234, cost_usd="0.5"
+)
+
+
+@pytest.mark.parametrize(
+    ("outlook", "mode"),
+    [
+        (None, "not proven yet, nothing is served"),
+        (NOT_YET, "not proven yet, about 1,200 more checks, $0.5000"),
+        (replace(NOT_YET, cost_usd=None), "not proven yet, about 1,200 more checks"),
+        (
+            replace(NOT_YET, cause="start_not_earned", checks=570),
+            "not proven yet, about 570 more interactions, $0.5000",
+        ),
+        (replace(NOT_YET, checks=None), "not proven yet, nothing is served"),
+        (replace(NOT_YET, kind="infeasible"), "the promise is infeasible, nothing is served"),
+    ],
+)
+def test_what_is_missing_is_named(outlook: Outlook | None, mode: str) -> None:
+    shop = WorkloadSettings(name="shop", promise=PromiseSettings(agreement=0.95))
+    reading = read_account(Certificate(Terms(agreement=0.95)))
+    (entry,) = describe_workloads(
+        Settings(workloads=(shop,)),
+        {"shop": reading},
+        {"shop": "digest"},
+        None,
+        {} if outlook is None else {"shop": outlook},
+    )
+    assert entry["mode"] == f"Observing: {mode}"
+    assert (entry["promise"]["outlook"] is None) is (outlook is None)

@@ -1,0 +1,103 @@
+"""What an outlook reads of the store: recent evidence, and questions that were asked twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Select, select
+
+from policies.compare.fold import fold_label
+from policies.types import Trial
+from router.record import rows
+from router.record.database import Database
+from router.record.schema import interactions
+
+_PAGE = 500
+_TRIAL: Final = (
+    *("seq", "tier", "reason", "level", "seen"),
+    *("draft_agreed", "propensity", "floor"),
+)
+_TWIN: Final = (
+    *("id", "input_text", "request", "teacher_answer"),
+    *("teacher_model", "teacher_version", "comparer"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One interaction in which the teacher answered; ``request``: the body as stored, redacted."""
+
+    id: str
+    input_text: str
+    request: Mapping[str, Any]
+    teacher_answer: Mapping[str, Any]
+    teacher_model: str | None
+    teacher_version: str | None
+    comparer: str
+
+
+class History:
+    """Reads single interactions of a workload as evidence."""
+
+    _database: Database
+
+    def latest_trials(self, workload: str, limit: int, release: str | None = None) -> list[Trial]:
+        """The newest trials, oldest first; with ``release``, those that it drafted."""
+        newest = _trials_of(workload, release).order_by(interactions.c.seq.desc()).limit(limit)
+        with self._database.read() as connection:
+            found = connection.execute(newest).mappings().all()
+        return [rows.to_trial(row) for row in reversed(found)]
+
+    def first_trials(self, workload: str, limit: int, release: str) -> list[Trial]:
+        """The first trials that the release drafted, in order."""
+        oldest = _trials_of(workload, release).order_by(interactions.c.seq).limit(limit)
+        with self._database.read() as connection:
+            return [rows.to_trial(row) for row in connection.execute(oldest).mappings()]
+
+    def asked_again(self, workload: str, limit: int) -> list[list[Asked]]:
+        """Of the newest ``limit`` interactions that the teacher answered: those whose texts were
+        asked more than once (case and space folded), grouped by text, oldest first."""
+        table = interactions.c
+        answered = (
+            select(table.seq, table.input_text)
+            .where(
+                table.workload == workload,
+                table.seen,
+                table.status == "ok",
+                table.stored,
+                table.input_text != "",
+            )
+            .order_by(table.seq.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            groups: dict[str, list[int]] = defaultdict(list)
+            for seq, text in connection.execute(answered):
+                groups[fold_label(text) or text].append(seq)
+            repeated = (seqs for seqs in groups.values() if len(seqs) > 1)
+            wanted = sorted(seq for seqs in repeated for seq in seqs)
+            found: dict[str, list[Asked]] = defaultdict(list)
+            for start in range(0, len(wanted), _PAGE):
+                page = (
+                    select(*(table[name] for name in _TWIN))
+                    .where(
+                        table.seq.in_(wanted[start : start + _PAGE]),
+                        table.request.is_not(None),
+                        table.teacher_answer.is_not(None),
+                    )
+                    .order_by(table.seq)
+                )
+                for row in connection.execute(page).mappings():
+                    found[fold_label(row["input_text"]) or row["input_text"]].append(Asked(**row))
+        return [group for group in found.values() if len(group) > 1]
+
+
+def _trials_of(workload: str, release: str | None) -> Select[Any]:
+    table = interactions.c
+    query = select(*(table[name] for name in _TRIAL)).where(
+        table.workload == workload, table.level.is_not(None)
+    )
+    return query if release is None else query.where(table.release == release)
