@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
-from router.commands import check_config, serve
+from router.commands import check_config, frontier, serve
 from router.errors import TutelageError
 from router.settings.load import DEFAULT_CONFIG
 
@@ -19,7 +19,7 @@ COMMAND_GROUP = "tutelage.commands"
 _INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
 
-_OWN_COMMANDS = ("serve", "check-config")
+_OWN_COMMANDS = ("serve", "check-config", "frontier")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,6 +70,13 @@ def _build_parser(*, more: bool) -> argparse.ArgumentParser:
     check.add_argument("file", metavar="FILE", help="the configuration")
     check.add_argument("--json", action="store_true", help="machine-readable output")
     check.set_defaults(run=lambda args: check_config.run(args.file, as_json=args.json))
+    outlook = commands.add_parser(
+        "frontier",
+        help="predicted cost and agreement of every threshold, from what was logged",
+        epilog="example: tutelage frontier --workload support-intent --usd-per-interaction 0.002",
+    )
+    frontier.add_options(outlook)
+    outlook.set_defaults(run=frontier.run)
     for found in entry_points(group=COMMAND_GROUP) if more else ():
         found.load()(commands)
     return parser
