@@ -10,7 +10,7 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from router.commands import check_config, explain, serve
+from router.commands import check_config, explain, frontier, serve
 from router.errors import TutelageError
 from router.settings.load import DEFAULT_CONFIG
 
@@ -23,7 +23,7 @@ COMMAND_GROUP = "tutelage.commands"
 _INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
 
-_OWN_COMMANDS = ("serve", "check-config", "explain")
+_OWN_COMMANDS = ("serve", "check-config", "explain", "frontier")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,6 +75,13 @@ def _build_parser(*, more: bool) -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="machine-readable output")
     check.set_defaults(run=lambda args: check_config.run(args.file, as_json=args.json))
     _add_explain(commands)
+    frontiers = commands.add_parser(
+        "frontier",
+        help="predicted cost and agreement of every threshold, from what was logged",
+        epilog="example: tutelage frontier --workload support-intent --usd-per-interaction 0.002",
+    )
+    frontier.add_options(frontiers)
+    frontiers.set_defaults(run=frontier.run)
     for found in entry_points(group=COMMAND_GROUP) if more else ():
         found.load()(commands)
     return parser

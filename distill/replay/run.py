@@ -69,6 +69,8 @@ class Replay:
     """One run over a stream; everything in it is drawn from ``seed``.
 
     ``recorded_student``: the stream's drafts are used, and only the gate over them is learned.
+    ``store_url``: where it is recorded; a release in force there is taken up. ``folder``: where
+    releases are written.
     """
 
     def __init__(
@@ -80,11 +82,12 @@ class Replay:
         progress: Progress,
         recorded_student: bool,
         label_delay: int = 0,
+        store_url: str = ":memory:",
     ) -> None:
         self._settings = settings
         self._seed = seed
         self._progress = progress
-        self._store = Store.open(":memory:")
+        self._store = Store.open(store_url)
         self._sink = DelayedRecords(self._store, label_delay)
         self._teacher = RecordedTeacher()
         self._student = RecordedStudent() if recorded_student else None
@@ -137,6 +140,7 @@ class Replay:
         began_s = time.perf_counter()
         notes: list[str] = []
         try:
+            self._deps.releases.refresh()
             if self._student is None:
                 self._encode_ahead([*warm_start, *fit, *rows])
             for row in warm_start:
@@ -152,6 +156,7 @@ class Replay:
                 comparer = record.comparer if release is None else release.comparer
                 lines.append(line_of(self._price(record, row), row, comparer))
                 self._progress(i + 1, len(rows), count_of(self._releases, "release"))
+            self._sink.flush()
         finally:
             self._deps.drafter.close()
             self._store.close()

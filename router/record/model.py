@@ -130,6 +130,28 @@ class TrainingRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What was decided about an interaction, and what came of it: of ``Interaction``, what another
+    decision can be judged by.
+
+    ``audited``: the teacher was called in the background, whether or not it answered.
+    ``teacher_cost_usd``: None also where it is but an estimate.
+    """
+
+    tier: Tier
+    reason: str
+    status: Status
+    release: str | None
+    confidence: float | None
+    threshold: float | None
+    propensity: float
+    seen: bool
+    audited: bool
+    draft_agreed: bool | None
+    teacher_cost_usd: Decimal | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PromiseState:
     """A certificate's state after some interaction.
 

@@ -6,17 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, exists
 
 from policies.promise.policy import PROOF_FAILED
 from policies.types import Tier, Trial
 from router.meter.prices import Usage
-from router.record.model import Attempt, Cycle, Interaction, Release, TrainingRow
-from router.record.schema import interactions
+from router.record.model import Attempt, Cycle, Decision, Interaction, Release, TrainingRow
+from router.record.schema import attempts, interactions
 
 _CONTENT: Final = ("request", "answer", "teacher_answer", "draft")
 _PLAIN: Final = tuple(f.name for f in fields(Interaction) if f.name not in ("attempts", "trace"))
 _TRAINING: Final = tuple(f.name for f in fields(TrainingRow))
+
+_DECISION: Final = tuple(f.name for f in fields(Decision) if f.name != "audited")
+
+DECISION_COLUMNS: Final = (
+    *(interactions.c[name] for name in ("seq", "teacher_cost_estimated", *_DECISION)),
+    exists()
+    .where(attempts.c.interaction_id == interactions.c.id, attempts.c.purpose == "audit")
+    .label("audited"),
+)
+"""What ``to_decision`` needs."""
 
 TRAINING_COLUMNS: Final = tuple(interactions.c[name] for name in _TRAINING)
 """What ``to_training_row`` needs."""
@@ -96,6 +106,15 @@ def to_trial(row: RowMapping) -> Trial:
         release=row["release"],
         teacher_version=row["teacher_version"],
     )
+
+
+def to_decision(row: RowMapping) -> Decision:
+    """The decision of a row that holds ``DECISION_COLUMNS``."""
+    values: dict[str, Any] = {name: row[name] for name in _DECISION}
+    values["tier"] = Tier(row["tier"])
+    if row["teacher_cost_estimated"]:
+        values["teacher_cost_usd"] = None
+    return Decision(**values, audited=bool(row["audited"]))
 
 
 def teacher_failed(tier: str, reason: str, seen: bool) -> bool:

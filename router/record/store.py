@@ -21,7 +21,7 @@ from router.record import rows
 from router.record.database import Database
 from router.record.history import History
 from router.record.learning import CycleLog, ReleaseBook
-from router.record.model import Interaction, PromiseState, TrainingRow
+from router.record.model import Decision, Interaction, PromiseState, TrainingRow
 from router.record.overview import Overview
 from router.record.schema import attempts, interactions, promise_state
 
@@ -110,6 +110,19 @@ class Store(ReleaseBook, CycleLog, Overview, History):
             *(table.evidence, table.release, table.teacher_version),
         ).where(table.workload == workload, table.level.is_not(None))
         return ((row["seq"], rows.to_trial(row)) for row in self._pages(query, after_seq))
+
+    def decisions(self, workload: str, release: str) -> Iterator[Decision]:
+        """All interactions of a workload since the first draft of a release, oldest first."""
+        table = interactions.c
+        first = select(func.min(table.seq)).where(
+            table.workload == workload, table.release == release
+        )
+        with self._database.read() as connection:
+            began = connection.execute(first).scalar_one()
+        if began is None:
+            return iter(())
+        query = select(*rows.DECISION_COLUMNS).where(table.workload == workload)
+        return (rows.to_decision(row) for row in self._pages(query, began - 1))
 
     def count_answers(self, workload: str) -> int:
         """How many rows ``training_rows`` has."""

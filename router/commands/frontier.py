@@ -1,0 +1,193 @@
+"""``tutelage frontier``: what every threshold would cost and how well it would answer."""
+
+from __future__ import annotations
+
+import json
+import os
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+from policies.estimate import Estimate, Outlook
+from router.errors import ConfigError, StoreError
+from router.frontier import Frontier, NotYet, frontier_of
+from router.meter.money import show_usd, usd
+from router.record.store import Store
+from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
+from router.settings.model import Settings
+from router.workload import find_settings
+
+_MOST_ROWS = 20
+_NAMES = {
+    "teacher": "teacher only",
+    "student": "student only",
+    "in_force": "in force",
+    "promise": "keeps the promise",
+    "budget": "within budget",
+}
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("--workload", metavar="W", help="one workload instead of all")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the gateway's configuration (./{DEFAULT_CONFIG} where it exists)",
+    )
+    parser.add_argument(
+        "--usd-per-interaction",
+        type=_read_usd,
+        metavar="X",
+        help="mark the best agreement that costs at most X",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON there, too")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def run(args: Namespace) -> int:
+    """Print the frontier of each workload; 1 where none could be told. Raises TutelageError."""
+    out: Path | None = args.out
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise ConfigError(f"{out} can't be written: name a file in a folder that exists.")
+    settings = load_settings(find_config(args.config), os.environ, need_secrets=False)
+    found, missing = [], {}
+    with _open_store(settings) as store:
+        names = _choose_workloads(store, args.workload)
+        for name in names:
+            try:
+                found.append(_read(store, settings, name, args.usd_per_interaction))
+            except NotYet as error:
+                missing[name] = str(error)
+    if missing and args.workload is not None:
+        raise NotYet(missing[args.workload])
+    report = {"frontiers": [frontier.to_json() for frontier in found], "not_yet": missing}
+    text = json.dumps(report, indent=2, allow_nan=False)
+    if out is not None:
+        try:
+            out.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{out} can't be written: {error.strerror}.") from None
+    if args.json:
+        print(text)
+    else:
+        print("\n\n".join([*map(describe, found), *missing.values()]))
+    return 0 if found else 1
+
+
+def _read_usd(text: str) -> Decimal:
+    try:
+        amount = usd(text)
+    except ValueError:
+        amount = Decimal(-1)
+    if amount < 0:
+        raise ArgumentTypeError(f"{text!r} must be an amount of USD such as 0.005")
+    return amount
+
+
+@contextmanager
+def _open_store(settings: Settings) -> Iterator[Store]:
+    path = Path(settings.store.url.removeprefix("sqlite:///"))
+    if not path.exists():
+        raise StoreError(
+            f"There is no store at {path} yet: start the gateway with the same configuration first."
+        )
+    store = Store.open(settings.store.url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _choose_workloads(store: Store, named: str | None) -> list[str]:
+    known = store.workloads()
+    if named is not None and named not in known:
+        listed = ", ".join(known) or "none"
+        raise StoreError(f"Nothing is logged for workload {named!r}; there are: {listed}.")
+    if not known:
+        raise NotYet("Not yet: nothing is logged; send the gateway some traffic first.")
+    return known if named is None else [named]
+
+
+def _read(store: Store, settings: Settings, workload: str, budget: Decimal | None) -> Frontier:
+    release = store.active_releases().get(workload)
+    if release is None:
+        raise NotYet(
+            f"Not yet: workload {workload!r} has no release in force, so there are no drafts to "
+            "predict from; see 'tutelage distill status'."
+        )
+    return frontier_of(
+        store.decisions(workload, release),
+        workload=workload,
+        release=release,
+        settings=find_settings(settings, workload),
+        usd_per_interaction=budget,
+    )
+
+
+def describe(frontier: Frontier) -> str:
+    """The frontier as a table, marked thresholds and some between them."""
+    confidence = f"{frontier.confidence:.0%}"
+    lines = [
+        f"{frontier.workload}: release {frontier.release[:12]}, {frontier.interactions} "
+        f"interactions, {frontier.drafts} drafts, {frontier.checked} of them checked",
+        f"{'threshold':>9}  {'served':>6}  {'asked':>6}  {'USD per interaction':<27}  "
+        f"{'saving':>6}  {'agreement':<22}  of what is served",
+    ]
+    lines += [_describe_row(frontier, index) for index in _choose_rows(frontier)]
+    lines.append(
+        f"In brackets: {confidence} intervals, each for its own threshold. What is served is "
+        f"checked in the background at {frontier.audit_share:.0%}, which the cost includes."
+    )
+    if frontier.agreement is not None and frontier.marks["promise"] == 0:
+        lines.append(
+            f"No threshold is shown yet to keep {frontier.agreement:.2%} over {frontier.over}; "
+            "more checked drafts narrow the intervals."
+        )
+    if frontier.usd_per_interaction is not None and frontier.marks["budget"] is None:
+        lines.append(
+            f"No threshold stays within {show_usd(frontier.usd_per_interaction)} per interaction."
+        )
+    if frontier.outlooks[0].cost_usd is None:
+        lines.append("Costs are unknown: answers came without usage, or the teacher has no price.")
+    if frontier.left_out:
+        listed = ", ".join(
+            f"{count} {reason.replace('_', ' ')}" for reason, count in frontier.left_out.items()
+        )
+        lines.append(f"Left out: {listed}.")
+    return "\n".join(lines)
+
+
+def _choose_rows(frontier: Frontier) -> list[int]:
+    last = len(frontier.outlooks) - 1
+    some = {last * k // (_MOST_ROWS - 1) for k in range(_MOST_ROWS)}
+    return sorted(some | {index for index in frontier.marks.values() if index is not None})
+
+
+def _describe_row(frontier: Frontier, index: int) -> str:
+    outlook: Outlook = frontier.outlooks[index]
+    threshold = "–" if outlook.threshold is None else f"{outlook.threshold:.5f}"
+    saving = "unknown" if outlook.saving is None else f"{outlook.saving:.1%}"
+    marks = ", ".join(_NAMES[name] for name, at in frontier.marks.items() if at == index)
+    row = (
+        f"{threshold:>9}  {outlook.served:>6.1%}  {outlook.asked:>6.1%}  "
+        f"{_show_cost(outlook.cost_usd):<27}  {saving:>6}  {_show_share(outlook.agreement):<22}  "
+        f"{_show_share(outlook.agreement_served):<22}  {marks}"
+    )
+    return row.rstrip()
+
+
+def _show_cost(cost: Estimate | None) -> str:
+    if cost is None:
+        return "unknown"
+    shown = [show_usd(usd(amount)) for amount in (cost.value, cost.low, cost.high)]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def _show_share(share: Estimate | None) -> str:
+    if share is None:
+        return "–"
+    return f"{share.value:.1%} [{share.low:.1%}, {share.high:.1%}]"
