@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from policies.base import Coin
+from router.budget import BudgetKeeper
 from router.drafting import Drafter
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
@@ -56,6 +57,7 @@ class Deps:
     redactor: Redactor
     releases: ActiveReleases
     promises: PromiseKeeper
+    budgets: BudgetKeeper
     drafter: Drafter
     coin: Coin
     background: set[asyncio.Task[None]] = field(default_factory=set)

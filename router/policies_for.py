@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
+
 import numpy as np
 
 from policies.base import Coin, Policy
@@ -10,6 +13,7 @@ from policies.promise.ledger import Ledger
 from policies.promise.policy import PromisePolicy
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
+from router.budget import BudgetKeeper
 from router.promise import PromiseKeeper
 from router.release import Release
 from router.settings.model import WorkloadSettings
@@ -21,8 +25,13 @@ def build_policy(
     release: Release | None,
     promises: PromiseKeeper,
     coin: Coin,
+    budgets: BudgetKeeper,
+    expect_cost: Callable[[], Decimal | None],
 ) -> Policy:
-    """The configured policy over the release in force; without one, observe and learn."""
+    """The configured policy over the release in force; without one, observe and learn.
+
+    ``expect_cost``: USD that asking the teacher about the request is likely to cost.
+    """
     if settings is None:
         return TeacherPolicy()
     name = settings.effective_policy
@@ -38,4 +47,6 @@ def build_policy(
         if release is not None:
             thresholds = release.thresholds(account.levels, settings.promise.over)
         return PromisePolicy(account, thresholds, coin, settings.audit.proof_share)
+    if name == "budget" and settings.budget is not None:
+        return budgets.policy(workload, settings.budget, expect_cost(), coin)
     return TeacherPolicy()

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from distill.cycle import Learner, run_cycle
 from distill.replay.line import Line, line_of
 from distill.replay.recorded import RecordedStudent, RecordedTeacher
 from distill.replay.result import Claim
+from distill.replay.spending import RecordedCosts, claim_proven, give_budget, price_by_stream
 from distill.streams import StreamRow
 from distill.trigger import count_needed
 from distill.wording import count_of
@@ -63,13 +65,17 @@ class Replayed:
 
 
 def settings_for(
-    rows: Sequence[StreamRow], settings: Settings | None, promise: PromiseSettings | None
+    rows: Sequence[StreamRow],
+    settings: Settings | None,
+    promise: PromiseSettings | None,
+    usd_per_interaction: Decimal | None = None,
 ) -> Settings:
     """The configuration of a replay.
 
     ``settings``: a configuration file's, whose keys and server play no part; None: a teacher that
     may be learned from. ``promise``: replaces that of every workload, and is that of workloads
-    which the configuration doesn't know.
+    which the configuration doesn't know. ``usd_per_interaction``: the same for a budget; at most
+    one of the two is given. Raises ConfigError for a budget that nothing gives a price.
     """
     base = settings or Settings(
         models={
@@ -79,12 +85,15 @@ def settings_for(
         }
     )
     workloads = list(base.workloads)
+    unknown = {row.workload or STREAM_WORKLOAD for row in rows if not _is_known(base, row)}
     if promise is not None:
         change = {"promise": promise, "policy": "promise"}
         workloads = [workload.model_copy(update=change) for workload in workloads]
-        unknown = {row.workload or STREAM_WORKLOAD for row in rows if not _is_known(base, row)}
         workloads += [WorkloadSettings(name=name, promise=promise) for name in sorted(unknown)]
-    return base.model_copy(update={"workloads": tuple(workloads), "keys": ()})
+    base = base.model_copy(update={"workloads": tuple(workloads), "keys": ()})
+    if usd_per_interaction is not None:
+        base = give_budget(base, usd_per_interaction, unknown)
+    return price_by_stream(base, rows)
 
 
 def _is_known(settings: Settings, row: StreamRow) -> bool:
@@ -117,6 +126,7 @@ class Replay:
         self._encoder = Encoder(cache=1_000_000)
         self._redactor = Redactor(settings.data.redact)
         metrics = Metrics()
+        self._budgets = RecordedCosts(self._store, metrics)
         self._deps = Deps(
             settings=settings,
             store=self._store,
@@ -128,6 +138,7 @@ class Replay:
             redactor=self._redactor,
             releases=ActiveReleases(self._store),
             promises=PromiseKeeper(self._store, metrics),
+            budgets=self._budgets,
             drafter=self._student or EmbeddedDrafter(self._encoder, self._redactor),
             coin=random.Random(f"coin {seed}").random,
         )
@@ -164,13 +175,13 @@ class Replay:
             self._store.close()
         return Replayed(
             lines=lines,
-            claims=claim(self._settings, lines),
+            claims=[*claim(self._settings, lines), *claim_proven(self._budgets, lines)],
             releases=self._releases,
             seconds=time.perf_counter() - began_s,
         )
 
     async def _ask(self, row: StreamRow, *, force: Tier | None) -> Interaction:
-        self._teacher.row = row
+        self._teacher.row = self._budgets.row = row
         if self._student is not None:
             self._student.row = row
         delivery = await run(self._deps, self._request(row, force), _CALLER)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import RowMapping
 
 from policies.promise.policy import PROOF_FAILED
+from policies.purse import Payment
 from policies.types import Tier, Trial
 from router.meter.prices import Usage
 from router.record.model import Attempt, Cycle, Interaction, Release, TrainingRow
@@ -92,6 +93,11 @@ def to_trial(row: RowMapping) -> Trial:
         failed=teacher_failed(row["tier"], row["reason"], row["seen"]),
         served=row["tier"] == Tier.STUDENT,
     )
+
+
+def to_payment(row: RowMapping) -> Payment:
+    """What an interaction means to a purse; needs what ``to_trial`` needs, its cost and time."""
+    return Payment(trial=to_trial(row), cost_usd=row["cost_usd"], at_s=row["created_at"])
 
 
 def teacher_failed(tier: str, reason: str, seen: bool) -> bool:

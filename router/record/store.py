@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
+from policies.purse import Payment
 from policies.types import Trial
 from router.record import rows
 from router.record.database import Database
@@ -108,6 +109,16 @@ class Store(ReleaseBook, CycleLog, Overview):
             *(table.draft_agreed, table.propensity, table.floor),
         ).where(table.workload == workload, table.level.is_not(None))
         return ((row["seq"], rows.to_trial(row)) for row in self._pages(query, after_seq))
+
+    def payments(self, workload: str, after_seq: int = 0) -> Iterator[tuple[int, Payment]]:
+        """``trials`` with what each cost and when it began: what a purse takes in."""
+        table = interactions.c
+        query = select(
+            *(table.seq, table.tier, table.reason, table.level, table.seen),
+            *(table.draft_agreed, table.propensity, table.floor),
+            *(table.cost_usd, table.created_at),
+        ).where(table.workload == workload, table.level.is_not(None))
+        return ((row["seq"], rows.to_payment(row)) for row in self._pages(query, after_seq))
 
     def count_answers(self, workload: str) -> int:
         """How many rows ``training_rows`` has."""

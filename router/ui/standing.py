@@ -109,6 +109,8 @@ def _mode(
         return True, "Serving every draft, without a promise"
     if policy == "threshold":
         return True, f"Serving drafts from confidence {workload.threshold:.2f} on, no promise"
+    if policy == "budget":
+        return True, "Serving what the budget doesn't ask about, no promise"
     if reading is None or reading.level is None:
         return False, "Observing: not proven yet, nothing is served"
     if workload.promise is not None and workload.promise.guarantee:
