@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from router.budget import BudgetKeeper
 from router.deps import Deps, build_targets
 from router.drafting import EmbeddedDrafter
 from router.errors import ApiError, BadRequest, StoreError, TutelageError
@@ -108,6 +109,7 @@ def build_deps(settings: Settings, store: Store) -> Deps:
         redactor=redactor,
         releases=ActiveReleases(store),
         promises=PromiseKeeper(store, metrics),
+        budgets=BudgetKeeper(store, metrics),
         drafter=EmbeddedDrafter(Encoder(), redactor),
         coin=random.Random().random,
     )
@@ -118,6 +120,8 @@ def _restore_promises(deps: Deps) -> None:
     for workload, configured in _configured_workloads(deps.settings):
         if configured.promise is not None and configured.effective_policy == "promise":
             deps.promises.account(workload, configured.promise)
+        if configured.budget is not None and configured.effective_policy == "budget":
+            deps.budgets.purse(workload, configured.budget)
 
 
 def _configured_workloads(settings: Settings) -> Iterator[tuple[str, WorkloadSettings]]:

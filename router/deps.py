@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from policies.base import Coin
 from policies.promise.batch import Proven
+from router.budget import BudgetKeeper
 from router.drafting import Drafter
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
@@ -58,6 +59,7 @@ class Deps:
     redactor: Redactor
     releases: ActiveReleases
     promises: PromiseKeeper
+    budgets: BudgetKeeper
     drafter: Drafter
     coin: Coin
     background: set[asyncio.Task[None]] = field(default_factory=set)

@@ -12,6 +12,7 @@ import uuid
 from dataclasses import replace
 
 from policies.base import Policy
+from policies.budget import CHOSEN, OVER_MAX_COST, WITHIN_BUDGET
 from policies.promise.guarantee import GUARANTEED
 from policies.promise.policy import PROOF
 from policies.static import StudentPolicy, TeacherPolicy
@@ -75,15 +76,6 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
             status=503,
             code="student_unavailable",
         )
-    policy: Policy
-    reason = "forced" if request.options.force is not None else "pinned"
-    if force is Tier.TEACHER:
-        policy = TeacherPolicy(reason)
-    elif force is Tier.STUDENT:
-        policy = StudentPolicy(deps.coin, 0.0, reason)
-    else:
-        proven = deps.proven.get(workload)
-        policy = build_policy(workload, settings, release, deps.promises, deps.coin, proven)
     outcome = Outcome(
         id=f"int_{uuid.uuid4().hex}",
         request=request,
@@ -96,8 +88,27 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
         ask=_UNDECIDED,
         start_s=start_s,
     )
-    await _drive(deps, outcome, policy)
+    await _drive(deps, outcome, _choose_policy(deps, outcome, force))
     return outcome
+
+
+def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
+    """The workload's own, unless the caller named a tier."""
+    reason = "forced" if outcome.request.options.force is not None else "pinned"
+    if force is Tier.TEACHER:
+        return TeacherPolicy(reason)
+    if force is Tier.STUDENT:
+        return StudentPolicy(deps.coin, 0.0, reason)
+    return build_policy(
+        outcome.workload,
+        outcome.workload_settings,
+        outcome.release,
+        deps.promises,
+        deps.coin,
+        deps.budgets,
+        lambda: expect_teacher_cost(deps, outcome),
+        deps.proven.get(outcome.workload),
+    )
 
 
 async def _drive(deps: Deps, outcome: Outcome, policy: Policy) -> None:
@@ -144,13 +155,20 @@ def keep_to_max_cost(deps: Deps, outcome: Outcome) -> None:
     """Ask the teacher nothing that is likely to cost more than the client allows.
 
     A draft that the policy serves is free and still goes out; a draft that it doesn't serve stays
-    unserved, since a promise outranks the limit. An unknown cost is no reason to refuse. Raises
-    BadRequest ``max_cost_exceeded``; nothing is recorded then, since nothing was answered.
+    unserved, since a promise outranks the limit; under a budget, which promises nothing about one
+    answer, it is served. An unknown cost is no reason to refuse. Raises BadRequest
+    ``max_cost_exceeded``; nothing is recorded then, since nothing was answered.
     """
     limit = outcome.request.options.max_cost_usd
     expected = None if limit is None else expect_teacher_cost(deps, outcome)
     if limit is None or expected is None or expected <= limit:
         return
+    if outcome.ask.level is not None and deps.budgets.keeps(outcome.workload):
+        if outcome.ask.tier is Tier.TEACHER:
+            deps.budgets.release(outcome.workload)
+        if outcome.evidence is not None and outcome.ask.reason in (*CHOSEN, WITHIN_BUDGET):
+            outcome.keep_draft(OVER_MAX_COST)
+            return
     # A guaranteed draft needs the chance of a check, which the limit would rule out.
     if outcome.ask.tier is not Tier.STUDENT or outcome.ask.reason == GUARANTEED:
         if outcome.ask.reason == PROOF:

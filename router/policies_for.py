@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
+
 import numpy as np
 
 from policies.base import Coin, Policy
@@ -12,6 +15,7 @@ from policies.promise.policy import PromisePolicy
 from policies.promise.proven import ProvenPolicy
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
+from router.budget import BudgetKeeper
 from router.promise import PromiseKeeper
 from router.release import Release
 from router.settings.model import WorkloadSettings
@@ -23,11 +27,14 @@ def build_policy(
     release: Release | None,
     promises: PromiseKeeper,
     coin: Coin,
+    budgets: BudgetKeeper,
+    expect_cost: Callable[[], Decimal | None],
     proven: Proven | None = None,
 ) -> Policy:
     """The configured policy over the release in force; without one, observe and learn.
 
-    ``proven``: what keeps a promise where learning is off.
+    ``expect_cost``: USD that asking the teacher about the request is likely to cost. ``proven``:
+    what keeps a promise where learning is off.
     """
     if settings is None:
         return TeacherPolicy()
@@ -46,4 +53,6 @@ def build_policy(
         if release is not None:
             thresholds = release.thresholds(account.levels, settings.promise.over)
         return PromisePolicy(account, thresholds, coin, settings.audit.proof_share)
+    if name == "budget" and settings.budget is not None:
+        return budgets.policy(workload, settings.budget, expect_cost(), coin)
     return TeacherPolicy()

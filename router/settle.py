@@ -10,6 +10,7 @@ from typing import Any
 
 from policies.compare import choose_comparer, get_comparer
 from policies.promise.policy import PROOF, PROOF_FAILED
+from policies.purse import Payment
 from policies.types import Answer, Ask, Evidence, Shape, Tier, Trace, TraceStep, Trial
 from router.auth import Caller
 from router.deps import Deps
@@ -81,6 +82,11 @@ class Outcome:
         self.ask = replace(self.ask, tier=Tier.STUDENT, reason=PROOF_FAILED)
         self.trace = Trace(steps=(*self.trace.steps, TraceStep(ask=self.ask)))
 
+    def keep_draft(self, reason: str) -> None:
+        """Serve the draft, for a reason that leaves it no chance of a check."""
+        self.ask = replace(self.ask, tier=Tier.STUDENT, reason=reason, propensity=1.0, floor=1.0)
+        self.trace = Trace(steps=(*self.trace.steps[:-1], TraceStep(ask=self.ask)))
+
     def stop_clock(self) -> None:
         """The answer is delivered: what follows, such as an audit, makes nobody wait."""
         self.end_s = time.perf_counter()
@@ -143,7 +149,11 @@ def settle(deps: Deps, outcome: Outcome) -> None:
             release=record.release,
             teacher_version=record.teacher_version,
         )
-        state = deps.promises.observe(record.workload, trial)
+        if deps.budgets.keeps(record.workload):
+            payment = Payment(trial=trial, cost_usd=record.cost_usd, at_s=record.created_at)
+            state = deps.budgets.observe(record.workload, payment)
+        else:
+            state = deps.promises.observe(record.workload, trial)
     deps.metrics.observe_interaction(record)
     deps.sink.put(record, state)
 

@@ -8,10 +8,12 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from distill.cycle import Learner, releases_folder
 from router.errors import StoreError
+from router.meter.money import usd
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
@@ -96,6 +98,17 @@ def read_share(text: str) -> float:
     if not 0.5 < share < 1:
         raise ArgumentTypeError(f"{text!r} must be a number between 0.5 and 1")
     return share
+
+
+def read_usd(text: str) -> Decimal:
+    """An amount of USD as an option: more than 0, at most a million."""
+    try:
+        amount = usd(text)
+    except ValueError:
+        amount = Decimal(0)
+    if not 0 < amount <= 1_000_000:
+        raise ArgumentTypeError(f"{text!r} must be an amount of USD such as 0.002")
+    return amount
 
 
 def read_count(text: str) -> int:

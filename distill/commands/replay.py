@@ -16,6 +16,7 @@ from distill.commands.common import (
     read_count,
     read_seed,
     read_share,
+    read_usd,
     read_whole,
 )
 from distill.replay.line import write_trace
@@ -58,6 +59,12 @@ def register(commands: _SubParsersAction[Any]) -> None:
         "--guarantee",
         action="store_true",
         help="keep the --promise whatever the traffic does; asks more",
+    )
+    parser.add_argument(
+        "--usd-per-interaction",
+        type=read_usd,
+        metavar="USD",
+        help="budget for the teacher; excludes --promise",
     )
     parser.add_argument(
         "--seed", type=read_seed, default=0, help="of the order and every choice (0)"
@@ -103,7 +110,7 @@ def _replay(args: Namespace) -> int:
     base = None
     if args.config is not None:  # the stream answers: no teacher is called
         base = load_settings(args.config, os.environ, need_secrets=False)
-    settings = settings_for([*rows, *warm, *fit], base, promise)
+    settings = settings_for([*rows, *warm, *fit], base, promise, args.usd_per_interaction)
     ordered = order(rows, seed=args.seed, shuffle=not args.no_shuffle)[: args.limit]
     if any(row.student is not None for row in ordered) and not has_student([*warm, *fit, *ordered]):
         print(
@@ -135,6 +142,11 @@ def _replay(args: Namespace) -> int:
 
 
 def _choose_promise(args: Namespace) -> PromiseSettings | None:
+    promised = args.promise is not None or args.guarantee or args.confidence is not None
+    if promised and args.usd_per_interaction is not None:
+        raise ConfigError(
+            "--usd-per-interaction and --promise exclude each other: give a budget or a promise."
+        )
     if args.promise is None:
         if args.confidence is not None:
             raise ConfigError("--confidence belongs to a --promise: give both.")
@@ -173,8 +185,13 @@ def _describe(result: dict[str, Any], args: Namespace) -> str:
         f"{result['seconds']:.0f} s",
         f"asked {result['asked_rate']:.1%}, {agreement}, promise {held}",
     ]
-    if args.promise is None and args.config is None:
+    if (args.promise, args.config, args.usd_per_interaction) == (None, None, None):
         lines.append("Nothing was promised, so nothing was served: give --promise 0.95.")
+    for claimed in result["certified"] if args.usd_per_interaction is not None else ():
+        lines.append(
+            f"proven: at least {claimed['at_least']:.1%} agreement at "
+            f"{claimed['confidence']:.0%} confidence"
+        )
     if result["accuracy"] is not None and result["teacher_accuracy"] is not None:
         lines.append(
             f"accuracy {result['accuracy']:.1%}, the teacher's {result['teacher_accuracy']:.1%}"

@@ -56,7 +56,7 @@ class DelayedRecords:
 
 
 class DelayedPromises(PromiseKeeper):
-    """Certificates and ledgers that hear of every interaction ``delay`` queries late."""
+    """Accounts and watches that hear of every interaction ``delay`` queries late."""
 
     def __init__(self, store: Store, metrics: Metrics, delay: int) -> None:
         super().__init__(store, metrics)
@@ -67,8 +67,8 @@ class DelayedPromises(PromiseKeeper):
     def observe(self, workload: str, trial: Trial) -> PromiseState:
         """Note the trial; returns the snapshot without it."""
         self._unheard.append((self._answered, workload, trial))
-        account = self._kept[workload]
-        return PromiseState(terms=account.key, state=account.state())
+        kept = self._kept[workload]
+        return PromiseState(terms=kept.account.key, state=kept.state())
 
     def reveal(self, *, everything: bool = False) -> None:
         """One more query has been answered."""

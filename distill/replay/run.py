@@ -21,6 +21,7 @@ from distill.replay.knowledge import DelayedPromises, DelayedRecords
 from distill.replay.line import Line, line_of
 from distill.replay.recorded import RecordedStudent, RecordedTeacher
 from distill.replay.result import Claim
+from distill.replay.spending import RecordedCosts, claim_proven
 from distill.replay.terms import STREAM_WORKLOAD, claim, observe_only, terms_of
 from distill.streams import StreamRow
 from distill.trigger import count_needed
@@ -96,6 +97,7 @@ class Replay:
         metrics = Metrics()
         self._promises = DelayedPromises(self._store, metrics, label_delay)
         self._proven: dict[str, Proven] = {}
+        self._budgets = RecordedCosts(self._store, metrics)
         self._deps = Deps(
             settings=settings,
             store=self._store,
@@ -107,6 +109,7 @@ class Replay:
             redactor=self._redactor,
             releases=ActiveReleases(self._store),
             promises=self._promises,
+            budgets=self._budgets,
             drafter=self._student or EmbeddedDrafter(self._encoder, self._redactor),
             coin=random.Random(f"coin {seed}").random,
             proven=self._proven,
@@ -162,7 +165,7 @@ class Replay:
             self._store.close()
         return Replayed(
             lines=lines,
-            claims=claim(self._settings, lines),
+            claims=[*claim(self._settings, lines), *claim_proven(self._budgets, lines)],
             releases=self._releases,
             seconds=time.perf_counter() - began_s,
             notes=notes,
@@ -206,7 +209,7 @@ class Replay:
         return notes
 
     async def _ask(self, deps: Deps, row: StreamRow, *, force: Tier | None) -> Interaction:
-        self._teacher.row = row
+        self._teacher.row = self._budgets.row = row
         if self._student is not None:
             self._student.row = row
         delivery = await run(deps, self._request(row, force), _CALLER)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from distill.replay.line import Line
 from distill.replay.result import Claim
+from distill.replay.spending import give_budget, price_by_stream
 from distill.streams import StreamRow
 from policies.promise.certificate import Terms
 from policies.promise.guarantee import GUARANTEED
@@ -20,13 +22,17 @@ _UNDER_PROMISE = ("below_threshold", PROOF, CERTIFIED, GUARANTEED)
 
 
 def settings_for(
-    rows: Sequence[StreamRow], settings: Settings | None, promise: PromiseSettings | None
+    rows: Sequence[StreamRow],
+    settings: Settings | None,
+    promise: PromiseSettings | None,
+    usd_per_interaction: Decimal | None = None,
 ) -> Settings:
     """The configuration of a replay.
 
     ``settings``: a configuration file's, whose keys and server play no part; None: a teacher that
     may be learned from. ``promise``: replaces that of every workload, and is that of workloads
-    which the configuration doesn't know.
+    which the configuration doesn't know. ``usd_per_interaction``: the same for a budget; at most
+    one of the two is given. Raises ConfigError for a budget that nothing gives a price.
     """
     base = settings or Settings(
         models={
@@ -36,12 +42,15 @@ def settings_for(
         }
     )
     workloads = list(base.workloads)
+    unknown = {row.workload or STREAM_WORKLOAD for row in rows if not _is_known(base, row)}
     if promise is not None:
         change = {"promise": promise, "policy": "promise"}
         workloads = [workload.model_copy(update=change) for workload in workloads]
-        unknown = {row.workload or STREAM_WORKLOAD for row in rows if not _is_known(base, row)}
         workloads += [WorkloadSettings(name=name, promise=promise) for name in sorted(unknown)]
-    return base.model_copy(update={"workloads": tuple(workloads), "keys": ()})
+    base = base.model_copy(update={"workloads": tuple(workloads), "keys": ()})
+    if usd_per_interaction is not None:
+        base = give_budget(base, usd_per_interaction, unknown)
+    return price_by_stream(base, rows)
 
 
 def _is_known(settings: Settings, row: StreamRow) -> bool:

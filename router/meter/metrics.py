@@ -215,6 +215,10 @@ class Metrics:
         """Count an alarm; ``kind``: of ``policies.promise.drift.KINDS``."""
         self._drift.labels(self._fold(self._workloads, workload), kind).inc()
 
+    def set_agreement_bound(self, workload: str, lower_bound: float) -> None:
+        """Show the agreement proven so far for a workload that promises none."""
+        self._lower_bound.labels(self._fold(self._workloads, workload)).set(lower_bound)
+
     def set_release(self, workload: str, *, student: str, policy: str) -> None:
         """Show what serves a workload now; what served it before disappears.
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import RowMapping, exists
 
 from policies.promise.policy import PROOF_FAILED
+from policies.purse import Payment
 from policies.types import Tier, Trial
 from router.meter.prices import Usage
 from router.record.model import Attempt, Cycle, Decision, Interaction, Release, TrainingRow
@@ -27,6 +28,15 @@ DECISION_COLUMNS: Final = (
     .label("audited"),
 )
 """What ``to_decision`` needs."""
+
+TRIAL_COLUMNS: Final = tuple(
+    interactions.c[name]
+    for name in (
+        *("seq", "tier", "reason", "level", "seen", "draft_agreed", "propensity", "floor"),
+        *("confidence", "evidence", "release", "teacher_version"),
+    )
+)
+"""What ``to_trial`` needs."""
 
 TRAINING_COLUMNS: Final = tuple(interactions.c[name] for name in _TRAINING)
 """What ``to_training_row`` needs."""
@@ -115,6 +125,11 @@ def to_decision(row: RowMapping) -> Decision:
     if row["teacher_cost_estimated"]:
         values["teacher_cost_usd"] = None
     return Decision(**values, audited=bool(row["audited"]))
+
+
+def to_payment(row: RowMapping) -> Payment:
+    """What an interaction means to a purse; needs what ``to_trial`` needs, its cost and time."""
+    return Payment(trial=to_trial(row), cost_usd=row["cost_usd"], at_s=row["created_at"])
 
 
 def teacher_failed(tier: str, reason: str, seen: bool) -> bool:

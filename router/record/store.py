@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
+from policies.purse import Payment
 from policies.types import Trial
 from router.record import rows
 from router.record.database import Database
@@ -103,12 +104,9 @@ class Store(ReleaseBook, CycleLog, Overview, History):
 
     def trials(self, workload: str, after_seq: int = 0) -> Iterator[tuple[int, Trial]]:
         """Evidence for a certificate with its seq, oldest first: all interactions with a level."""
-        table = interactions.c
-        query = select(
-            *(table.seq, table.tier, table.reason, table.level, table.seen),
-            *(table.draft_agreed, table.propensity, table.floor, table.confidence),
-            *(table.evidence, table.release, table.teacher_version),
-        ).where(table.workload == workload, table.level.is_not(None))
+        query = select(*rows.TRIAL_COLUMNS).where(
+            interactions.c.workload == workload, interactions.c.level.is_not(None)
+        )
         return ((row["seq"], rows.to_trial(row)) for row in self._pages(query, after_seq))
 
     def decisions(self, workload: str, release: str) -> Iterator[Decision]:
@@ -123,6 +121,14 @@ class Store(ReleaseBook, CycleLog, Overview, History):
             return iter(())
         query = select(*rows.DECISION_COLUMNS).where(table.workload == workload)
         return (rows.to_decision(row) for row in self._pages(query, began - 1))
+
+    def payments(self, workload: str, after_seq: int = 0) -> Iterator[tuple[int, Payment]]:
+        """``trials`` with what each cost and when it began: what a purse takes in."""
+        table = interactions.c
+        query = select(*rows.TRIAL_COLUMNS, table.cost_usd, table.created_at).where(
+            table.workload == workload, table.level.is_not(None)
+        )
+        return ((row["seq"], rows.to_payment(row)) for row in self._pages(query, after_seq))
 
     def count_answers(self, workload: str) -> int:
         """How many rows ``training_rows`` has."""

@@ -15,9 +15,17 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
 
-Policy = Literal["promise", "threshold", "teacher", "student"]
+Policy = Literal["promise", "budget", "threshold", "teacher", "student"]
 Distillation = Literal["allowed", "denied", "unknown"]
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:s|m|h|d)\s*)+")
@@ -82,6 +90,9 @@ PositiveShare = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=1
 AboveHalf = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0.5, lt=1)]
 Usd = Annotated[
     Decimal, BeforeValidator(_refuse_bool), Field(ge=0, le=1_000_000, allow_inf_nan=False)
+]
+PositiveUsd = Annotated[
+    Decimal, BeforeValidator(_refuse_bool), Field(gt=0, le=1_000_000, allow_inf_nan=False)
 ]
 Duration = Annotated[float, BeforeValidator(_read_duration), Field(ge=0, le=_LONGEST_S)]
 WorkloadName = Annotated[
@@ -181,7 +192,17 @@ class AuditSettings(Section):
 
 
 class WorkloadBudget(Section):
-    usd_per_interaction: Usd
+    """What the teacher may cost: on average over a workload's interactions, or a day. One of the
+    two is given."""
+
+    usd_per_interaction: PositiveUsd | None = None
+    usd_per_day: PositiveUsd | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> WorkloadBudget:
+        if (self.usd_per_interaction is None) == (self.usd_per_day is None):
+            raise ValueError("must have usd_per_interaction or usd_per_day, and not both")
+        return self
 
 
 class WorkloadSettings(Section):
@@ -198,8 +219,13 @@ class WorkloadSettings(Section):
 
     @property
     def effective_policy(self) -> Policy:
-        """The policy in force: ``promise`` where one is given, else ``teacher``."""
-        return self.policy or ("teacher" if self.promise is None else "promise")
+        """The policy in force: ``promise`` where one is given, else ``teacher``.
+
+        A promise outranks a budget, also where the policy names the budget.
+        """
+        if self.promise is not None and self.policy in (None, "budget"):
+            return "promise"
+        return self.policy or "teacher"
 
 
 class LearningSettings(Section):

@@ -182,6 +182,17 @@ def _check_workloads(view: View) -> Iterator[Problem]:
         for policy, hint in _NEEDS.items():
             if workload.get("policy") == policy and view.lacks(workload, path, policy):
                 yield problem((*path, "policy"), f"{policy} needs {hint}")
+        if workload.get("policy") == "budget" and _lacks_price(view):
+            message = f"budget needs a price of the model {view.teacher}: give it one"
+            yield problem((*path, "policy"), message)
+
+
+def _lacks_price(view: View) -> bool:
+    """There is a teacher, and nothing says what it costs."""
+    key = view.teacher
+    if key is None or ("models", key, "price") in view.document.unresolved:
+        return False
+    return not view.upstream_models[key].get("price")
 
 
 _YES = frozenset({"true", "t", "yes", "y", "on", "1"})
@@ -190,6 +201,7 @@ _YES = frozenset({"true", "t", "yes", "y", "on", "1"})
 _NEEDS = {
     "promise": "a promise, such as promise: {agreement: 0.97}",
     "threshold": "a threshold, such as threshold: 0.8",
+    "budget": "a budget, such as budget: {usd_per_interaction: 0.005}",
 }
 
 

@@ -19,7 +19,6 @@ _LATER = "is not supported in this version"
 _LATER_VALUES: Mapping[tuple[str, object], str] = MappingProxyType(
     {
         ("dialect", "anthropic"): f"anthropic {_LATER}: use an upstream that speaks openai",
-        ("policy", "budget"): f"budget {_LATER}: use promise, threshold, teacher or student",
     }
 )
 _LATER_KEYS: Mapping[str, str] = MappingProxyType(

@@ -26,6 +26,7 @@ def _find(view: View) -> Iterator[tuple[Path, str]]:
     for i, key in view.keys.items():
         if key.get("train_on", False) is False:
             yield ("keys", i), "has no train_on: true, so nothing is learned from its traffic"
+    yield from _budgets(view)
     yield from _unreachable(view)
 
 
@@ -35,7 +36,6 @@ def _not_enforced(view: View) -> Iterator[tuple[Path, str]]:
         (("learning",), learning, ("on_drift", "max_usd_per_cycle")),
         (("data",), view.top.get("data"), ("retention_days",)),
         *((("models", key), model, ("fallbacks",)) for key, model in view.upstream_models.items()),
-        *((("workloads", i), workload, ("budget",)) for i, workload in view.workloads.items()),
         *((("keys", i), key, ("budget", "rate")) for i, key in view.keys.items()),
     ]
     for path, section, names in given:
@@ -43,6 +43,20 @@ def _not_enforced(view: View) -> Iterator[tuple[Path, str]]:
             # ``on_drift: false`` asks for what happens anyway.
             if isinstance(section, dict) and section.get(name, False) is not False:
                 yield (*path, name), _NOT_ENFORCED
+
+
+def _budgets(view: View) -> Iterator[tuple[Path, str]]:
+    """Which gives way where a workload has a budget and something else decides."""
+    for i, workload in view.workloads.items():
+        if not isinstance(workload.get("budget"), dict):
+            continue
+        policy = workload.get("policy")
+        where = ("workloads", i, "budget")
+        if isinstance(workload.get("promise"), dict) and policy in (None, "promise", "budget"):
+            message = "gives way to the promise, which outranks it: remove the promise to keep it"
+            yield where, message
+        elif policy != "budget":
+            yield where, f"plays no part under policy {policy or 'teacher'}: write policy: budget"
 
 
 def _teachers(view: View) -> Iterator[tuple[Path, str]]:

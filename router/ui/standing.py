@@ -139,6 +139,8 @@ def _mode(
         return True, "Serving every draft, without a promise"
     if policy == "threshold":
         return True, f"Serving drafts from confidence {workload.threshold:.2f} on, no promise"
+    if policy == "budget":
+        return True, "Serving what the budget doesn't ask about, no promise"
     serving, text = _account_mode(workload, reading, outlook)
     if reading is None or reading.drift is None:
         return serving, text

@@ -17,6 +17,7 @@ ROUTER_FOR_DISTILL = (
     "deps",
     "drafting",
     "errors",
+    "budget",
     "evidence",
     "features",
     "meter",

@@ -96,7 +96,6 @@ def test_prices_are_amounts_of_money(name: str, rate: str) -> None:
             "  b: {upstream: 'http://h', model: m, price: {usd_per_hour: 2}}\n",
             "models.b.price.usd_per_hour",
         ),
-        ("workloads: [{name: a, policy: budget}]\n", "workloads[0].policy"),
         ("store: {url: 'postgresql://h/db'}\n", "store.url"),
         ("coordination: {url: 'redis://h'}\n", "coordination.url"),
     ],
@@ -335,7 +334,6 @@ def test_a_promise_needs_some_random_asking(share: str) -> None:
 @pytest.mark.parametrize(
     ("added", "key"),
     [
-        ("workloads: [{name: a, budget: {usd_per_interaction: -1}}]\n", "usd_per_interaction"),
         ("learning: {max_usd_per_cycle: -1}\n", "max_usd_per_cycle"),
         ("keys: [{name: a, key_env: A, budget: {usd: -1}}]\n", "usd"),
         ("keys: [{name: a, key_env: A, rate: {requests_per_minute: 0}}]\n", "requests_per_minute"),
