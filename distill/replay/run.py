@@ -95,7 +95,8 @@ def _is_known(settings: Settings, row: StreamRow) -> bool:
 class Replay:
     """One run over a stream; everything in it is drawn from ``seed``.
 
-    ``recorded_student``: the stream's drafts are used, and only the gate over them is learned.
+    ``recorded_student``: the stream's drafts are used, and only the gate over them is learned;
+    ``encoder``: one that may know texts already, so that several runs needn't encode them again.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Replay:
         folder: Path,
         progress: Progress,
         recorded_student: bool,
+        encoder: Encoder | None = None,
     ) -> None:
         self._settings = settings
         self._seed = seed
@@ -114,7 +116,7 @@ class Replay:
         self._sink = _Collector(self._store)
         self._teacher = RecordedTeacher()
         self._student = RecordedStudent() if recorded_student else None
-        self._encoder = Encoder(cache=1_000_000)
+        self._encoder = Encoder(cache=1_000_000) if encoder is None else encoder
         self._redactor = Redactor(settings.data.redact)
         metrics = Metrics()
         self._deps = Deps(
@@ -282,8 +284,12 @@ async def replay(
     seed: int,
     warm_start: Sequence[StreamRow] = (),
     progress: Progress = lambda done, total, what: None,
+    encoder: Encoder | None = None,
 ) -> Replayed:
-    """Replay ``rows`` in the order given; releases are written to a folder that is gone after."""
+    """Replay ``rows`` in the order given; releases are written to a folder that is gone after.
+
+    ``encoder``: see ``Replay``.
+    """
     with tempfile.TemporaryDirectory(prefix="tutelage-replay-") as folder:
         run_of = Replay(
             settings,
@@ -291,6 +297,7 @@ async def replay(
             folder=Path(folder),
             progress=progress,
             recorded_student=has_student([*warm_start, *rows]),
+            encoder=encoder,
         )
         return await run_of.run(rows, warm_start)
 
