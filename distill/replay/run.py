@@ -71,7 +71,8 @@ class Replay:
 
     ``recorded_student``: the stream's drafts are used, and only the gate over them is learned.
     ``store_url``: where it is recorded; a release in force there is taken up. ``folder``: where
-    releases are written.
+    releases are written; ``encoder``: one that may know
+    texts already, so that several runs needn't encode them again.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Replay:
         recorded_student: bool,
         label_delay: int = 0,
         store_url: str = ":memory:",
+        encoder: Encoder | None = None,
     ) -> None:
         self._settings = settings
         self._seed = seed
@@ -92,7 +94,7 @@ class Replay:
         self._sink = DelayedRecords(self._store, label_delay)
         self._teacher = RecordedTeacher()
         self._student = RecordedStudent() if recorded_student else None
-        self._encoder = Encoder(cache=1_000_000)
+        self._encoder = Encoder(cache=1_000_000) if encoder is None else encoder
         self._redactor = Redactor(settings.data.redact)
         metrics = Metrics()
         self._promises = DelayedPromises(self._store, metrics, label_delay)
@@ -271,11 +273,13 @@ async def replay(
     fit: Sequence[StreamRow] = (),
     label_delay: int = 0,
     progress: Progress = lambda done, total, what: None,
+    encoder: Encoder | None = None,
 ) -> Replayed:
     """Replay ``rows`` in the order given; releases are written to a folder that is gone after.
 
     ``label_delay``: an answer of the teacher's is known to nothing that learns or proves before
     that many more queries have been answered.
+    ``encoder``: see ``Replay``.
     """
     with tempfile.TemporaryDirectory(prefix="tutelage-replay-") as folder:
         run_of = Replay(
@@ -284,6 +288,7 @@ async def replay(
             folder=Path(folder),
             progress=progress,
             recorded_student=has_student([*warm_start, *fit, *rows]),
+            encoder=encoder,
             label_delay=label_delay,
         )
         return await run_of.run(rows, warm_start=warm_start, fit=fit)
