@@ -28,7 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from distill.replay.run import Replay, order, settings_for
+from distill.replay.run import Replay, order
+from distill.replay.terms import settings_for
 from distill.streams import StreamRow, read_stream
 from policies.compare import get_comparer
 from policies.estimate import Estimate, Outlook
@@ -110,7 +111,7 @@ def _predict(
         recorded_student=False,
         store_url=url,
     )
-    asyncio.run(replay.run(first, ()))
+    asyncio.run(replay.run(first))
     store = Store.open(url)
     workload = settings.workloads[0]
     digest = store.active_releases()[workload.name]

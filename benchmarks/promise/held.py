@@ -33,7 +33,8 @@ from benchmarks.promise.orders import ORDERS, STREAMS, Source, limited, read_sou
 from benchmarks.replay.recompute import compare, read_rows
 from distill.replay.line import Line, write_trace
 from distill.replay.result import summarize
-from distill.replay.run import Replayed, replay, settings_for
+from distill.replay.run import Replayed, replay
+from distill.replay.terms import settings_for
 from distill.streams import read_stream
 from router.settings.model import PromiseSettings
 from router.students.encoder import Encoder

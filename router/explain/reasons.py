@@ -102,6 +102,38 @@ _BY_NAME: dict[str, Reason] = {
         dropped=("teacher", "it was asked and did not answer"),
         otherwise="The teacher must answer: the attempts say what failed.",
     ),
+    "drift": Reason(
+        sentence="The draft would have been served, but what was seen since has changed, so the"
+        " teacher answers until enough is proven anew.",
+        dropped=("student", "an alarm about drift holds its drafts back"),
+        otherwise="{outlook}",
+    ),
+    "doubtful": Reason(
+        sentence="Among the latest drafts this is one of the most doubtful ones, and the budget"
+        " pays for the teacher's answer.",
+        dropped=("student", "the teacher's answer is worth its cost here"),
+        otherwise="The draft would be served from a confidence of {threshold} on, or with a"
+        " smaller budget.",
+    ),
+    "within_budget": Reason(
+        sentence="More doubtful drafts than this one are worth the budget's money, so it is"
+        " served.",
+        dropped=("teacher", "the budget is spent on more doubtful drafts"),
+        otherwise="The teacher would answer below a confidence of {threshold}, with a larger"
+        " budget, or by the coin.",
+    ),
+    "budget_spent": Reason(
+        sentence="The budget has no credit for the teacher now, so the draft is served.",
+        dropped=("teacher", "there is no credit for its answer"),
+        otherwise="Credit grows with every interaction, or through the day; a larger budget has"
+        " more of it.",
+    ),
+    "over_max_cost": Reason(
+        sentence="The budget might have asked the teacher, which the request's max_cost_usd rules"
+        " out, so the draft is served.",
+        dropped=("teacher", "it is likely to cost more than max_cost_usd"),
+        otherwise="Raise tutelage.max_cost_usd or leave it out.",
+    ),
     "audit": Reason(
         sentence="By the coin, the teacher is asked in the background about what was served."
     ),

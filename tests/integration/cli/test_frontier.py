@@ -43,7 +43,7 @@ def serve(shop: Shop, rows: list[StreamRow], seed: int) -> list[Line]:
         recorded_student=False,
         store_url=shop.url,
     )
-    return list(asyncio.run(replay.run(rows, ())).lines)
+    return list(asyncio.run(replay.run(rows)).lines)
 
 
 def at(folder: Path, **policy: Any) -> Shop:

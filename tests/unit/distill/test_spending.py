@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from distill.replay.run import settings_for
+from distill.replay.terms import settings_for
 from distill.streams import RecordedAnswer, StreamRow
 from policies.types import Answer
 from router.errors import ConfigError
