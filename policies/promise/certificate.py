@@ -19,7 +19,13 @@ the factor is 1 where j would not serve.
 Walk. With m = 1 − promised agreement, a level is accepted once its wealth reaches 1/δ, until it
 falls e² below; by Ville's inequality the latter is more than the proof asks for. Levels are walked
 from strict to lax, and the walk stops at the first that isn't accepted (fixed-sequence testing: no
-correction over levels). The laxest level reached is in force. None: nothing is served.
+correction over levels). The laxest level reached is proven. None: nothing is served.
+
+Leaning. To wait for the proof of every lax level costs more than what it protects: the promise is
+about what is delivered in all. So a second wealth is kept, of the traffic *as it was run*, with the
+level in force at each interaction. While it stays above 1/δ, less a leeway, levels are walked on
+over those that are likely to keep the promise (wealth e¹); where errors bring it down, or after an
+alarm, only proven levels serve. It is a test martingale for the average risk of what was delivered.
 
 Evidence of an earlier release counts for a later one. That is exact for the average risk of the
 policy as it was run, every draft having been made before its query was trained on; read as a
@@ -75,8 +81,17 @@ _PATIENCE = 2.0
 """How far below 1/δ the wealth of an accepted level may fall, in nats: a proof that comes out wrong
 now and then, as it must at any risk, would else close the level for hundreds of interactions."""
 
+_LIKELY = 1.0
+"""Wealth, in nats, from which a level laxer than the proven ones may be tried, and which it may
+lose again before it no longer is."""
+
+_LEEWAY = 1.0
+"""How far below 1/δ the wealth of the traffic as it was run may lie while that goes on, in nats."""
+
+_SMALLEST_RUN_BET = 0.1
+
 _WITHDRAWN = 1.0
-"""How far below 1/δ an alarm leaves the wealth of a level at most, in nats."""
+"""How far below what it needs an alarm leaves the wealth of a level at most, in nats."""
 
 _WARY = 300
 """Trials after an alarm in which more is asked by chance."""
@@ -104,7 +119,7 @@ class Terms:
     @property
     def key(self) -> str:
         """Names the terms together with everything a stored state depends on."""
-        return f"2:{self.agreement:.6f}:{self.confidence:.6f}:{self.over}:{len(LEVEL_MULTIPLES)}"
+        return f"3:{self.agreement:.6f}:{self.confidence:.6f}:{self.over}:{len(LEVEL_MULTIPLES)}"
 
 
 class Certificate:
@@ -121,6 +136,9 @@ class Certificate:
         self._bets = _optimal_bets(self._candidates, self.levels)
         self._log_wealth: Floats = np.zeros((len(_BETS), len(_CANDIDATES), len(self.levels)))
         self._accepted = np.zeros((len(_CANDIDATES), len(self.levels)), dtype=np.bool_)
+        self._likely = np.zeros(len(self.levels), dtype=np.bool_)
+        self._run_bets = _bet_on_run(terms.risk, self.levels)
+        self._run_wealth: Floats = np.zeros(len(_BETS))
         self._withheld: int | None = None
         self._wary = 0
 
@@ -141,12 +159,14 @@ class Certificate:
         """
         if not 0.0 < trial.floor <= trial.propensity <= 1.0:
             raise ValueError(f"propensity {trial.propensity} and floor {trial.floor} don't fit")
-        gained = self._gains(trial)
         cap = self.target + _SURPLUS
-        self._log_wealth = np.minimum(self._log_wealth + gained, cap)
+        # Before anything is accepted anew: the bet must not know what it bets on.
+        self._run_wealth = np.minimum(self._run_wealth + self._gains_of_run(trial), cap)
+        self._log_wealth = np.minimum(self._log_wealth + self._gains(trial), cap)
         wealth = self._mixed()
         kept = self._accepted & (wealth >= self.target - _PATIENCE)
         self._accepted = kept | (wealth >= self.target)
+        self._likely = (self._likely & (wealth[0] >= 0.0)) | (wealth[0] >= _LIKELY)
         self.trials += 1
         self._wary = max(0, self._wary - 1)
         if self.level() is not None:
@@ -159,15 +179,20 @@ class Certificate:
         supermartingale and a constant is one.
         """
         before = self.level()
-        self._log_wealth = np.minimum(self._log_wealth, self.target - _WITHDRAWN)
+        most = np.full(len(self.levels), _LIKELY - _WITHDRAWN)
+        most[0] = self.target - _WITHDRAWN
+        self._log_wealth = np.minimum(self._log_wealth, most)
+        self._run_wealth = np.minimum(self._run_wealth, most[0])
         self._accepted[:] = False
+        self._likely[:] = False
         self._wary = _WARY
         if before is not None:
             self._withheld = before
 
     def be_wary(self) -> None:
         """After a milder alarm: no patience with levels that have lost evidence since they were
-        accepted, and for a while more is asked by chance. Safe at any time."""
+        accepted, and for a while more is asked by chance and only proven levels serve. Safe at any
+        time."""
         self._accepted &= self._mixed() >= self.target
         self._wary = _WARY
 
@@ -201,19 +226,33 @@ class Certificate:
         gained: Floats = self._gains(trial)[:, 0]
         return gained
 
+    def needed(self, level: int) -> float:
+        """Log-wealth at which a level may be served: proof for the strictest one, likelihood for
+        the others, which the wealth of the traffic as it was run keeps in check."""
+        return self.target if level == 0 else min(_LIKELY, self.target)
+
     def level(self) -> int | None:
         """The level in force, or None: nothing may be served."""
-        accepted = self._accepted[0]
-        if not accepted[0]:
-            return None
-        return int(len(accepted) - 1 if accepted.all() else np.argmin(accepted) - 1)
+        proven = _walk(self._accepted[0])
+        if proven is None or self.wary or self.run_wealth() < self.target - _LEEWAY:
+            return proven
+        likely = _walk(self._likely)
+        return proven if likely is None else max(proven, likely)
+
+    def run_wealth(self) -> float:
+        """Log-wealth of the traffic as it was run, at the promised risk."""
+        return float(np.logaddexp.reduce(self._run_wealth) - math.log(len(_BETS)))
 
     def lower_bound(self, level: int | None) -> float:
-        """Agreement that is proven at ``level``; 1.0 where nothing is served (None)."""
+        """Agreement that is proven at ``level``, or of the traffic as it was run; 1.0 where nothing
+        is served (None)."""
         if level is None:
             return 1.0
         proven = self._candidates[self._accepted[:, level]]
-        return max(0.0, float(1.0 - proven.min())) if len(proven) else 0.0
+        least = float(proven.min()) if len(proven) else 1.0
+        if self.run_wealth() >= self.target:
+            least = min(least, self.terms.risk)
+        return max(0.0, 1.0 - least)
 
     def state(self) -> dict[str, Any]:
         """A JSON-ready snapshot for ``restore``."""
@@ -221,6 +260,8 @@ class Certificate:
             "trials": self.trials,
             "log_wealth": self._log_wealth.ravel().tolist(),
             "accepted": self._accepted.ravel().tolist(),
+            "likely": self._likely.tolist(),
+            "run_wealth": self._run_wealth.tolist(),
             "withheld": self._withheld,
             "wary": self._wary,
         }
@@ -233,24 +274,14 @@ class Certificate:
         what no ``state()`` wrote.
         """
         certificate = cls(terms)
-        values: Sequence[float] = state["log_wealth"]
-        accepted: Sequence[bool] = state["accepted"]
-        if (len(values), len(accepted)) != (
-            certificate._log_wealth.size,
-            certificate._accepted.size,
-        ):
-            raise ValueError("the stored promise state has another shape")
-        wealth: Floats = np.asarray(values, dtype=np.float64)
-        if not np.isfinite(wealth).all():
-            raise ValueError("the stored promise state holds something that is no number")
-        certificate._log_wealth = wealth.reshape(certificate._log_wealth.shape)
-        flags = np.asarray(accepted, dtype=np.bool_)
-        certificate._accepted = flags.reshape(certificate._accepted.shape)
+        certificate._log_wealth = _read(state["log_wealth"], certificate._log_wealth)
+        certificate._run_wealth = _read(state["run_wealth"], certificate._run_wealth)
+        certificate._accepted = _read(state["accepted"], certificate._accepted)
+        certificate._likely = _read(state["likely"], certificate._likely)
         certificate.trials = int(state["trials"])
-        # Absent from what was stored before there were alarms.
-        withheld = state.get("withheld")
+        withheld = state["withheld"]
         certificate._withheld = None if withheld is None else int(withheld)
-        certificate._wary = int(state.get("wary", 0))
+        certificate._wary = int(state["wary"])
         return certificate
 
     def _gains(self, trial: Trial) -> Floats:
@@ -272,6 +303,23 @@ class Certificate:
         gained: Floats = np.log1p(bets * gain[None])
         return gained
 
+    def _gains_of_run(self, trial: Trial) -> Floats:
+        """Log-wealth that the trial adds for the traffic as it was run, shape (bets,).
+
+        While nothing may be served the strictest level stands for it: what it would have served.
+        """
+        level = self.level() or 0
+        risk = self.terms.risk
+        loss = 0.0
+        if trial.level <= level:
+            loss = (risk if trial.failed else float(trial.seen and trial.wrong)) / trial.propensity
+        elif self.terms.over == "served":
+            return np.zeros(len(_BETS))
+        most = _OBSERVING_CEILING if trial.floor == 1.0 else _BET_CEILING
+        bets = np.minimum(self._run_bets[:, level], most / (1.0 / trial.floor - min(risk, 0.5)))
+        gained: Floats = np.log1p(bets * (risk - loss))
+        return gained
+
     def _mixed(self) -> Floats:
         mixed: Floats = np.logaddexp.reduce(self._log_wealth, axis=0) - math.log(len(_BETS))
         return mixed
@@ -286,3 +334,26 @@ def _optimal_bets(candidates: Floats, levels: Floats) -> Floats:
     limit = np.minimum(candidates, 0.5)[:, None]
     kelly = (1.0 - expected / candidates[:, None]) / (1.0 - limit)
     return np.asarray(_BETS)[:, None, None] * np.maximum(kelly, _SMALLEST_BET)[None]
+
+
+def _bet_on_run(risk: float, levels: Floats) -> Floats:
+    """η per (share, level in force): growth-optimal at a risk of the level, but never timid."""
+    kelly = (1.0 - levels / risk) / (1.0 - min(risk, 0.5))
+    return np.asarray(_BETS)[:, None] * np.maximum(kelly, _SMALLEST_RUN_BET)[None]
+
+
+def _walk(passed: NDArray[np.bool_]) -> int | None:
+    """The last level before the first that isn't passed."""
+    if not passed[0]:
+        return None
+    return int(len(passed) - 1 if passed.all() else np.argmin(passed) - 1)
+
+
+def _read(stored: Sequence[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """Stored values in the shape and type of ``like``. Raises ValueError where they don't fit."""
+    if len(stored) != like.size:
+        raise ValueError("the stored promise state has another shape")
+    values = np.asarray(stored, dtype=like.dtype)
+    if not np.isfinite(values).all():
+        raise ValueError("the stored promise state holds something that is no number")
+    return values.reshape(like.shape)

@@ -184,7 +184,7 @@ def _trials_needed(
     def is_accepted(trials: NDArray[np.int64]) -> NDArray[np.bool_]:
         right = np.maximum(trials[:, None] - errors, 0)
         wealth = np.logaddexp.reduce(start + right * step + errors * fall, axis=1)
-        accepted: NDArray[np.bool_] = wealth - math.log(len(start)) >= certificate.target
+        accepted: NDArray[np.bool_] = wealth - math.log(len(start)) >= certificate.needed(level)
         return accepted
 
     low = np.arange(_MOST_ERRORS, dtype=np.int64) - 1  # not accepted

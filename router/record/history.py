@@ -16,10 +16,6 @@ from router.record.database import Database
 from router.record.schema import interactions
 
 _PAGE = 500
-_TRIAL: Final = (
-    *("seq", "tier", "reason", "level", "seen"),
-    *("draft_agreed", "propensity", "floor"),
-)
 _TWIN: Final = (
     *("id", "input_text", "request", "teacher_answer"),
     *("teacher_model", "teacher_version", "comparer"),
@@ -97,7 +93,5 @@ class History:
 
 def _trials_of(workload: str, release: str | None) -> Select[Any]:
     table = interactions.c
-    query = select(*(table[name] for name in _TRIAL)).where(
-        table.workload == workload, table.level.is_not(None)
-    )
+    query = select(*rows.TRIAL_COLUMNS).where(table.workload == workload, table.level.is_not(None))
     return query if release is None else query.where(table.release == release)

@@ -48,6 +48,56 @@ def test_a_level_at_the_promised_risk_is_rarely_ever_accepted(over: Over, share:
     assert accepted.max() / RUNS <= delta + 3.0 * error
 
 
+@pytest.mark.parametrize("over", ["all", "served"])
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_traffic_that_errs_as_often_as_allowed_rarely_ever_seems_better(
+    over: Over, share: float
+) -> None:
+    """The wealth of the traffic as it was run is a test martingale whatever level is in force."""
+    terms = Terms(agreement=0.9, confidence=0.9, over=over)
+    delta = 1.0 - terms.confidence
+    rng = np.random.default_rng(16)
+    wrong = terms.risk * (2.0 if over == "all" else 1.0)
+    seemed = 0
+    for _ in range(RUNS):
+        certificate = Certificate(terms)
+        best = -math.inf
+        for _ in range(TRIALS):
+            certificate.observe(draw(rng, wrong, share, served=0.5))
+            best = max(best, certificate.run_wealth())
+        seemed += best >= certificate.target
+    error = math.sqrt(delta * (1.0 - delta) / RUNS)
+    assert seemed / RUNS <= delta + 3.0 * error
+
+
+def reach(certificate: Certificate, level: int, rng: np.random.Generator) -> None:
+    """Errors at the risk that each level predicts, until the level is in force."""
+    risks = np.asarray(certificate.levels)
+    while (certificate.level() or 0) < level:
+        where = int(np.searchsorted(risks, rng.random()))
+        wrong = where < NEVER and rng.random() < 0.3
+        certificate.observe(Trial(level=where, seen=True, wrong=wrong, propensity=1.0, floor=1.0))
+
+
+def test_likely_levels_serve_before_they_are_proven_and_only_while_the_run_is_good() -> None:
+    rng = np.random.default_rng(18)
+    certificate = Certificate(Terms(agreement=0.9))
+    reach(certificate, 8, rng)
+    level = certificate.level()
+    assert level is not None
+    assert certificate.needed(0) == certificate.target > certificate.needed(level)
+    assert certificate.needed(level) <= certificate.wealth()[level] < certificate.target
+    assert certificate.run_wealth() >= certificate.target - 1.0
+    assert certificate.lower_bound(level) == 0.9 or certificate.run_wealth() < certificate.target
+    before = certificate.run_wealth()
+    bad = Trial(level=level, seen=True, wrong=True, propensity=0.5, floor=0.5)
+    while certificate.run_wealth() >= certificate.target - 1.0:
+        certificate.observe(bad)
+    after = certificate.level()
+    assert certificate.run_wealth() < before
+    assert after is None or after < level
+
+
 @pytest.mark.parametrize(("share", "within"), [(1.0, 200), (0.1, 1500)])
 def test_a_risk_well_below_the_promise_is_accepted(share: float, within: int) -> None:
     rng = np.random.default_rng(12)
@@ -85,8 +135,10 @@ def test_the_state_survives_json() -> None:
         again.observe(trial)
     assert again.trials == certificate.trials == 220
     np.testing.assert_array_equal(again.wealth(), certificate.wealth())
+    assert again.run_wealth() == certificate.run_wealth()
+    assert again.level() == certificate.level()
     with pytest.raises(ValueError, match="shape"):
-        Certificate.restore(terms, {"trials": 1, "log_wealth": [0.0], "accepted": [False]})
+        Certificate.restore(terms, {**certificate.state(), "log_wealth": [0.0]})
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from policies.promise.certificate import Certificate, Terms
 from policies.promise.ledger import Ledger
 from policies.promise.outlook import bound_rate
 from policies.scoring.gate import Gate
+from policies.scoring.scorers import Logistic
 from policies.types import Answer, Trial
 from router.outlook import Outlook, look_ahead, measure_self_agreement
 from router.promise import Account
@@ -39,10 +40,7 @@ def make_release(store: Store, risk: float = 0.001) -> Release:
     one = np.ones(1)
     gate = Gate(
         signals=("margin",),
-        mean=one,
-        scale=one,
-        weights=one,
-        bias=0.0,
+        scorer=Logistic(mean=one, scale=one, weights=one, bias=0.0),
         curve_score=one * 0.9,
         curve_all=one * risk,
         curve_served=one * risk,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
 from policies.base import Policy
+from policies.budget import BudgetPolicy
 from policies.promise.certificate import LEVEL_MULTIPLES, Certificate, Terms
 from policies.promise.guarantee import GuaranteePolicy
 from policies.promise.ledger import Ledger
 from policies.promise.policy import PromisePolicy
+from policies.purse import Allowance, Purse
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
 from policies.types import Evidence, Features, Trial
@@ -58,6 +61,8 @@ def _find_reasons(modules: list[ast.Module]) -> set[str]:
     for node in nodes:
         if isinstance(node, ast.keyword) and node.arg == "reason":
             found.update(_texts(node.value, constants))
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "keep_draft":
+            found.update(text for value in node.args for text in _texts(value, constants))
         elif isinstance(node, ast.Assign):
             names = [target.id for target in node.targets if isinstance(target, ast.Name)]
             if "reason" in names:
@@ -78,9 +83,11 @@ def g(*, reason="by_keyword_default"): ...
 reason = "by_if" if x else "by_else"
 Ask(reason="by_argument")
 Ask(reason=NAMED)
+outcome.keep_draft("by_keeping")
 """
     assert _find_reasons([ast.parse(sample)]) == {
         *("by_constant", "by_default", "by_keyword_default", "by_if", "by_else", "by_argument"),
+        "by_keeping",
     }
 
 
@@ -114,6 +121,7 @@ def _policies() -> Iterator[Policy]:
             thresholds = np.linspace(0.95, 0.5, len(LEVEL_MULTIPLES))
             yield PromisePolicy(certificate, thresholds, coin, 0.1)
             yield GuaranteePolicy(ledger, coin)
+        yield BudgetPolicy(Purse(Allowance(usd_per_interaction=Decimal(1))), Decimal(1), coin)
 
 
 @pytest.mark.parametrize("confidence", [None, 0.1, 0.85, 1.0])
