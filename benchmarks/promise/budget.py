@@ -9,8 +9,6 @@ stream's three-shot seed as answers known before; its figures are recomputed fro
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
 import json
 import os
 import subprocess
@@ -20,9 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.replay.warm_start import SEED, write_warm_start
+
 _RECOMPUTE = Path(__file__).parents[1] / "replay" / "recompute.py"
 _STREAM = "streams/banking77-gpt4.jsonl.gz"
-_SEED = "ocats_banking77/seed_3shot.csv"
 _PRICE = 0.01
 _CONFIG = f"""\
 models:
@@ -37,14 +36,14 @@ models:
 def main() -> int:
     """Print a line per seed and the average; 1 where a figure can't be recomputed."""
     args = _read_args()
-    missing = [name for name in (_STREAM, _SEED) if not (args.data and (args.data / name).exists())]
+    missing = [name for name in (_STREAM, SEED) if not (args.data and (args.data / name).exists())]
     if missing:
         print(f"skipped: no {missing[0]}; name its folder by --data or TUTELAGE_DATA")
         return 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tutelage.yaml").write_text(_CONFIG, encoding="utf-8")
-        write_warm_start(args.data / _SEED, args.data / _STREAM, folder / "seed.jsonl")
+        write_warm_start(args.data / SEED, args.data / _STREAM, folder / "seed.jsonl")
         results = [
             _replay(args.data / _STREAM, folder, seed, args.usd_per_interaction)
             for seed in range(args.seeds)
@@ -55,25 +54,6 @@ def main() -> int:
         text = json.dumps({**report, "runs": results}, indent=2)
         args.out.write_text(text + "\n", encoding="utf-8")
     return 0 if all(result["recomputed"] for result in results) else 1
-
-
-def write_warm_start(seed: Path, stream: Path, out: Path) -> None:
-    """The seed's questions as a stream: under the stream's instructions, with the seed's labels
-    spelt as the stream spells them."""
-    with gzip.open(stream, "rt", encoding="utf-8") as lines:
-        first = json.loads(next(iter(lines)))
-    instructions = first["request"]["messages"][0]
-    with seed.open(encoding="utf-8", newline="") as file, out.open("w", encoding="utf-8") as rows:
-        for i, row in enumerate(csv.DictReader(file)):
-            question = {"role": "user", "content": row["text"]}
-            label = row["label_name"].replace("_", " ").lower().rstrip("?")
-            line = {
-                "id": f"seed-{i}",
-                "workload": first["workload"],
-                "request": {**first["request"], "messages": [instructions, question]},
-                "teacher": {"content": label},
-            }
-            rows.write(json.dumps(line) + "\n")
 
 
 def _read_args() -> argparse.Namespace:

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.replay.warm_start import SEED, write_warm_start
+
 _RECOMPUTE = Path(__file__).with_name("recompute.py")
 _STREAM = "streams/banking77-gpt4.jsonl.gz"
 
@@ -29,14 +31,20 @@ def main() -> int:
         print(f"skipped: no {args.stream}; name its folder by --data or TUTELAGE_DATA")
         return 0
     stream = args.data / args.stream
-    report: dict[str, Any] = {"stream": args.stream, "runs": []}
-    for promise in args.promise:
-        more = ["--guarantee"] if args.guarantee else []
-        if args.config is not None:
-            more += ["--config", str(args.config)]
-        results = [replay(stream, promise, seed, more) for seed in range(args.seeds)]
-        report["runs"] += results
-        _summarize(promise, results)
+    report: dict[str, Any] = {"stream": args.stream, "warm_start": args.three_shot, "runs": []}
+    more = ["--guarantee"] if args.guarantee else []
+    if args.config is not None:
+        more += ["--config", str(args.config)]
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    with tempfile.TemporaryDirectory() as folder:
+        if args.three_shot:
+            known = Path(folder) / "seed.jsonl"
+            write_warm_start(args.data / SEED, stream, known)
+            more += ["--warm-start", str(known)]
+        for promise in args.promise:
+            results = [replay(stream, promise, seed, more) for seed in seeds]
+            report["runs"] += results
+            _summarize(promise, results)
     if args.out is not None:
         args.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0 if all(result["recomputed"] for result in report["runs"]) else 1
@@ -48,7 +56,9 @@ def _read_args() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path(data) if data else None)
     parser.add_argument("--stream", default=_STREAM, help=f"below the folder ({_STREAM})")
     parser.add_argument("--promise", type=float, nargs="+", default=[0.95, 0.97])
-    parser.add_argument("--seeds", type=int, default=10, help="seeds 0 to N - 1 (10)")
+    parser.add_argument("--seeds", type=int, default=10, help="so many seeds (10)")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--three-shot", action="store_true", help=f"begin with {SEED}")
     parser.add_argument("--guarantee", action="store_true", help="assume nothing of the stream")
     parser.add_argument("--config", type=Path, help="prices, for streams that have none")
     parser.add_argument("--out", type=Path)
