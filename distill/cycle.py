@@ -220,7 +220,8 @@ def _keep(
             encoder=WEIGHTS_SHA256,
             student=trained.student,
             gate=trained.gate,
-            forms=dataset.forms,
+            # A student that isn't trained here may answer in forms that hardly two requests share.
+            forms=dataset.forms if dataset.forms or trained.student is not None else None,
             prompts=dataset.prompts,
         )
     except OSError as error:

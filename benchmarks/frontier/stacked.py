@@ -19,13 +19,12 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 
-from benchmarks.frontier.arithmetic import arithmetic_features
 from benchmarks.frontier.baselines import confidence
-from benchmarks.frontier.calls import call_features
 from benchmarks.frontier.ranker import Floats, NotApplicableError, right
 from benchmarks.frontier.texts import called_tools, draft_text, offered_tools, question_text
 from benchmarks.frontier.vectors import RememberingEncoder
 from distill.streams import StreamRow
+from router.evidence.measure import measure_draft
 
 _FOLDS = 5
 _STANDARD_ERRORS = 2.0
@@ -41,7 +40,7 @@ class StackedGain:
 
     def __init__(self, encoder: RememberingEncoder) -> None:
         self._encoder = encoder
-        self._checked: dict[str, list[float]] = {}
+        self._checked: dict[str, dict[str, float]] = {}
 
     def fit(self, rows: Sequence[StreamRow], seed: int) -> None:
         student, teacher = right(rows)
@@ -87,7 +86,7 @@ class StackedGain:
         return True
 
     def _call_signals(self, rows: Sequence[StreamRow]) -> Floats:
-        checks = self._check(rows, call_features)
+        checks = self._check(rows, "call_")
         texts = [text for row in rows for text in offered_tools(row).values()]
         vector = dict(zip(texts, self._encoder.encode(texts), strict=True))
         near = []
@@ -106,22 +105,27 @@ class StackedGain:
         return np.hstack([checks, near])
 
     def _arithmetic_signals(self, rows: Sequence[StreamRow]) -> Floats:
-        return self._check(
-            rows, lambda row: arithmetic_features(question_text(row), draft_text(row))
-        )
+        return self._check(rows, "q_", "d_")
 
-    def _check(
-        self, rows: Sequence[StreamRow], features: Callable[[StreamRow], dict[str, float]]
-    ) -> Floats:
+    def _check(self, rows: Sequence[StreamRow], *kinds: str) -> Floats:
         """Checks of every row; each draft is checked once, though folds come back to it."""
         keys = [json.dumps([row.body, draft_text(row)]) for row in rows]
         for key, row in zip(keys, rows, strict=True):
             if key not in self._checked:
-                self._checked[key] = list(features(row).values())
-        return np.array([self._checked[key] for key in keys])
+                self._checked[key] = _read_signals(row, kinds)
+        names = sorted(set().union(*(self._checked[key] for key in keys)))
+        return np.array([[self._checked[key].get(name, 0.0) for name in names] for key in keys])
 
     def _question_vectors(self, rows: Sequence[StreamRow]) -> Floats:
         return self._encoder.encode([question_text(row) for row in rows])
+
+
+def _read_signals(row: StreamRow, kinds: tuple[str, ...]) -> dict[str, float]:
+    """The product's own signals of a draft, those whose names begin so."""
+    if row.student is None:
+        return {}
+    signals = measure_draft(row.body, row.student.answer)
+    return {name: value for name, value in signals.items() if name.startswith(kinds)}
 
 
 def _predict_unseen(

@@ -11,6 +11,7 @@ from typing import Any
 from distill.streams import StreamRow
 from policies.scoring.gate import logit_of_logprob
 from policies.types import Answer, Evidence
+from router.evidence.measure import measure_draft
 from router.release import Release
 from router.upstream.model import AttemptLog, CallFailed, Reply, UpstreamTarget
 from router.upstream.stream import StreamReply
@@ -82,11 +83,13 @@ class RecordedStudent:
     async def draft(
         self, body: Mapping[str, Any], release: Release | None
     ) -> tuple[Answer, Evidence]:
-        """The row's draft with its recorded evidence."""
+        """The row's draft with its recorded evidence, and what can be measured on the draft."""
         row = self.row
         if row is None or row.student is None or body["messages"] != row.body["messages"]:
             raise ValueError("the recorded student was asked about another query")
-        evidence = Evidence(available=True, signals=read_signals(row.student.evidence))
+        measured = measure_draft(body, row.student.answer)
+        signals = measured | read_signals(row.student.evidence)
+        evidence = Evidence(available=True, signals=signals)
         return row.student.answer, evidence if release is None else release.judge(evidence)
 
     async def warm_up(self) -> None:

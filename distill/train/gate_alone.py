@@ -5,31 +5,48 @@ Such a student isn't trained here, so each of its drafts is held out by nature.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from distill.dataset import Dataset
 from distill.train.kernel_head import Trained
 from policies.fit.gate import NothingToCalibrate, fit_gate
+from router.evidence.measure import SHAPE
+
+RAW_CONFIDENCES = ("p_true_logprob", "mean_logprob")
+"""Signals that are a student's own confidence, the better one first."""
+
+_COMMON = 0.98
+"""A signal that so large a share of the drafts has may be read; drafts without it are escalated."""
 
 
 def train_gate(dataset: Dataset, *, seed: int) -> Trained:
-    """Fit the gate on the evidence that was recorded with the drafts.
+    """Fit the gate on the evidence that came with the drafts.
 
-    The signals are those that every draft with any evidence has, the raw confidence first by the
-    alphabet. Raises NothingToCalibrate where drafts carry none, or as ``fit_gate`` does.
+    Raises NothingToCalibrate where drafts carry none, or as ``fit_gate`` does.
     """
-    drafted = [
-        i
+    compared = [
+        (i, question.row.evidence)
         for i, question in enumerate(dataset.questions)
         if question.row.draft_agreed is not None and question.row.evidence
     ]
-    evidence = [dataset.questions[i].row.evidence for i in drafted]
-    names = sorted(set.intersection(*(set(signals) for signals in evidence))) if evidence else []
+    counts = Counter(name for _, evidence in compared for name in evidence)
+    names = sorted(name for name, count in counts.items() if count >= _COMMON * len(compared))
+    raw = next((name for name in RAW_CONFIDENCES if name in names), None)
+    if raw is not None:
+        # Beside a confidence, size predicts which drafts repeat the teacher's words, and short ones
+        # do: such a gate would agree more and know less (benchmarks.frontier.sidebyside).
+        names = [raw, *(name for name in names if name not in (raw, *SHAPE))]
     if not names:
         raise NothingToCalibrate("the drafts carry no evidence that a gate could read")
+    drafted = [i for i, evidence in compared if set(names) <= evidence.keys()]
+    evidence = [dataset.questions[i].row.evidence for i in drafted]
     signals = np.asarray([[given[name] for name in names] for given in evidence])
     agreed = np.asarray([bool(dataset.questions[i].row.draft_agreed) for i in drafted])
-    fitted = fit_gate(signals, names, agreed, dataset.weights[drafted], seed)
+    fitted = fit_gate(
+        signals, names, agreed, dataset.weights[drafted], seed, has_raw=raw is not None
+    )
     held_out = np.full(len(dataset.questions), -1, dtype=np.intp)
     right = np.asarray(drafted)[agreed]
     held_out[right] = dataset.classes[right]

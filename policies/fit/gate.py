@@ -37,6 +37,8 @@ def fit_gate(
     agreed: Bools,
     weights: Floats,
     seed: int,
+    *,
+    has_raw: bool = True,
 ) -> FittedGate:
     """Fit the candidate that predicts held-out agreement best, in doubt the raw confidence.
 
@@ -44,17 +46,23 @@ def fit_gate(
     confidence first; ``agreed``: the draft agreed with the teacher; ``weights``: 1/propensity of
     each row being seen. Another candidate ships only where its cross-validated log-loss is lower
     than that of the raw confidence by more than the standard error of the difference. Where all
-    drafts agree, one more is imagined that was the least sure of all and wrong. Raises
-    NothingToCalibrate where all disagree.
+    drafts agree, one more is imagined that was the least sure of all and wrong. Without
+    ``has_raw`` no signal is a confidence, and the candidates that read one alone stand back. Raises
+    NothingToCalibrate where all disagree, or without a confidence too few do or don't.
     """
     if not agreed.any():
         raise NothingToCalibrate("no draft agrees with the teacher yet")
+    if not has_raw and min(agreed.sum(), (~agreed).sum()) < 4 * _FOLDS:
+        raise NothingToCalibrate(
+            "the drafts carry no confidence, and to judge them without one takes "
+            f"{4 * _FOLDS} that agree with the teacher and as many that don't"
+        )
     rows = len(agreed)
     if agreed.all():
         signals = np.vstack([signals, signals[np.argmin(signals[:, 0])]])
         agreed = np.append(agreed, False)
         weights = np.append(weights, weights.mean())
-    chosen, held_out, losses = _compete(signals, agreed, weights, seed)
+    chosen, held_out, losses = _compete(signals, agreed, weights, seed, has_raw)
     columns = _columns_of(chosen, signals)
     scorer = chosen.fit(signals[:, columns], agreed, weights, seed)
     if held_out is None:
@@ -71,10 +79,10 @@ def fit_gate(
 
 
 def _compete(
-    signals: Floats, agreed: Bools, weights: Floats, seed: int
+    signals: Floats, agreed: Bools, weights: Floats, seed: int, has_raw: bool
 ) -> tuple[Candidate, Floats | None, dict[str, float]]:
     """The winner with its held-out confidences, None where there are too few rows to hold out."""
-    first, *others = CANDIDATES
+    first, *others = [one for one in CANDIDATES if has_raw or not one.raw]
     if min(agreed.sum(), (~agreed).sum()) < 4 * _FOLDS:
         return first, None, {}
     winner, best = first, _predict(first, signals, agreed, weights, seed)

@@ -239,6 +239,11 @@ class Certificate:
         likely = _walk(self._likely)
         return proven if likely is None else max(proven, likely)
 
+    @property
+    def leans(self) -> bool:
+        """The level in force is likely to keep the promise, and not proven by itself."""
+        return self.level() != _walk(self._accepted[0])
+
     def run_wealth(self) -> float:
         """Log-wealth of the traffic as it was run, at the promised risk."""
         return float(np.logaddexp.reduce(self._run_wealth) - math.log(len(_BETS)))

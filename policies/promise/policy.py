@@ -24,6 +24,11 @@ DRIFT = "drift"
 _WARY_SHARE = 0.2
 """The random share after an alarm, at least."""
 
+_LEANING_SHARE = 0.1
+"""The random share at a level that is likely and not proven, at least: there errors must be seen
+soon, and at a twentieth it takes a thousand interactions to see that a level errs by half too
+often."""
+
 _PROOF_AT_LEVEL = ((0.3, 0.2), (0.9, 0.05))
 """Between these (level multiple, share) the random share falls in a straight line."""
 
@@ -79,6 +84,8 @@ class PromisePolicy:
         share = self._proof_share or choose_proof_share(allowed)
         if self._certificate.wary:
             share = max(share, _WARY_SHARE)
+        elif self._certificate.leans:
+            share = max(share, _LEANING_SHARE)
         if level > allowed:
             yield Ask(
                 tier=Tier.TEACHER,

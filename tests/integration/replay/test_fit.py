@@ -75,7 +75,7 @@ def test_too_little_to_fit_on_serves_nothing_and_says_so(folder: Path, config: P
 def test_a_promise_that_the_rows_cannot_prove_serves_nothing_and_says_so(folder: Path) -> None:
     rows = make_drafted()
     for i, row in enumerate(rows):  # sure of everything, right half of the time
-        row["student"]["content"] = f"answer {i}" if i % 2 else "something else"
+        row["student"]["content"] = f"answer {i}" if i % 2 else f"answxr {i}"
         row["student"]["evidence"] = {"mean_logprob": math.log(0.9) - 1e-6 * i}
     stream = write_stream(folder / "hopeless.jsonl", rows)
     run = replay(stream, "--fit", stream, "--promise", "0.99")

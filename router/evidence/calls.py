@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks.frontier.texts import question_text
-from distill.streams import StreamRow
+from policies.types import ToolCall
 
 Schema = Mapping[str, Any]
 
@@ -43,20 +42,15 @@ _COMMON = frozenset(
 )
 
 
-def call_features(row: StreamRow) -> dict[str, float]:
-    """Features of a request with tools and the student's drafted calls, in a fixed order."""
-    question = question_text(row)
+def check_calls(
+    question: str, tools: Mapping[str, Schema], drafted: Sequence[ToolCall]
+) -> dict[str, float]:
+    """Signals of a request with tools and the drafted calls, always the same names.
+
+    ``tools``: each offered function by its name, as the request describes it.
+    """
     words = _words(question)
-    tools = {
-        f["name"]: f
-        for f in (t.get("function", {}) for t in row.body.get("tools") or [])
-        if isinstance(f.get("name"), str)
-    }
-    calls = (
-        []
-        if row.student is None
-        else [(c.name, _arguments(c.arguments)) for c in row.student.answer.tool_calls]
-    )
+    calls = [(call.name, _arguments(call.arguments)) for call in drafted]
     found = dict.fromkeys(_FAULTS, 0.0)
     for name, arguments in calls:
         for fault, count in _check_call(tools.get(name), arguments, question).items():
@@ -65,7 +59,7 @@ def call_features(row: StreamRow) -> dict[str, float]:
     numbers = set(_DIGITS.findall(question))
     called = [_overlap(words, tools[name]) for name, _ in calls if name in tools]
     best = max((_overlap(words, tool) for tool in tools.values()), default=0.0)
-    kinds = json.dumps(row.body.get("tools") or [])
+    kinds = json.dumps(list(tools.values()))
     return {
         "no_call": float(not calls),
         "calls": math.log1p(len(calls)),

@@ -1,6 +1,6 @@
 """Deterministic checks of a worked solution: is what it calculates right, and from what.
 
-All of it reads the question and the student's draft alone. Every feature is a finite number whose
+All of it reads the question and the student's draft alone. Every signal is a finite number whose
 direction a fit has to find; names begin with ``q_`` (question) or ``d_`` (draft).
 """
 
@@ -72,8 +72,8 @@ def equations(draft: str) -> list[tuple[str, float]]:
     return [(expression, result) for expression, result in pairs if result is not None]
 
 
-def arithmetic_features(question: str, draft: str) -> dict[str, float]:
-    """Features of a question and its worked solution, in a fixed order."""
+def check_solution(question: str, draft: str) -> dict[str, float]:
+    """Signals of a question and its worked solution, always the same names."""
     asked = _numbers(question)
     body = draft.split("####")[0]
     worked = equations(body)

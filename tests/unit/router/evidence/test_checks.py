@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.frontier.arithmetic import arithmetic_features, equations, evaluate
-from benchmarks.frontier.calls import call_features
 from policies.types import ToolCall
-from tests.unit.benchmarks.frontier.rows import make_row
+from router.evidence.calls import check_calls
+from router.evidence.worked import check_solution, equations, evaluate
 
 WEATHER: dict[str, Any] = {
     "name": "get_weather",
@@ -29,7 +28,7 @@ WEATHER: dict[str, Any] = {
 
 def faults(question: str, *calls: tuple[str, Any]) -> dict[str, float]:
     made = tuple(ToolCall(name=name, arguments=json.dumps(value)) for name, value in calls)
-    return call_features(make_row(0, question=question, tools=[WEATHER], calls=made))
+    return check_calls(question, {WEATHER["name"]: WEATHER}, made)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +56,7 @@ def test_equations_marked_and_plain() -> None:
 
 
 def test_sound_solution_has_no_faults() -> None:
-    found = arithmetic_features("Ann has 2 bags of 3.", "Ann has 2 * 3 = <<2*3=6>>6.\n#### 6")
+    found = check_solution("Ann has 2 bags of 3.", "Ann has 2 * 3 = <<2*3=6>>6.\n#### 6")
     for name in (
         "d_wrong",
         "d_no_final",
@@ -85,7 +84,7 @@ def test_sound_solution_has_no_faults() -> None:
     ],
 )
 def test_faults_of_a_solution_are_seen(draft: str, fault: str) -> None:
-    assert arithmetic_features("Ann has 2 bags of 3.", draft)[fault] >= 1
+    assert check_solution("Ann has 2 bags of 3.", draft)[fault] >= 1
 
 
 def test_sound_call_has_no_faults() -> None:
