@@ -14,6 +14,7 @@ from benchmarks.frontier.baselines import (
     TfidfRidge,
 )
 from benchmarks.frontier.factorisation import MatrixFactorisation
+from benchmarks.frontier.product import ProductGate
 from benchmarks.frontier.ranker import Ranker
 from benchmarks.frontier.stacked import StackedGain
 from benchmarks.frontier.vectors import RememberingEncoder
@@ -28,6 +29,7 @@ CONTESTANTS: Mapping[str, Callable[[RememberingEncoder], Ranker]] = MappingProxy
         "raw confidence": lambda encoder: RawConfidence(),
         "isotonic confidence": lambda encoder: IsotonicConfidence(),
         "stacked gain": StackedGain,
+        "tutelage gate": lambda encoder: ProductGate(),
     }
 )
 

@@ -17,6 +17,8 @@ Bools = NDArray[np.bool_]
 Fit = Callable[[Floats, Bools, Floats, int], Scorer]
 """(columns, good, weights, seed) → scorer; both outcomes occur in ``good``."""
 
+_REACH = 3.0
+_FREEDOM = 1.0
 _DEPTH = 2
 _TREES = 60
 _RATE = 0.1
@@ -39,14 +41,15 @@ class Candidate:
 def fit_logistic(columns: Floats, good: Bools, weights: Floats, seed: int) -> Logistic:
     """Logistic regression on standardised columns; of one column it is Platt's calibration."""
     mean, scale = columns.mean(axis=0), columns.std(axis=0) + 1e-9
-    model = LogisticRegression(max_iter=1000).fit(
-        (columns - mean) / scale, good, sample_weight=weights
-    )
+    reach = np.inf if columns.shape[1] == 1 else _REACH
+    standard = np.clip((columns - mean) / scale, -reach, reach)
+    model = LogisticRegression(max_iter=1000, C=_FREEDOM).fit(standard, good, sample_weight=weights)
     return Logistic(
         mean=mean,
         scale=scale,
         weights=np.asarray(model.coef_[0], dtype=np.float64),
         bias=float(model.intercept_[0]),
+        reach=reach,
     )
 
 

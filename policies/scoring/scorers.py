@@ -37,7 +37,10 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Logistic:
-    """A logistic model: ``mean``, ``scale`` and ``weights`` per column, and a ``bias``."""
+    """A logistic model: ``mean``, ``scale`` and ``weights`` per column, and a ``bias``.
+
+    ``reach``: standard deviations beyond which a column says no more than that it is far out.
+    """
 
     kind: ClassVar[str] = "logistic"
 
@@ -45,16 +48,18 @@ class Logistic:
     scale: Floats
     weights: Floats
     bias: float
+    reach: float = np.inf
 
     def probabilities(self, columns: Floats) -> Floats:
-        return _squash(self.bias + ((columns - self.mean) / self.scale) @ self.weights)
+        standard = np.clip((columns - self.mean) / self.scale, -self.reach, self.reach)
+        return _squash(self.bias + standard @ self.weights)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         return {
             "mean": self.mean,
             "scale": self.scale,
             "weights": self.weights,
-            "bias": np.asarray([self.bias]),
+            "bias": np.asarray([self.bias, self.reach]),
         }
 
     @classmethod
@@ -65,6 +70,7 @@ class Logistic:
             scale=arrays["scale"],
             weights=arrays["weights"],
             bias=float(arrays["bias"][0]),
+            reach=float(arrays["bias"][1]),
         )
 
 

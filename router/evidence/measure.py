@@ -14,7 +14,7 @@ from router.wire.openai import count_prompt_chars, input_text
 SHAPE = ("prompt_chars", "draft_chars", "turns")
 """Signals of size alone."""
 
-_WORKED_WORDS = 20
+_WORKED_WORDS = 10
 """A draft of so many words is read as a worked solution."""
 
 
