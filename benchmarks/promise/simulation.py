@@ -46,14 +46,14 @@ _CHUNK = 25
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one run came to, ``over`` all interactions.
+    """What came of one run.
 
     ``violated``: what the kind claims failed to hold at some moment. Of the certificate and of the
-    validated threshold: the true risk of what was in force reached the promised one. Of the
-    guarantee: more disagreements were delivered than its bound, or than the promise allows, so far.
-    ``broken``: the whole run's agreement is below the promise. ``ever_below``: that so far was,
-    at some moment. ``excess``: the share of interactions at which the true risk in force was at
-    least the promised one; 0 for the guarantee, which has no such thing.
+    validated threshold: the true risk of what was delivered, averaged over all interactions so far,
+    is at most the promised one. Of the guarantee: no more was delivered than its bound, and than
+    its promise allows. ``broken``: the whole run's agreement is below the promise. ``ever_below``:
+    that so far was, at some moment. ``excess``: the share of interactions at which the true risk in
+    force was at least the promised one.
     """
 
     violated: bool
@@ -71,23 +71,31 @@ class _Count:
     def __init__(self, world: World) -> None:
         self._world = world
         self._served = self._delivered = self._over = 0
-        self._exceeded = self._ever_below = False
+        self._risk = 0.0
+        self._exceeded = self._ever_below = self._risky = False
         self._extras: list[float] = []
 
-    def add(self, *, served: bool, wrong: bool, extra: float, excess: bool, bound: float) -> None:
-        """One interaction; ``bound``: no more disagreements than this may have been delivered."""
+    def add(
+        self, *, served: bool, wrong: bool, extra: float, risk: float = 0.0, bound: float = np.inf
+    ) -> None:
+        """One interaction.
+
+        ``risk``: the true one of what was in force; ``bound``: no more disagreements than this may
+        have been delivered.
+        """
         self._extras.append(extra)
         self._served += served
         self._delivered += served and wrong
-        self._over += excess
+        self._risk += risk
+        self._over += risk >= self._world.terms.risk
+        self._risky |= self._risk > self._allowed()
         self._exceeded |= self._delivered > bound
         self._ever_below |= self._delivered > self._allowed()
 
     def end(self, *, guaranteed: bool) -> Run:
         n = len(self._extras)
-        kept = not (self._exceeded or self._ever_below) if guaranteed else self._over == 0
         return Run(
-            violated=not kept,
+            violated=self._exceeded or self._ever_below if guaranteed else self._risky,
             broken=self._delivered > self._allowed(),
             ever_below=self._ever_below,
             excess=self._over / n,
@@ -113,11 +121,8 @@ def run_certificate(world: World, seed: int) -> Run:
         wrong = world.is_wrong(i, extra)
         ask = _decide(policy, 1.0 - doubt)
         certificate.observe(_trial(ask, wrong))
-        excess = level is not None and (
-            world.risk_at(float(thresholds[level]), extra) >= world.terms.risk
-        )
-        served = ask.tier is Tier.STUDENT
-        count.add(served=served, wrong=wrong, extra=extra, excess=excess, bound=np.inf)
+        risk = 0.0 if level is None else world.risk_at(float(thresholds[level]), extra)
+        count.add(served=ask.tier is Tier.STUDENT, wrong=wrong, extra=extra, risk=risk)
     return count.end(guaranteed=False)
 
 
@@ -132,7 +137,7 @@ def run_guarantee(world: World, seed: int) -> Run:
         ask = _decide(policy, 1.0 - doubt)
         ledger.observe(_trial(ask, wrong))
         served = ask.tier is Tier.STUDENT
-        count.add(served=served, wrong=wrong, extra=extra, excess=False, bound=ledger.bound())
+        count.add(served=served, wrong=wrong, extra=extra, bound=ledger.bound())
     return count.end(guaranteed=True)
 
 
@@ -149,8 +154,8 @@ def run_validated(world: World, seed: int) -> Run:
         extra = world.extra(i, i >= VALIDATION)
         wrong = world.is_wrong(i, extra)
         seen.append(wrong)
-        excess = i >= VALIDATION and world.risk_at(1.0 - cut, extra) >= world.terms.risk
-        count.add(served=doubt <= cut, wrong=wrong, extra=extra, excess=excess, bound=np.inf)
+        risk = world.risk_at(1.0 - cut, extra) if i >= VALIDATION else 0.0
+        count.add(served=doubt <= cut, wrong=wrong, extra=extra, risk=risk)
     return count.end(guaranteed=False)
 
 
