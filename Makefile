@@ -32,7 +32,8 @@ lint: .venv/stamp
 
 # One measurement alone: `make bench BENCHMARKS=benchmarks.gateway.overhead ARGS="--pairs 500"`.
 BENCHMARKS ?= benchmarks.gateway.overhead benchmarks.gateway.footprint \
-	benchmarks.replay.seeds benchmarks.promise.simulation benchmarks.promise.held
+	benchmarks.replay.seeds benchmarks.promise.budget benchmarks.promise.frontier \
+	benchmarks.promise.simulation benchmarks.frontier.sidebyside benchmarks.promise.held
 
 bench: .venv/stamp
 	set -e; for module in $(BENCHMARKS); do $(BIN)/python -m $$module $(ARGS); done

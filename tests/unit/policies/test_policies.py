@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
 from policies.base import Coin, Flow, Policy
+from policies.budget import BudgetPolicy
 from policies.checks import check_policy
+from policies.promise.batch import Proven
 from policies.promise.certificate import LEVEL_MULTIPLES, Certificate, Terms
 from policies.promise.guarantee import GuaranteePolicy
 from policies.promise.ledger import Ledger
 from policies.promise.policy import PromisePolicy, choose_proof_share
+from policies.promise.proven import ProvenPolicy
+from policies.purse import Allowance, Payment, Purse
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
 from policies.types import Ask, Evidence, Features, Tier, Trial
@@ -23,10 +29,10 @@ THRESHOLDS = np.linspace(0.95, 0.5, LEVELS)
 
 def certificate(right: int = 0) -> Certificate:
     """After ``right`` agreeing trials that every level would have served."""
-    proven = Certificate(Terms(agreement=0.9))
+    accepted = Certificate(Terms(agreement=0.9))
     for _ in range(right):
-        proven.observe(Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0))
-    return proven
+        accepted.observe(Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0))
+    return accepted
 
 
 def ledger(right: int = 0) -> Ledger:
@@ -35,6 +41,19 @@ def ledger(right: int = 0) -> Ledger:
     for _ in range(right):
         earned.observe(Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0))
     return earned
+
+
+def purse(right: int = 0) -> Purse:
+    """After ``right`` interactions that the teacher answered at a cent each."""
+    filled = Purse(Allowance(usd_per_interaction=Decimal("0.004")))
+    trial = Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0)
+    for _ in range(right):
+        filled.observe(Payment(trial=trial, cost_usd=Decimal("0.01"), at_s=0.0))
+    return filled
+
+
+def proven(threshold: float) -> Proven:
+    return Proven(terms=Terms(agreement=0.9), threshold=threshold, share=0.5, rows=500)
 
 
 ACCEPTED = certificate(right=3000)
@@ -65,6 +84,11 @@ def sure(confidence: float) -> Evidence:
         lambda coin: ThresholdPolicy(coin, 0.8, 0.1),
         lambda coin: GuaranteePolicy(ledger(), coin),
         lambda coin: GuaranteePolicy(ledger(right=3000), coin),
+        lambda coin: BudgetPolicy(purse(), None, coin),
+        lambda coin: BudgetPolicy(purse(), Decimal("0.01"), coin),
+        lambda coin: BudgetPolicy(purse(right=500), Decimal("0.01"), coin),
+        lambda coin: ProvenPolicy(proven(0.8)),
+        lambda coin: ProvenPolicy(proven(math.inf)),
         lambda coin: PromisePolicy(UNPROVEN, THRESHOLDS, coin, 0.1),
         lambda coin: PromisePolicy(ACCEPTED, THRESHOLDS, coin, 0.1),
         lambda coin: PromisePolicy(ACCEPTED, THRESHOLDS, coin, 1.0),
@@ -74,6 +98,14 @@ def sure(confidence: float) -> Evidence:
 )
 def test_every_policy_keeps_the_contract(make: Callable[[Coin], Policy]) -> None:
     check_policy(make)
+
+
+def test_what_a_batch_has_proven_is_served_and_nothing_else_is_asked() -> None:
+    (_, served) = drive(ProvenPolicy(proven(0.8)), sure(0.8))
+    assert (served.tier, served.reason, served.threshold) == (Tier.STUDENT, "certified", 0.8)
+    assert (served.propensity, served.level) == (1.0, None)
+    assert drive(ProvenPolicy(proven(0.8)), sure(0.79))[-1].reason == "below_threshold"
+    assert drive(ProvenPolicy(proven(math.inf)), sure(1.0))[-1].reason == "observe"
 
 
 class Scripted:
