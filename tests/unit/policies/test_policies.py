@@ -251,14 +251,30 @@ def test_the_proof_share_falls_as_the_level_grows_laxer() -> None:
 
 
 class AtLevel(Certificate):
-    """A certificate that has accepted a level."""
+    """A certificate with a level in force, which is proven unless it leans."""
 
-    def __init__(self, accepted: int) -> None:
+    def __init__(self, level: int, *, leans: bool = False) -> None:
         super().__init__(Terms(agreement=0.9))
-        self._accepted = accepted
+        self._level = level
+        self._leans = leans
+
+    @property
+    def leans(self) -> bool:
+        return self._leans
 
     def level(self) -> int:
-        return self._accepted
+        return self._level
+
+
+def test_more_is_checked_where_a_level_is_likely_and_not_proven() -> None:
+    laxest = LEVELS - 1
+    assert choose_proof_share(laxest) == 0.05
+    for configured in (None, 1e-6):
+        policy = PromisePolicy(AtLevel(laxest, leans=True), THRESHOLDS, lambda: 0.0, configured)
+        ask = drive(policy, sure(1.0))[-1]
+        assert (ask.reason, ask.propensity, ask.floor) == ("proof", 0.1, 0.1)
+    policy = PromisePolicy(AtLevel(0, leans=True), THRESHOLDS, lambda: 0.0)
+    assert drive(policy, sure(1.0))[-1].propensity == choose_proof_share(0) == 0.2
 
 
 @pytest.mark.parametrize("allowed", range(LEVELS))
