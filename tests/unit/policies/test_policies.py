@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from decimal import Decimal
 
 import numpy as np
@@ -58,6 +59,8 @@ def proven(threshold: float) -> Proven:
 
 ACCEPTED = certificate(right=3000)
 UNPROVEN = certificate()
+EARNED = ledger(right=3000)
+FILLED = purse(right=500)
 
 
 def drive(policy: Policy, evidence: Evidence, features: Features = READY) -> list[Ask]:
@@ -82,11 +85,11 @@ def sure(confidence: float) -> Evidence:
         lambda coin: StudentPolicy(coin, 0.1),
         lambda coin: StudentPolicy(coin, 0.0),
         lambda coin: ThresholdPolicy(coin, 0.8, 0.1),
-        lambda coin: GuaranteePolicy(ledger(), coin),
-        lambda coin: GuaranteePolicy(ledger(right=3000), coin),
+        lambda coin: GuaranteePolicy(Ledger(Terms(agreement=0.9)), coin),
+        lambda coin: GuaranteePolicy(deepcopy(EARNED), coin),
         lambda coin: BudgetPolicy(purse(), None, coin),
         lambda coin: BudgetPolicy(purse(), Decimal("0.01"), coin),
-        lambda coin: BudgetPolicy(purse(right=500), Decimal("0.01"), coin),
+        lambda coin: BudgetPolicy(deepcopy(FILLED), Decimal("0.01"), coin),
         lambda coin: ProvenPolicy(proven(0.8)),
         lambda coin: ProvenPolicy(proven(math.inf)),
         lambda coin: PromisePolicy(UNPROVEN, THRESHOLDS, coin, 0.1),
