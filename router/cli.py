@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router.commands import check_config, explain, frontier, serve
-from router.errors import TutelageError
+from router.errors import TutelageError, UsageError
 from router.settings.load import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.run(args)
     except TutelageError as error:
         print(f"tutelage: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except BrokenPipeError:
         # Whoever read the output has enough; the interpreter would complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

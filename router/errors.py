@@ -29,6 +29,10 @@ class ConfigError(TutelageError):
     """The configuration can't be used as it stands."""
 
 
+class UsageError(TutelageError):
+    """Options of a command that don't go together."""
+
+
 class StoreError(TutelageError):
     """The store can't be read or written."""
 

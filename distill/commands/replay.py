@@ -25,7 +25,7 @@ from distill.replay.run import Replayed, has_student, order, replay
 from distill.replay.terms import settings_for
 from distill.streams import read_stream
 from distill.wording import count_of
-from router.errors import ConfigError
+from router.errors import ConfigError, UsageError
 from router.settings.load import load_settings
 from router.settings.model import PromiseSettings, Settings
 
@@ -102,20 +102,27 @@ def _replay(args: Namespace) -> int:
         if path.is_dir():
             raise ConfigError(f"{path} is a folder; name a file to write.")
     if args.fit is not None and args.warm_start is not None:
-        raise ConfigError("--fit and --warm-start are two ways to begin: give one of them.")
+        raise UsageError("--fit and --warm-start are two ways to begin: give one of them.")
+    if args.fit is not None and (args.promise, args.usd_per_interaction, args.config) == (
+        *(None, None, None),
+    ):
+        raise UsageError("--fit needs something to serve under: give --promise 0.95, say.")
     rows = read_stream(args.stream)
+    if args.fit is not None and args.fit.exists() and args.fit.samefile(args.stream):
+        raise UsageError("--fit names the stream itself, which would measure memory: name another.")
     warm = read_stream(args.warm_start) if args.warm_start is not None else []
     fit = read_stream(args.fit) if args.fit is not None else []
     promise = _choose_promise(args)
     base = None
     if args.config is not None:  # the stream answers: no teacher is called
         base = load_settings(args.config, os.environ, need_secrets=False)
-    settings = settings_for([*rows, *warm, *fit], base, promise, args.usd_per_interaction)
     ordered = order(rows, seed=args.seed, shuffle=not args.no_shuffle)[: args.limit]
+    known = [*warm, *fit]
+    settings = settings_for([*ordered, *known], base, promise, args.usd_per_interaction, known)
     if any(row.student is not None for row in ordered) and not has_student([*warm, *fit, *ordered]):
         print(
-            "Some rows lack a recorded draft, so the embedded student is replayed instead of the "
-            "recorded one.",
+            "Some rows of the streams given lack a recorded draft, so the embedded student is "
+            "replayed instead of the recorded one.",
             file=sys.stderr,
         )
     progress = _Progress()
@@ -144,14 +151,14 @@ def _replay(args: Namespace) -> int:
 def _choose_promise(args: Namespace) -> PromiseSettings | None:
     promised = args.promise is not None or args.guarantee or args.confidence is not None
     if promised and args.usd_per_interaction is not None:
-        raise ConfigError(
+        raise UsageError(
             "--usd-per-interaction and --promise exclude each other: give a budget or a promise."
         )
     if args.promise is None:
         if args.confidence is not None:
-            raise ConfigError("--confidence belongs to a --promise: give both.")
+            raise UsageError("--confidence belongs to a --promise: give both.")
         if args.guarantee:
-            raise ConfigError("--guarantee belongs to a --promise: give both.")
+            raise UsageError("--guarantee belongs to a --promise: give both.")
         return None
     return PromiseSettings(
         agreement=args.promise, confidence=args.confidence or 0.95, guarantee=args.guarantee

@@ -99,7 +99,8 @@ def line_of(record: Interaction, row: StreamRow, comparer: str) -> Line:
         tier=str(record.tier),
         asked=asked,
         background=asked and not by_teacher,
-        propensity=record.propensity,
+        # A draft that nobody was to check has no floor of its own: it had no chance to be known.
+        propensity=record.propensity if asked or record.propensity < 1.0 else 0.0,
         score=_finite(record.confidence),
         threshold=_finite(record.threshold),
         agreed=agreed,

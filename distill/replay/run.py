@@ -127,6 +127,7 @@ class Replay:
             most_questions=_MOST_QUESTIONS,
         )
         self._learning = True
+        self._fitted: set[str] = set()
         self._answers: dict[str, int] = {}
         self._learned_at: dict[str, int] = {}
         self._releases = 0
@@ -159,15 +160,19 @@ class Replay:
                 self._reveal()
                 release = self._deps.releases.get(record.workload)
                 comparer = record.comparer if release is None else release.comparer
-                lines.append(line_of(self._price(record, row), row, comparer))
+                judged = row if self._student is not None else replace(row, student=None)
+                lines.append(line_of(self._price(record, row), judged, comparer))
                 self._progress(i + 1, len(rows), count_of(self._releases, "release"))
             self._sink.flush()
         finally:
             self._deps.drafter.close()
             self._store.close()
+        claims = [*claim(self._settings, lines), *claim_proven(self._budgets, lines)]
+        if fit:
+            notes += self._name_unfitted(lines)
         return Replayed(
             lines=lines,
-            claims=[*claim(self._settings, lines), *claim_proven(self._budgets, lines)],
+            claims=claims,
             releases=self._releases,
             seconds=time.perf_counter() - began_s,
             notes=notes,
@@ -184,12 +189,13 @@ class Replay:
             settings=observe_only(self._settings),
             promises=PromiseKeeper(self._store, Metrics()),
         )
-        workloads = set()
+        workloads: set[str] = set()
         for i, row in enumerate(rows):
             workloads.add((await self._ask(asking, row, force=None)).workload)
             self._progress(i + 1, len(rows), "reading what to learn from")
         self._reveal(everything=True)
         self._sink.flush()
+        self._fitted = workloads
         notes = []
         for workload in sorted(workloads):
             self._progress(len(rows), len(rows), f"learning {workload}")
@@ -209,6 +215,13 @@ class Replay:
                     )
         self._deps.releases.refresh()
         return notes
+
+    def _name_unfitted(self, lines: Sequence[Line]) -> list[str]:
+        """A sentence for each workload that the rows to fit on had nothing of."""
+        names = sorted({line.workload for line in lines} - self._fitted)
+        return [
+            f"Nothing is served of {name}: the --fit stream has no row of it." for name in names
+        ]
 
     async def _ask(self, deps: Deps, row: StreamRow, *, force: Tier | None) -> Interaction:
         self._teacher.row = self._budgets.row = row

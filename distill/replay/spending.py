@@ -41,11 +41,13 @@ def give_budget(settings: Settings, usd_per_interaction: Decimal, unknown: set[s
     return settings.model_copy(update={"workloads": tuple(workloads)})
 
 
-def price_by_stream(settings: Settings, rows: Sequence[StreamRow]) -> Settings:
-    """Where a budget is in force: the teacher is expected to cost what it did in the stream.
+def price_by_stream(
+    settings: Settings, rows: Sequence[StreamRow], known: Sequence[StreamRow]
+) -> Settings:
+    """Where a budget is in force: the teacher is expected to cost what it is known to have cost.
 
-    That is the mean over rows that all have a cost; else the configuration's price stays. Raises
-    ConfigError where there is neither, and for a budget that needs a clock.
+    That is the mean over ``known`` rows, where all ``rows`` have a cost; else the configuration's
+    price stays. Raises ConfigError where there is neither, and for a budget that needs a clock.
     """
     spending = [one for one in settings.workloads if one.effective_policy == "budget"]
     if not spending:
@@ -54,11 +56,12 @@ def price_by_stream(settings: Settings, rows: Sequence[StreamRow]) -> Settings:
         if one.budget is not None and one.budget.usd_per_day is not None:
             raise ConfigError(_CLOCKLESS.format(name=one.name))
     key, teacher = settings.teacher_key, settings.teacher
-    costs = [row.teacher.cost_usd for row in rows if row.teacher.cost_usd is not None]
-    if key is None or teacher is None or (len(costs) < len(rows) and teacher.price is None):
+    recorded = all(row.teacher.cost_usd is not None for row in rows)
+    if key is None or teacher is None or (not recorded and teacher.price is None):
         raise ConfigError(_UNPRICED)
-    if len(costs) < len(rows):
+    if not recorded:
         return settings
+    costs = [row.teacher.cost_usd for row in known if row.teacher.cost_usd is not None]
     price = Price(usd_per_request=usd(sum(costs, Decimal(0)) / len(costs)))
     models = {**settings.models, key: teacher.model_copy(update={"price": price})}
     return settings.model_copy(update={"models": models})

@@ -26,13 +26,16 @@ def settings_for(
     settings: Settings | None,
     promise: PromiseSettings | None,
     usd_per_interaction: Decimal | None = None,
+    known: Sequence[StreamRow] = (),
 ) -> Settings:
     """The configuration of a replay.
 
     ``settings``: a configuration file's, whose keys and server play no part; None: a teacher that
     may be learned from. ``promise``: replaces that of every workload, and is that of workloads
     which the configuration doesn't know. ``usd_per_interaction``: the same for a budget; at most
-    one of the two is given. Raises ConfigError for a budget that nothing gives a price.
+    one of the two is given. ``known``: rows whose answers are known before the first query, and so
+    what answers cost; without any it is the first row's, which the teacher must answer since
+    nothing else can. Raises ConfigError for a budget that nothing gives a price.
     """
     base = settings or Settings(
         models={
@@ -50,7 +53,7 @@ def settings_for(
     base = base.model_copy(update={"workloads": tuple(workloads), "keys": ()})
     if usd_per_interaction is not None:
         base = give_budget(base, usd_per_interaction, unknown)
-    return price_by_stream(base, rows)
+    return price_by_stream(base, rows, known or rows[:1])
 
 
 def _is_known(settings: Settings, row: StreamRow) -> bool:

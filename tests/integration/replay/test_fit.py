@@ -78,7 +78,8 @@ def test_a_promise_that_the_rows_cannot_prove_serves_nothing_and_says_so(folder:
         row["student"]["content"] = f"answer {i}" if i % 2 else f"answxr {i}"
         row["student"]["evidence"] = {"mean_logprob": math.log(0.9) - 1e-6 * i}
     stream = write_stream(folder / "hopeless.jsonl", rows)
-    run = replay(stream, "--fit", stream, "--promise", "0.99")
+    same = write_stream(folder / "hopeless-too.jsonl", rows)
+    run = replay(stream, "--fit", same, "--promise", "0.99")
     assert run.result["asked"] == run.result["n"]
     assert run.result["certified"] == []
     assert "prove no threshold; promise less, or fit on more." in run.err
@@ -93,10 +94,45 @@ def test_recorded_drafts_are_fitted_and_served(folder: Path) -> None:
     assert run.result["agreement"] >= 0.8
 
 
+def test_a_stream_is_not_fitted_on_itself(config: Path, first: Path) -> None:
+    run = replay(first, "--config", config, "--fit", first)
+    assert run.code == 2
+    assert "would measure memory" in run.err
+
+
 def test_two_ways_to_begin_exclude_each_other(folder: Path, first: Path) -> None:
     run = replay(first, "--fit", first, "--warm-start", first)
-    assert run.code == 2 or run.code == 1
+    assert run.code == 2
     assert "give one of them" in run.err
+
+
+def test_something_to_serve_under_is_needed(first: Path) -> None:
+    run = replay(first, "--fit", first)
+    assert run.code == 2
+    assert "give --promise 0.95" in run.err
+
+
+def test_a_workload_that_was_not_fitted_is_named(folder: Path, first: Path) -> None:
+    rows = [{**row, "workload": "other"} for row in make_stream(30, seed=5)]
+    run = replay(write_stream(folder / "other.jsonl", rows), "--fit", first, "--promise", "0.9")
+    assert (run.code, run.result["asked"]) == (0, 30)
+    assert "Nothing is served of other: the --fit stream has no row of it." in run.err
+
+
+def test_a_draft_that_is_never_checked_had_no_chance_to_be_known(fitted: Run) -> None:
+    assert {line["propensity"] for line in fitted.trace if line["tier"] == "student"} == {0.0}
+
+
+def test_the_embedded_student_costs_nothing_where_drafts_were_recorded_too(
+    folder: Path, first: Path, config: Path
+) -> None:
+    rows = make_stream(60, seed=5)
+    for row in rows:
+        row["teacher"]["cost_usd"] = 0.01
+        row["student"] = {"content": "parcel", "cost_usd": 0.5}
+    stream = write_stream(folder / "both.jsonl", rows)
+    run = replay(stream, "--config", config, "--fit", first)
+    assert run.result["cost_usd"] == pytest.approx(0.01 * run.result["asked"])
 
 
 def test_delayed_answers_come_too_late_for_as_many_queries(folder: Path, config: Path) -> None:

@@ -57,8 +57,10 @@ def test_a_budget_replaces_every_promise() -> None:
 def test_what_a_stream_recorded_comes_before_the_configuration() -> None:
     assert price_of(settings_for([ROW], PRICED, None, A_CENT)) == A_CENT
     rows = [costing("0.02"), replace(costing("0.04"), id="2")]
-    assert price_of(settings_for(rows, PRICED, None, A_CENT)) == Decimal("0.03")
-    assert price_of(settings_for(rows, None, None, A_CENT)) == Decimal("0.03")
+    assert price_of(settings_for(rows, PRICED, None, A_CENT, rows)) == Decimal("0.03")
+    assert price_of(settings_for(rows, None, None, A_CENT, rows)) == Decimal("0.03")
+    # What later rows cost is unknown until they are asked.
+    assert price_of(settings_for(rows, None, None, A_CENT)) == Decimal("0.02")
     assert price_of(settings_for(rows, PRICED, None)) == A_CENT
 
 
