@@ -24,7 +24,7 @@ correction over levels). The laxest level reached is proven. None: nothing is se
 Leaning. To wait for the proof of every lax level costs more than what it protects: the promise is
 about what is delivered in all. So a second wealth is kept, of the traffic *as it was run*, with the
 level in force at each interaction. While it stays above 1/δ, less a leeway, levels are walked on
-over those that are likely to keep the promise (wealth e¹); where errors bring it down, or after an
+over those that are likely to keep the promise (wealth e^1.5); where errors bring it down, or after an
 alarm, only proven levels serve. It is a test martingale for the average risk of what was delivered.
 
 Evidence of an earlier release counts for a later one. That is exact for the average risk of the
@@ -81,7 +81,7 @@ _PATIENCE = 2.0
 """How far below 1/δ the wealth of an accepted level may fall, in nats: a proof that comes out wrong
 now and then, as it must at any risk, would else close the level for hundreds of interactions."""
 
-_LIKELY = 1.0
+_LIKELY = 1.5
 """Wealth, in nats, from which a level laxer than the proven ones may be tried, and which it may
 lose again before it no longer is."""
 

@@ -263,19 +263,20 @@ def test_bad_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "said", "code"),
     [
-        (("--confidence", "0.9"), "belongs to a --promise"),
-        (("--guarantee",), "belongs to a --promise"),
-        (("--config", "none.yaml"), "does not exist"),
-        (("--warm-start", "none.jsonl"), "does not exist"),
+        (("--confidence", "0.9"), "belongs to a --promise", 2),
+        (("--guarantee",), "belongs to a --promise", 2),
+        (("--promise", "0.9", "--usd-per-interaction", "0.1"), "exclude each other", 2),
+        (("--config", "none.yaml"), "does not exist", 1),
+        (("--warm-start", "none.jsonl"), "does not exist", 1),
     ],
 )
 def test_what_cannot_be_done_leaves_nothing_behind(
-    tmp_path: Path, words: tuple[str, ...], said: str
+    tmp_path: Path, words: tuple[str, ...], said: str, code: int
 ) -> None:
     run = replay(write_stream(tmp_path / "s.jsonl", STREAM[:3]), *words)
-    assert (run.code, run.out) == (1, "")
+    assert (run.code, run.out) == (code, "")
     assert said in run.err
     assert run.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["s.jsonl"]
