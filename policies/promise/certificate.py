@@ -24,8 +24,9 @@ correction over levels). The laxest level reached is proven. None: nothing is se
 Leaning. To wait for the proof of every lax level costs more than what it protects: the promise is
 about what is delivered in all. So a second wealth is kept, of the traffic *as it was run*, with the
 level in force at each interaction. While it stays above 1/δ, less a leeway, levels are walked on
-over those that are likely to keep the promise (wealth e^1.5); where errors bring it down, or after an
-alarm, only proven levels serve. It is a test martingale for the average risk of what was delivered.
+over those that are likely to keep the promise (wealth e^1.5); where errors bring it down, or after
+an alarm, only proven levels serve. It is a test martingale for the average risk of what was
+delivered.
 
 Evidence of an earlier release counts for a later one. That is exact for the average risk of the
 policy as it was run, every draft having been made before its query was trained on; read as a
