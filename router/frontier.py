@@ -45,6 +45,10 @@ class NotYet(TutelageError):
     """There isn't enough in the log; the sentence says what is missing."""
 
 
+_AUDITS = "an audit.max_share above 0"
+_MORE = "a larger budget"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Frontier:
     """A workload's outlooks, from the teacher alone to every draft served, and some of them marked.
@@ -113,9 +117,10 @@ def frontier_of(
     try:
         outlooks = estimate_outlooks(log, thresholds, audit_share=share, confidence=confidence)
     except UncheckedError as error:
+        spends = configured.effective_policy == "budget"
         raise NotYet(
             f"Not yet: in workload {workload!r} drafts of a confidence from {error.score:.3f} on "
-            "were never checked; let some be, by an audit.max_share above 0."
+            f"were never checked; let some be, by {_MORE if spends else _AUDITS}."
         ) from None
     marks: dict[str, int | None] = {"teacher": 0, "student": len(outlooks) - 1}
     marks["in_force"] = thresholds.index(in_force)
@@ -195,14 +200,14 @@ def _find_in_force(
 ) -> float | None:
     """The threshold that decides now; None where the teacher answers everything.
 
-    Under a promise it is the one that decided about the newest draft.
+    Under a promise or a budget it is the one that decided about the newest draft.
     """
     policy = settings.effective_policy
     if policy == "student":
         return 0.0
     if policy == "threshold" and settings.threshold is not None:
         return settings.threshold
-    if policy == "promise":
+    if policy in ("promise", "budget"):
         drafted = (d for d in reversed(decisions) if not math.isnan(_score_of(d, release)))
         newest = next(drafted).threshold
         return newest if newest is not None and math.isfinite(newest) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,6 +24,7 @@ from policies.types import Trial
 from router.meter.money import plain_usd, show_usd, usd
 from router.promise import Account
 from router.record.history import Asked
+from router.record.redact import is_redacted
 from router.record.store import Store
 from router.release import Release
 from router.wire.openai import answer_from_json, is_cascadable, shape_of
@@ -41,7 +41,6 @@ _FIRST = 2_000
 
 _ASKED = 5_000
 _SEED = 0
-_REDACTED = re.compile(r"\[(email|phone|card|iban|secret)\]")
 _OF_AN_ANSWER = {"content", "tool_calls", "refusal", "finish_reason"}
 _NO_DIFFERENCE = ("model", "messages", "stream", "stream_options", "user", "metadata", "store")
 """Fields that don't change what is asked; the messages are compared by themselves."""
@@ -140,7 +139,7 @@ def measure_self_agreement(
 def _key_of(asked: Asked) -> str | None:
     """Equal for two equal requests of a text; None where that, or the answer, can't be told."""
     text, body = asked.input_text, asked.request
-    if len(text) >= MAX_INPUT_CHARS or _REDACTED.search(text) or not is_cascadable(body):
+    if len(text) >= MAX_INPUT_CHARS or is_redacted(text) or not is_cascadable(body):
         return None
     if not asked.teacher_answer.keys() >= _OF_AN_ANSWER:
         return None

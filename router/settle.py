@@ -15,7 +15,7 @@ from policies.types import Answer, Ask, Evidence, Shape, Tier, Trace, TraceStep,
 from router.auth import Caller
 from router.deps import Deps
 from router.meter.prices import Usage, cost_of
-from router.record.model import Attempt, Interaction, Status
+from router.record.model import Attempt, Interaction, Status, write_ask
 from router.record.rows import teacher_failed
 from router.release import Release
 from router.settings.model import WorkloadSettings
@@ -214,7 +214,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         teacher_cost_estimated=estimated,
         latency_ms=outcome.elapsed_s * 1000,
         overhead_ms=outcome.overhead_ms,
-        trace=tuple(_write_step(step.ask) for step in outcome.trace.steps),
+        trace=tuple(write_ask(step.ask) for step in outcome.trace.steps),
         settings_digest=deps.settings.digest,
         attempts=_write_attempts(outcome, cost),
     )
@@ -259,13 +259,3 @@ def _write_attempts(outcome: Outcome, cost: Decimal | None) -> tuple[Attempt, ..
         )
         for n, log in enumerate(outcome.attempts)
     )
-
-
-def _write_step(ask: Any) -> dict[str, Any]:
-    return {
-        "tier": str(ask.tier),
-        "commit": ask.commit,
-        "reason": ask.reason,
-        "propensity": ask.propensity,
-        "background": ask.background,
-    }

@@ -11,16 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.replay.command import run_replay
 from benchmarks.replay.warm_start import SEED, write_warm_start
 
-_RECOMPUTE = Path(__file__).parents[1] / "replay" / "recompute.py"
 _STREAM = "streams/banking77-gpt4.jsonl.gz"
 _PRICE = 0.01
 _CONFIG = f"""\
@@ -69,22 +67,10 @@ def _read_args() -> argparse.Namespace:
 
 
 def _replay(stream: Path, folder: Path, seed: int, usd_per_interaction: str) -> dict[str, Any]:
-    began_s = time.perf_counter()
-    out, trace = folder / "result.json", folder / "trace.jsonl"
-    command = [str(Path(sys.executable).with_name("tutelage")), "replay", str(stream)]
-    command += ["--config", str(folder / "tutelage.yaml"), "--seed", str(seed)]
-    command += ["--usd-per-interaction", usd_per_interaction]
-    command += ["--warm-start", str(folder / "seed.jsonl")]
-    command += ["--out", str(out), "--trace", str(trace)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    checked = subprocess.run(
-        [sys.executable, str(_RECOMPUTE), str(out), str(trace)], stdout=subprocess.DEVNULL
-    )
-    result: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    result["recomputed"] = checked.returncode == 0
+    options = ("--config", folder / "tutelage.yaml", "--seed", seed)
+    options += ("--usd-per-interaction", usd_per_interaction)
+    result = run_replay(stream, *options, "--warm-start", folder / "seed.jsonl")
     result["proven"] = max((claim["at_least"] for claim in result["certified"]), default=0.0)
-    result["wall_s"] = time.perf_counter() - began_s
-    del result["curve"]
     print(
         f"seed {seed}  asked {result['asked_rate']:.3f}  cost {result['cost_usd']:.2f} USD  "
         f"agreement {result['agreement']:.4f}  proven {result['proven']:.3f}  accuracy "

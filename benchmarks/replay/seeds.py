@@ -10,17 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.replay.command import run_replay
 from benchmarks.replay.warm_start import SEED, write_warm_start
 
-_RECOMPUTE = Path(__file__).with_name("recompute.py")
 _STREAM = "streams/banking77-gpt4.jsonl.gz"
 
 
@@ -67,20 +65,7 @@ def _read_args() -> argparse.Namespace:
 
 def replay(stream: Path, promise: float, seed: int, more: Sequence[str]) -> dict[str, Any]:
     """The result of one run, ``recomputed`` telling whether its trace gives the same figures."""
-    began_s = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        out, trace = Path(folder) / "result.json", Path(folder) / "trace.jsonl"
-        command = [str(Path(sys.executable).with_name("tutelage")), "replay", str(stream)]
-        command += ["--promise", str(promise), "--seed", str(seed)]
-        command += ["--out", str(out), "--trace", str(trace), *more]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        checked = subprocess.run(
-            [sys.executable, str(_RECOMPUTE), str(out), str(trace)], stdout=subprocess.DEVNULL
-        )
-        result: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    result["recomputed"] = checked.returncode == 0
-    result["wall_s"] = time.perf_counter() - began_s
-    del result["curve"]
+    result = run_replay(stream, "--promise", promise, "--seed", seed, *more)
     print(
         f"promise {promise}  seed {seed}  asked {result['asked_rate']:.3f}  "
         f"agreement {result['agreement']:.4f}  held {result['promise_held']}  "

@@ -26,6 +26,8 @@ from policies.scoring.gate import EMBEDDED_SIGNALS, Gate
 from router.students.embedded import EmbeddedStudent, measure
 
 Floats = NDArray[np.float64]
+Solution = tuple[Floats, Floats]
+"""Dual weights, and leave-one-out predictions."""
 
 GAMMA = 1.0
 _NOISES = (0.05, 0.1, 0.2)
@@ -74,8 +76,8 @@ def train(examples: Examples, *, seed: int) -> Trained:
     queries = len(examples.vectors)
     near = similarity[:queries, :queries].copy()
     np.fill_diagonal(near, -1.0)
-    noise = _choose_noise(examples, kernel, targets, near, classes, seed)
-    weights, held_out = _solve(kernel, targets, noise)
+    noise, solution = _choose_noise(examples, kernel, targets, near, classes, seed)
+    weights, held_out = solution or _solve(kernel, targets, noise)
     top, signals = measure(held_out[:queries], near, classes)
     student = EmbeddedStudent(
         answers=examples.answers,
@@ -102,24 +104,34 @@ def _choose_noise(
     near: NDArray[np.float32],
     classes: NDArray[np.int32],
     seed: int,
-) -> float:
-    """The λ with the lowest area under the risk-coverage curve; of many queries, on a sample."""
+) -> tuple[float, Solution | None]:
+    """The λ with the lowest area under the risk-coverage curve, and what was solved with it.
+
+    Of many queries it is chosen on a sample, and then nothing is solved yet.
+    """
     queries = np.arange(len(near))
     if len(queries) > _MOST_TRIED:
         chosen = np.random.default_rng(seed).choice(queries, _MOST_TRIED, replace=False)
         queries = np.sort(chosen)
     rows = np.concatenate([queries, np.arange(len(near), len(kernel))])
-    inner, wanted = kernel[np.ix_(rows, rows)], targets[rows]
-    close, right = near[np.ix_(queries, queries)], examples.classes[queries]
-    areas = []
+    whole = len(queries) == len(near)
+    inner = kernel if whole else kernel[np.ix_(rows, rows)]
+    close = near if whole else near[np.ix_(queries, queries)]
+    right, weights = examples.classes[queries], examples.weights[queries]
+    best: tuple[float, float, Solution] | None = None
     for noise in _NOISES:
-        _, held_out = _solve(inner, wanted, noise)
-        top, signals = measure(held_out[: len(queries)], close, classes[rows])
-        areas.append(_risk_area(signals[:, 0], top == right, examples.weights[queries]))
-    return _NOISES[int(np.argmin(areas))]
+        solution = _solve(inner, targets[rows], noise)
+        top, signals = measure(solution[1][: len(queries)], close, classes[rows])
+        area = _risk_area(signals[:, 0], top == right, weights)
+        if best is None or area < best[0]:
+            best = (area, noise, solution)
+    if best is None:
+        raise ValueError("no noise level was tried")
+    _, chosen_noise, solved = best
+    return chosen_noise, solved if whole else None
 
 
-def _solve(kernel: Floats, targets: Floats, noise: float) -> tuple[Floats, Floats]:
+def _solve(kernel: Floats, targets: Floats, noise: float) -> Solution:
     """Dual weights and leave-one-out predictions.
 
     With K + Λ = L·Lᵀ the inverse is L⁻ᵀ·L⁻¹; it is never formed, since its diagonal and its product

@@ -7,9 +7,9 @@ at least the allowed m: of n independent rows k would be served wrongly, and the
 P(Bin(n, m) ≤ k). A threshold is accepted while every one before it was, each at level δ: a lax one
 whose risk is at least m is only reached through the first such, so that with probability at least
 1 − δ none is accepted (fixed-sequence testing; Wiens 2003; Angelopoulos, Bates, Candès, Jordan and
-Lei, "Learn then Test", 2021). Over the served rows, n are those that the threshold serves. The
-walk then starts where an error-free batch could pass, and since one early error would end it there,
-it is tried from several starts, each at its share of δ.
+Lei, "Learn then Test", 2021). Over the served rows, n are those that the threshold serves; the
+walk then starts where a batch with a few errors could pass, since one unlucky row among the surest
+would else end it. Where it starts depends on m, δ and nothing else.
 
 It assumes that the rows are independent draws of the traffic to come, and that their scores come
 from a student and a gate that had not seen them.
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,8 @@ Floats = NDArray[np.float64]
 _STEPS = 100
 """Thresholds on the way from strict to lax, evenly spaced in the share that they serve."""
 
-_STARTS = (1.6, 3.0)
-"""Where a walk over served rows starts, in error-free rows that δ asks for."""
+_ERRORS_AT_START = 3
+"""A walk over served rows starts at the fewest rows that pass with so many errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,24 +58,19 @@ def certify_batch(scores: Floats, wrong: NDArray[np.bool_], terms: Terms) -> Pro
     teacher; one row per independent question. Rows with equal scores are served together.
     """
     rows = len(scores)
-    ordered = np.sort(scores)[::-1]
-    counts = np.unique(np.linspace(0, rows, _STEPS + 1).astype(int)[1:]) if rows else np.empty(0)
-    thresholds = np.unique(ordered[counts.astype(int) - 1])[::-1]
+    delta, step = 1.0 - terms.confidence, max(1, rows // _STEPS)
+    over_all = terms.over == "all"
+    first = step if over_all else fewest_rows(terms.risk, delta, _ERRORS_AT_START)
+    counts = np.append(np.arange(first, rows, step), rows) if rows >= first else np.arange(0)
+    thresholds = np.unique(np.sort(scores)[::-1][counts - 1])[::-1]
     served = np.asarray([(scores >= t).sum() for t in thresholds])
     errors = np.asarray([((scores >= t) & wrong).sum() for t in thresholds])
-    delta = 1.0 - terms.confidence
-    if terms.over == "all":
-        starts, trials = [0], np.full(len(thresholds), rows)
-    else:
-        clean = math.log(delta) / math.log(terms.agreement)
-        first = [int(np.searchsorted(served, clean * factor)) for factor in _STARTS]
-        starts, trials = sorted({start for start in first if start < len(served)}), served
+    trials = np.full(len(thresholds), rows) if over_all else served
     accepted = -1
-    for start in starts:
-        for i in range(start, len(thresholds)):
-            if binomial_tail(int(errors[i]), int(trials[i]), terms.risk) > delta / len(starts):
-                break
-            accepted = max(accepted, i)
+    for i in range(len(thresholds)):
+        if binomial_tail(int(errors[i]), int(trials[i]), terms.risk) > delta:
+            break
+        accepted = i
     if accepted < 0:
         return Proven(terms=terms, threshold=math.inf, share=0.0, rows=rows)
     share = float(served[accepted] / rows)
@@ -91,3 +87,12 @@ def binomial_tail(successes: int, trials: int, chance: float) -> float:
     ]
     logs = np.asarray(binomials) + k * math.log(chance) + (trials - k) * math.log1p(-chance)
     return min(1.0, float(np.exp(logs).sum()))
+
+
+@lru_cache
+def fewest_rows(risk: float, delta: float, errors: int) -> int:
+    """How many rows must be served for so many errors to pass the test."""
+    rows = errors + 1
+    while binomial_tail(errors, rows, risk) > delta:
+        rows += 1
+    return rows

@@ -140,6 +140,8 @@ class Certificate:
         self._likely = np.zeros(len(self.levels), dtype=np.bool_)
         self._run_bets = _bet_on_run(terms.risk, self.levels)
         self._run_wealth: Floats = np.zeros(len(_BETS))
+        self._proven: int | None = None
+        self._level: int | None = None
         self._withheld: int | None = None
         self._wary = 0
 
@@ -170,7 +172,8 @@ class Certificate:
         self._likely = (self._likely & (wealth[0] >= 0.0)) | (wealth[0] >= _LIKELY)
         self.trials += 1
         self._wary = max(0, self._wary - 1)
-        if self.level() is not None:
+        self._find_level()
+        if self._level is not None:
             self._withheld = None
 
     def withdraw(self) -> None:
@@ -179,7 +182,7 @@ class Certificate:
         Safe at any time and for any reason that lies in the past: the minimum of a non-negative
         supermartingale and a constant is one.
         """
-        before = self.level()
+        before = self._level
         most = np.full(len(self.levels), _LIKELY - _WITHDRAWN)
         most[0] = self.target - _WITHDRAWN
         self._log_wealth = np.minimum(self._log_wealth, most)
@@ -187,6 +190,7 @@ class Certificate:
         self._accepted[:] = False
         self._likely[:] = False
         self._wary = _WARY
+        self._find_level()
         if before is not None:
             self._withheld = before
 
@@ -196,6 +200,7 @@ class Certificate:
         time."""
         self._accepted &= self._mixed() >= self.target
         self._wary = _WARY
+        self._find_level()
 
     @property
     def withheld(self) -> int | None:
@@ -234,16 +239,12 @@ class Certificate:
 
     def level(self) -> int | None:
         """The level in force, or None: nothing may be served."""
-        proven = _walk(self._accepted[0])
-        if proven is None or self.wary or self.run_wealth() < self.target - _LEEWAY:
-            return proven
-        likely = _walk(self._likely)
-        return proven if likely is None else max(proven, likely)
+        return self._level
 
     @property
     def leans(self) -> bool:
         """The level in force is likely to keep the promise, and not proven by itself."""
-        return self.level() != _walk(self._accepted[0])
+        return self._level != self._proven
 
     def run_wealth(self) -> float:
         """Log-wealth of the traffic as it was run, at the promised risk."""
@@ -288,7 +289,17 @@ class Certificate:
         withheld = state["withheld"]
         certificate._withheld = None if withheld is None else int(withheld)
         certificate._wary = int(state["wary"])
+        certificate._find_level()
         return certificate
+
+    def _find_level(self) -> None:
+        """What is in force, once after each change: it is asked for more often than it changes."""
+        self._level = self._proven = _walk(self._accepted[0])
+        if self._proven is None or self.wary or self.run_wealth() < self.target - _LEEWAY:
+            return
+        likely = _walk(self._likely)
+        if likely is not None:
+            self._level = max(self._proven, likely)
 
     def _gains(self, trial: Trial) -> Floats:
         """Log-wealth that the trial adds, shape (bets, candidates, levels)."""
@@ -312,15 +323,18 @@ class Certificate:
     def _gains_of_run(self, trial: Trial) -> Floats:
         """Log-wealth that the trial adds for the traffic as it was run, shape (bets,).
 
-        While nothing may be served the strictest level stands for it: what it would have served.
+        Whether a draft was fit to be served the trial tells itself, whatever has come in since it
+        was decided about: only those that were met the coin. While nothing may be served the
+        strictest level stands for the traffic, by what it would have served.
         """
-        level = self.level() or 0
         risk = self.terms.risk
+        fit = trial.level == 0 if trial.floor == 1.0 else trial.propensity < 1.0
         loss = 0.0
-        if trial.level <= level:
+        if fit:
             loss = (risk if trial.failed else float(trial.seen and trial.wrong)) / trial.propensity
         elif self.terms.over == "served":
             return np.zeros(len(_BETS))
+        level = self._level or 0
         most = _OBSERVING_CEILING if trial.floor == 1.0 else _BET_CEILING
         bets = np.minimum(self._run_bets[:, level], most / (1.0 / trial.floor - min(risk, 0.5)))
         gained: Floats = np.log1p(bets * (risk - loss))

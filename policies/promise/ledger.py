@@ -156,7 +156,7 @@ class Ledger:
         if share < 1.0 and (trial.seen or trial.failed):
             self.release(share)
             if trial.failed or trial.wrong:
-                self._charged += self._charge(share)
+                self._charged += charge(share, self.growth)
             if trial.failed and trial.served:
                 self._charged += self.growth
         self.trials += 1
@@ -241,7 +241,11 @@ class Ledger:
 
     def _worst(self, share: float) -> float:
         """What a check can cost, in disagreements: its charge, and a delivery if it fails."""
-        return self._charge(share) / self.growth + 1.0
+        return charge(share, self.growth) / self.growth + 1.0
 
-    def _charge(self, share: float) -> float:
-        return -math.log((1.0 - (1.0 - share) * math.exp(self.growth)) / share)
+
+def charge(share: float, growth: float) -> float:
+    """ℓ in nats: what a disagreement costs that a check at this share found; inf where no charge
+    is enough, since the share is too small for the growth."""
+    rest = 1.0 - (1.0 - share) * math.exp(growth)
+    return -math.log(rest / share) if rest > 0.0 else math.inf

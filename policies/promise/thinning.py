@@ -25,6 +25,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from policies.promise.ledger import charge
 from policies.types import Trial
 
 _GRID = (0.15, 0.05, 0.015, 0.005, 0.0015)
@@ -83,11 +84,11 @@ class Thinning:
             return
         self._checked = True
         for k, growth in enumerate(self._growths):
-            rest = 1.0 - (1.0 - share) * math.exp(growth)
-            if rest <= 0.0:
+            cost = charge(share, growth)
+            if math.isinf(cost):
                 self._unfit[k] += not checked
             elif checked and (trial.failed or trial.wrong):
-                self._charged[k] -= math.log(rest / share)
+                self._charged[k] += cost
 
     @property
     def begun(self) -> bool:

@@ -12,15 +12,14 @@ from pathlib import Path
 
 from router.app import build_deps
 from router.auth import Caller
+from router.commands.opening import open_store
 from router.deps import Deps
 from router.errors import ConfigError, ReleaseError, StoreError, TutelageError
 from router.explain.explanation import Facts, explain
 from router.explain.planned import plan_request
 from router.explain.recorded import read_interaction
 from router.explain.text import write_text
-from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
-from router.settings.model import Settings
 from router.wire.openai import parse_chat
 
 _DRAIN_S = 1.0
@@ -63,22 +62,13 @@ def _open(config: Path | None) -> Iterator[Deps]:
             f"No configuration given and there is no {DEFAULT_CONFIG} here: name one with --config."
         )
     settings = load_settings(found, os.environ, need_secrets=False)
-    deps = build_deps(settings, _open_store(settings))
+    deps = build_deps(settings, open_store(settings))
     try:
         yield deps
     finally:
         deps.drafter.close()
         deps.sink.drain(_DRAIN_S)
         deps.store.close()
-
-
-def _open_store(settings: Settings) -> Store:
-    path = Path(settings.store.url.removeprefix("sqlite:///"))
-    if not path.exists():
-        raise StoreError(
-            f"There is no store at {path} yet: start the gateway with the same configuration first."
-        )
-    return Store.open(settings.store.url)
 
 
 def _take_up_releases(deps: Deps) -> Sequence[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
 from policies.estimate import Estimate, Outlook
+from router.commands.opening import open_store
 from router.errors import ConfigError, StoreError
 from router.frontier import Frontier, NotYet, frontier_of
 from router.meter.money import show_usd, usd
@@ -55,14 +55,14 @@ def run(args: Namespace) -> int:
         raise ConfigError(f"{out} can't be written: name a file in a folder that exists.")
     settings = load_settings(find_config(args.config), os.environ, need_secrets=False)
     found, missing = [], {}
-    with _open_store(settings) as store:
+    with closing(open_store(settings)) as store:
         names = _choose_workloads(store, args.workload)
         for name in names:
             try:
                 found.append(_read(store, settings, name, args.usd_per_interaction))
             except NotYet as error:
                 missing[name] = str(error)
-    if missing and args.workload is not None:
+    if missing and args.workload is not None and not args.json:
         raise NotYet(missing[args.workload])
     report = {"frontiers": [frontier.to_json() for frontier in found], "not_yet": missing}
     text = json.dumps(report, indent=2, allow_nan=False)
@@ -86,20 +86,6 @@ def _read_usd(text: str) -> Decimal:
     if amount < 0:
         raise ArgumentTypeError(f"{text!r} must be an amount of USD such as 0.005")
     return amount
-
-
-@contextmanager
-def _open_store(settings: Settings) -> Iterator[Store]:
-    path = Path(settings.store.url.removeprefix("sqlite:///"))
-    if not path.exists():
-        raise StoreError(
-            f"There is no store at {path} yet: start the gateway with the same configuration first."
-        )
-    store = Store.open(settings.store.url)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 def _choose_workloads(store: Store, named: str | None) -> list[str]:

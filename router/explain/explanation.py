@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from policies.types import Ask
 from router.explain.reasons import find_reason
 from router.wording import show_share
 
@@ -128,17 +127,6 @@ def explain(facts: Facts) -> Explanation:
         dropped=(*dropped, *_find_dropped_checks(facts)),
         otherwise=tuple(_find_otherwise(facts, words)),
     )
-
-
-def write_ask(ask: Ask) -> dict[str, Json]:
-    """An ask as a step of ``Facts``."""
-    return {
-        "tier": str(ask.tier),
-        "commit": ask.commit,
-        "reason": ask.reason,
-        "propensity": ask.propensity,
-        "background": ask.background,
-    }
 
 
 def _choose_words(facts: Facts) -> dict[str, str]:

@@ -24,10 +24,11 @@ from router.explain.context import (
     list_levels,
     write_usd,
 )
-from router.explain.explanation import Branch, Facts, write_ask
+from router.explain.explanation import Branch, Facts
 from router.meter.money import usd
 from router.pipeline import decide, keep_to_max_cost
 from router.promise import Account
+from router.record.model import write_ask
 from router.settings.model import PromiseSettings
 from router.settle import Outcome, expect_teacher_cost
 from router.wire.openai import ChatRequest

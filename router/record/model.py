@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from policies.types import Tier
+from policies.types import Ask, Tier
 from router.meter.prices import Usage
 
 Json = Any
@@ -206,3 +206,14 @@ class Cycle:
     outcome: str | None
     detail: Mapping[str, Json]
     answers_seen: int
+
+
+def write_ask(ask: Ask) -> dict[str, Any]:
+    """An ask as a step of a stored trace."""
+    return {
+        "tier": str(ask.tier),
+        "commit": ask.commit,
+        "reason": ask.reason,
+        "propensity": ask.propensity,
+        "background": ask.background,
+    }

@@ -17,6 +17,13 @@ Kind = Literal["email", "phone", "card", "iban", "secret"]
 _ORDER: Final[tuple[Kind, ...]] = ("secret", "email", "iban", "card", "phone")
 """A token may hold digits that look like a card, an IBAN some that look like a phone."""
 
+_PLACEHOLDER: Final = re.compile(rf"\[(?:{'|'.join(_ORDER)})\]")
+
+
+def is_redacted(text: str) -> bool:
+    """Whether something was taken out of the text, or it looks as if."""
+    return _PLACEHOLDER.search(text) is not None
+
 
 class Redactor:
     """Replaces the given kinds of personal data. Thread-safe; redacting twice changes nothing."""
