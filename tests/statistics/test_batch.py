@@ -49,7 +49,7 @@ def test_it_is_wrong_no_more_often_than_it_says(over: Over, steep: float) -> Non
         if math.isfinite(proven.threshold):
             served += 1
             wrong += true_risk(proven.threshold, steep, over) > terms.risk
-    # Where a fifth may be served at most, and hardly anything of it is sure, half of the batches do.
+    # Where a fifth may be served at most, and little of it is sure, half of the batches do.
     assert served > (0.4 if (over, steep) == ("served", 1.0) else 0.9) * RUNS
     assert wrong <= binom.ppf(0.999, RUNS, 0.1)
 
