@@ -23,10 +23,9 @@ correction over levels). The laxest level reached is proven. None: nothing is se
 
 Leaning. To wait for the proof of every lax level costs more than what it protects: the promise is
 about what is delivered in all. So a second wealth is kept, of the traffic *as it was run*, with the
-level in force at each interaction. While it stays above 1/δ, less a leeway, levels are walked on
-over those that are likely to keep the promise (wealth e^1.5); where errors bring it down, or after
-an alarm, only proven levels serve. It is a test martingale for the average risk of what was
-delivered.
+drafts that were let to the coin. While it stays at 1/δ or above, levels are walked on over those
+that are likely to keep the promise (wealth e^1.5); where errors bring it down, or after an alarm,
+only proven levels serve. It is a test martingale for the average risk of what was delivered.
 
 Evidence of an earlier release counts for a later one. That is exact for the average risk of the
 policy as it was run, every draft having been made before its query was trained on; read as a
@@ -85,9 +84,6 @@ now and then, as it must at any risk, would else close the level for hundreds of
 _LIKELY = 1.5
 """Wealth, in nats, from which a level laxer than the proven ones may be tried, and which it may
 lose again before it no longer is."""
-
-_LEEWAY = 1.0
-"""How far below 1/δ the wealth of the traffic as it was run may lie while that goes on, in nats."""
 
 _SMALLEST_RUN_BET = 0.1
 
@@ -295,7 +291,7 @@ class Certificate:
     def _find_level(self) -> None:
         """What is in force, once after each change: it is asked for more often than it changes."""
         self._level = self._proven = _walk(self._accepted[0])
-        if self._proven is None or self.wary or self.run_wealth() < self.target - _LEEWAY:
+        if self._proven is None or self.wary or self.run_wealth() < self.target:
             return
         likely = _walk(self._likely)
         if likely is not None:
