@@ -30,6 +30,7 @@ from router.http.operation import (
 from router.http.ui import dashboard_routes
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
+from router.plugins import load_policies
 from router.promise import PromiseKeeper
 from router.record.redact import Redactor
 from router.record.sink import Sink
@@ -112,6 +113,7 @@ def build_deps(settings: Settings, store: Store) -> Deps:
         budgets=BudgetKeeper(store, metrics),
         drafter=EmbeddedDrafter(Encoder(), redactor),
         coin=random.Random().random,
+        plugins=load_policies(settings),
     )
 
 

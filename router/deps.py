@@ -13,6 +13,7 @@ from router.budget import BudgetKeeper
 from router.drafting import Drafter
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
+from router.plugins import Plugins
 from router.promise import PromiseKeeper
 from router.record.model import Interaction, PromiseState
 from router.record.redact import Redactor
@@ -47,7 +48,7 @@ class RecordSink(Protocol):
 class Deps:
     """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
     drafts; ``background``: audits that are still running; ``proven``: by workload, what keeps its
-    promise where learning is off."""
+    promise where learning is off; ``plugins``: policies of other distributions by name."""
 
     settings: Settings
     store: Store
@@ -64,6 +65,7 @@ class Deps:
     coin: Coin
     background: set[asyncio.Task[None]] = field(default_factory=set)
     proven: Mapping[str, Proven] = field(default_factory=dict)
+    plugins: Plugins = field(default_factory=dict)
 
 
 def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:

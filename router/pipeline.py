@@ -16,11 +16,12 @@ from policies.budget import CHOSEN, OVER_MAX_COST, WITHIN_BUDGET
 from policies.promise.guarantee import GUARANTEED
 from policies.promise.policy import PROOF
 from policies.static import StudentPolicy, TeacherPolicy
-from policies.types import Ask, Evidence, Features, Tier, Trace, TraceStep
+from policies.types import Ask, Evidence, Tier, Trace, TraceStep
 from router.auth import Caller
 from router.delivery import Delivery, deliver_draft, deliver_stream, deliver_whole
 from router.deps import Deps
 from router.errors import ApiError, BadRequest, NotFound
+from router.features import describe_request
 from router.meter.money import plain_usd
 from router.policies_for import build_policy
 from router.settle import Outcome, expect_teacher_cost
@@ -108,14 +109,15 @@ def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
         deps.budgets,
         lambda: expect_teacher_cost(deps, outcome),
         deps.proven.get(outcome.workload),
+        deps.plugins,
     )
 
 
 async def _drive(deps: Deps, outcome: Outcome, policy: Policy) -> None:
     """Perform asks up to the committing one; note a background ask behind it."""
-    features = Features(
+    features = describe_request(
+        outcome.request.body,
         workload=outcome.workload,
-        stream=outcome.request.stream,
         student_ready=deps.drafter.is_ready(outcome.release),
         cascadable=_can_be_drafted(outcome),
     )

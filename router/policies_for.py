@@ -8,6 +8,7 @@ from decimal import Decimal
 import numpy as np
 
 from policies.base import Coin, Policy
+from policies.plugins import PolicyContext
 from policies.promise.batch import Proven
 from policies.promise.guarantee import GuaranteePolicy
 from policies.promise.ledger import Ledger
@@ -16,6 +17,7 @@ from policies.promise.proven import ProvenPolicy
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
 from router.budget import BudgetKeeper
+from router.plugins import Plugins
 from router.promise import PromiseKeeper
 from router.release import Release
 from router.settings.model import WorkloadSettings
@@ -30,11 +32,12 @@ def build_policy(
     budgets: BudgetKeeper,
     expect_cost: Callable[[], Decimal | None],
     proven: Proven | None = None,
+    plugins: Plugins | None = None,
 ) -> Policy:
     """The configured policy over the release in force; without one, observe and learn.
 
     ``expect_cost``: USD that asking the teacher about the request is likely to cost. ``proven``:
-    what keeps a promise where learning is off.
+    what keeps a promise where learning is off. ``plugins``: policies of other distributions.
     """
     if settings is None:
         return TeacherPolicy()
@@ -55,4 +58,14 @@ def build_policy(
         return PromisePolicy(account, thresholds, coin, settings.audit.proof_share)
     if name == "budget" and settings.budget is not None:
         return budgets.policy(workload, settings.budget, expect_cost(), coin)
+    factory = None if plugins is None else plugins.get(name)
+    if factory is not None:
+        context = PolicyContext(
+            workload=workload,
+            options=settings.options,
+            release=None if release is None else release.digest,
+            audit_share=settings.audit.max_share,
+            expect_cost=expect_cost,
+        )
+        return factory(context, coin)
     return TeacherPolicy()

@@ -34,6 +34,7 @@ from router.drafting import EmbeddedDrafter
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator, cost_of
 from router.pipeline import run
+from router.plugins import load_policies
 from router.promise import PromiseKeeper
 from router.record.model import Interaction
 from router.record.redact import Redactor
@@ -115,6 +116,7 @@ class Replay:
             drafter=self._student or EmbeddedDrafter(self._encoder, self._redactor),
             coin=random.Random(f"coin {seed}").random,
             proven=self._proven,
+            plugins=load_policies(settings),
         )
         self._learner = Learner(
             settings=settings,

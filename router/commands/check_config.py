@@ -9,7 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from router.errors import ConfigError
+from router.plugins import find_faults
 from router.settings.check import examine_settings
+from router.settings.document import parse_document
 from router.settings.load import read_settings_file
 from router.settings.problems import Problem
 
@@ -26,6 +28,9 @@ def run(path: str, *, as_json: bool) -> int:
             print(error, file=sys.stderr)
         return 1
     settings, problems = examine_settings(text, os.environ)
+    faults = [] if settings is None else list(find_faults(settings))
+    if faults:
+        settings, problems = None, [*problems, *(_locate(text, *fault) for fault in faults)]
     if as_json:
         print(_as_json(path, problems, digest=settings.digest if settings else None))
     else:
@@ -33,6 +38,12 @@ def run(path: str, *, as_json: bool) -> int:
             print(f"{path}:{problem.line}: {problem.severity}: {problem.sentence}")
         print(_summarize(path, problems))
     return 0 if settings is not None else 1
+
+
+def _locate(text: str, workload: int, message: str) -> Problem:
+    """A plug-in's fault on its workload's line."""
+    document = parse_document(text, os.environ)
+    return document.problem(("workloads", workload, "policy"), message.rstrip("."))
 
 
 def _count(problems: list[Problem], severity: str) -> int:

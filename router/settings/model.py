@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-Policy = Literal["promise", "budget", "threshold", "teacher", "student"]
+BUILT_IN_POLICIES = ("promise", "budget", "threshold", "teacher", "student")
 Distillation = Literal["allowed", "denied", "unknown"]
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:s|m|h|d)\s*)+")
@@ -206,19 +206,24 @@ class WorkloadBudget(Section):
 
 
 class WorkloadSettings(Section):
-    """A kind of request and how it is served."""
+    """A kind of request and how it is served.
+
+    ``policy``: one of ``BUILT_IN_POLICIES``, or the name of a plug-in (see ``router.plugins``),
+    which ``options`` are for.
+    """
 
     name: WorkloadName
     match: Annotated[MatchSettings, BeforeValidator(_read_match)] = MatchSettings()
     compare: Literal["label", "json", "tool_calls", "number", "text"] | None = None
-    policy: Policy | None = None
+    policy: Text | None = None
+    options: Mapping[Text, Any] = Field(default_factory=dict)
     promise: PromiseSettings | None = None
     budget: WorkloadBudget | None = None
     threshold: Share | None = None
     audit: AuditSettings = AuditSettings()
 
     @property
-    def effective_policy(self) -> Policy:
+    def effective_policy(self) -> str:
         """The policy in force: ``promise`` where one is given, else ``teacher``.
 
         A promise outranks a budget, also where the policy names the budget.

@@ -9,10 +9,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
 from typing import Any
 
+from policies.plugins import POLICY_GROUP
 from router.settings.document import Document
-from router.settings.model import find_teacher
+from router.settings.model import BUILT_IN_POLICIES, find_teacher
 from router.settings.problems import Path, Problem
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -174,6 +176,7 @@ def _check_workloads(view: View) -> Iterator[Problem]:
                 first = view.document.line_of(("workloads", seen[name], "name"))
                 yield problem(where, f"{show(where, name)} is already on line {first}")
             seen.setdefault(name, i)
+        yield from _check_policy(view, path, workload)
         promise = _mapping(workload.get("promise"))
         guarantee = str(promise.get("guarantee")).lower() in _YES
         if guarantee and promise.get("over") == "served":
@@ -185,6 +188,19 @@ def _check_workloads(view: View) -> Iterator[Problem]:
         if workload.get("policy") == "budget" and _lacks_price(view):
             message = f"budget needs a price of the model {view.teacher}: give it one"
             yield problem((*path, "policy"), message)
+
+
+def _check_policy(view: View, path: Path, workload: Mapping[str, Any]) -> Iterator[Problem]:
+    """A policy that is there, and options only for one that reads them."""
+    name = workload.get("policy")
+    known = [*BUILT_IN_POLICIES, *sorted(entry.name for entry in entry_points(group=POLICY_GROUP))]
+    if isinstance(name, str) and name and name not in known:
+        where = (*path, "policy")
+        shown = view.document.show(where, name)
+        message = f"{shown} is no policy and no installed plug-in: use {', '.join(known)}"
+        yield view.document.problem(where, message)
+    elif "options" in workload and (name is None or name in BUILT_IN_POLICIES):
+        yield view.document.problem((*path, "options"), "are only for the policy of a plug-in")
 
 
 def _lacks_price(view: View) -> bool:

@@ -13,7 +13,7 @@ from policies.promise.ledger import Ledger
 from router.meter.money import show_usd
 from router.outlook import Outlook
 from router.promise import CHANGES, Account
-from router.settings.model import Settings, WorkloadSettings
+from router.settings.model import BUILT_IN_POLICIES, Settings, WorkloadSettings
 from router.wording import show_about
 
 _NO_OUTLOOKS: Final[Mapping[str, Outlook]] = {}
@@ -141,6 +141,8 @@ def _mode(
         return True, f"Serving drafts from confidence {workload.threshold:.2f} on, no promise"
     if policy == "budget":
         return True, "Serving what the budget doesn't ask about, no promise"
+    if policy not in BUILT_IN_POLICIES:
+        return True, f"The plug-in {policy} decides, without a promise"
     serving, text = _account_mode(workload, reading, outlook)
     if reading is None or reading.drift is None:
         return serving, text

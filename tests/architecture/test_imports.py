@@ -23,6 +23,7 @@ ROUTER_FOR_DISTILL = (
     "meter",
     "outlook",
     "pipeline",
+    "plugins",
     "policies_for",
     "promise",
     "record",

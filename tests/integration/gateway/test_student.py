@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import openai
 import pytest
 
 from distill.train.kernel_head import Examples, train
-from policies.types import Answer
+from policies.base import Flow, draft_or_teacher
+from policies.plugins import POLICY_GROUP, PolicyContext
+from policies.types import Answer, Ask, Features, Tier
 from router.record.store import Store
 from router.release import save_release
 from router.students.encoder import Encoder
@@ -186,3 +189,39 @@ async def test_a_guarantee_serves_only_where_the_teacher_may_be_asked_by_chance(
     assert stored is not None
     assert stored.terms.startswith("guarantee:")
     assert all(row.tier == "student" and row.propensity == row.floor < 1.0 for row in served)
+
+
+class Brief:
+    """A plug-in of the test's own: short questions to the student, the others to the teacher."""
+
+    name = "brief"
+
+    def __init__(self, context: PolicyContext) -> None:
+        self._most_chars = context.options["most_chars"]
+
+    def flow(self, features: Features) -> Flow:
+        if features.last_user_chars > self._most_chars:
+            yield Ask(tier=Tier.TEACHER, commit=True, reason="long")
+        elif (yield from draft_or_teacher(features)) is not None:
+            yield Ask(tier=Tier.STUDENT, commit=True, reason="short")
+
+
+async def test_a_plugin_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its entry point is put in place here; ``tests/unit/router/test_plugins.py`` has real ones."""
+    found = EntryPoint("brief", f"{__name__}:Brief", POLICY_GROUP)
+    monkeypatch.setattr(EntryPoint, "load", lambda entry: lambda context, coin: Brief(context))
+    monkeypatch.setattr("router.plugins.entry_points", lambda group: [found])
+    monkeypatch.setattr("router.settings.rules.entry_points", lambda group: [found])
+    promote(tmp_path)
+    chosen = workload(policy="brief", options={"most_chars": 30})
+    async with FakeUpstream() as up, gateway(tmp_path, up.base_url, **chosen) as base:
+        short = await ask(base, SHIPPED)
+        long = await ask(base, f"{SHIPPED}, and if it has, when will it arrive")
+    assert (short.headers["x-tutelage-tier"], short.headers["x-tutelage-reason"]) == (
+        "student",
+        "short",
+    )
+    assert (long.headers["x-tutelage-tier"], long.headers["x-tutelage-reason"]) == (
+        "teacher",
+        "long",
+    )
