@@ -73,7 +73,7 @@ class StreamRow:
     gold: Any
 
 
-class _Fault(ValueError):
+class RowFault(ValueError):
     """What is wrong with one line; the reader adds the file and the line's number."""
 
 
@@ -85,15 +85,15 @@ def read_stream(path: Path, limit: int | None = None) -> list[StreamRow]:
     """
     found: list[StreamRow] = []
     line_of_id: dict[str, int] = {}
-    for number, line in islice(_numbered_lines(path), limit):
+    for number, line in islice(numbered_lines(path), limit):
         try:
-            row = _read_row(line)
+            row = read_row(line)
             if row.id in line_of_id:
-                raise _Fault(
+                raise RowFault(
                     f"the id {row.id!r} was given in line {line_of_id[row.id]} already; "
                     "every row needs its own"
                 )
-        except _Fault as fault:
+        except RowFault as fault:
             raise StreamError(f"{path}, line {number}: {fault}.") from None
         line_of_id[row.id] = number
         found.append(row)
@@ -102,7 +102,7 @@ def read_stream(path: Path, limit: int | None = None) -> list[StreamRow]:
     return found
 
 
-def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Every line that isn't blank, with its number from 1."""
     number = 0
     try:
@@ -137,15 +137,16 @@ def _opened(path: Path) -> Iterator[Iterable[bytes]]:
             yield unpacked
 
 
-def _read_row(line: bytes) -> StreamRow:
+def read_row(line: bytes) -> StreamRow:
+    """One line as a row. Raises RowFault."""
     try:
         value = load_json(line)
     except JsonError as error:
-        raise _Fault(f"it {str(error).replace('line 1 column', 'column')}") from None
+        raise RowFault(f"it {str(error).replace('line 1 column', 'column')}") from None
     row = _need_object(value, "the line")
     for key in ("id", "request", "teacher"):
         if row.get(key) is None:
-            raise _Fault(f"{key!r} is missing")
+            raise RowFault(f"{key!r} is missing")
     body = _read_body(_need_object(row["request"], "'request'"))
     offered = frozenset(shape_of(body).tools)
     student = row.get("student")
@@ -166,14 +167,14 @@ def _read_body(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         parse_chat(json.dumps(body).encode())
     except BadRequest as error:
-        raise _Fault(f"'request' would be refused: {error.message.rstrip('.')}") from None
+        raise RowFault(f"'request' would be refused: {error.message.rstrip('.')}") from None
     return body
 
 
 def _read_answer(value: Any, who: str, offered: frozenset[str]) -> RecordedAnswer:
     recorded = _need_object(value, f"'{who}'")
     if not any(key in recorded for key in _SAYS_SOMETHING):
-        raise _Fault(f"'{who}.content' is missing")
+        raise RowFault(f"'{who}.content' is missing")
     usage = recorded.get("usage")
     correct = recorded.get("correct")
     if correct is not None and not isinstance(correct, bool):
@@ -214,7 +215,7 @@ def _check_calls(calls: Any, where: str) -> None:
     for call in calls:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise _Fault(f'{where} must hold calls like {{"function": {{"name", "arguments"}}}}')
+            raise RowFault(f'{where} must hold calls like {{"function": {{"name", "arguments"}}}}')
 
 
 def read_calls_text(text: str, offered: frozenset[str]) -> tuple[ToolCall, ...] | str:
@@ -312,7 +313,7 @@ def _read_usage(value: Any, where: str) -> Usage | None:
         return None
     usage = Usage.from_openai(counts)
     if usage is None:
-        raise _Fault(f"{where} must count tokens in whole numbers")
+        raise RowFault(f"{where} must count tokens in whole numbers")
     return usage
 
 
@@ -325,7 +326,7 @@ def _read_cost(value: Any, where: str) -> Decimal | None:
     try:
         return usd(value)
     except ValueError as error:
-        raise _Fault(f"{where}: {error}") from None
+        raise RowFault(f"{where}: {error}") from None
 
 
 def _read_latency(value: Any, where: str) -> float | None:
@@ -380,4 +381,4 @@ def _refuse(where: str, wanted: str, value: Any) -> NoReturn:
     shown = json.dumps(value)
     if len(shown) > 60:
         shown = shown[:60] + "…"
-    raise _Fault(f"{where} must be {wanted}, but it is {shown}")
+    raise RowFault(f"{where} must be {wanted}, but it is {shown}")

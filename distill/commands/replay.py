@@ -19,6 +19,7 @@ from distill.commands.common import (
     read_usd,
     read_whole,
 )
+from distill.commands.progress import Progress
 from distill.replay.line import write_trace
 from distill.replay.result import summarize
 from distill.replay.run import Replayed, has_student, order, replay
@@ -125,7 +126,7 @@ def _replay(args: Namespace) -> int:
             "replayed instead of the recorded one.",
             file=sys.stderr,
         )
-    progress = _Progress()
+    progress = Progress()
     run = asyncio.run(
         replay(
             ordered,
@@ -206,20 +207,3 @@ def _describe(result: dict[str, Any], args: Namespace) -> str:
     if result["saving"] is not None:
         lines.append(f"saving {result['saving']:.1%}")
     return "\n".join([*lines, f"written to {args.out}"])
-
-
-class _Progress:
-    """A line on the terminal that is rewritten as it goes; nothing where there is no terminal."""
-
-    def __init__(self) -> None:
-        self._shown = ""
-
-    def tell(self, done: int, total: int, what: str) -> None:
-        percent = f"{100 * done // max(total, 1):3d} %  {what}"
-        if sys.stderr.isatty() and percent != self._shown:
-            print(f"\r{percent:<60}", end="", file=sys.stderr, flush=True)
-            self._shown = percent
-
-    def end(self) -> None:
-        if self._shown:
-            print(file=sys.stderr)

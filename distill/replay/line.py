@@ -114,6 +114,13 @@ def line_of(record: Interaction, row: StreamRow, comparer: str) -> Line:
     )
 
 
+def judge_teacher(row: StreamRow, comparer: str) -> bool | None:
+    """Whether the teacher's answer is right, as far as the stream knows. Raises ValueError for a
+    comparer that is none."""
+    judge = _Judge(comparer=get_comparer(comparer), shape=shape_of(row.body), row=row)
+    return judge.teacher()
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Judge:
     """Whether answers to one query are right, as far as the stream knows.

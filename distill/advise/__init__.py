@@ -1,0 +1,1 @@
+"""Distill, route, fine-tune or leave it: the decision and the figures behind it."""
