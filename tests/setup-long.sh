@@ -1,15 +1,19 @@
 #!/bin/sh
-# What the long tests need beyond Python packages: a Chromium. Installed where this may be done.
+# What the long tests need beyond Python packages, installed where this may be done.
 set -eu
 
-if command -v chromium >/dev/null 2>&1; then
+missing=""
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core"
+command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
+if [ -z "$missing" ]; then
     exit 0
 fi
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-    echo "No command chromium: the browser tests will be skipped. Install it to run them" \
-        "(Debian: apt-get install chromium)." >&2
+    echo "Not found and not installable here:$missing. The long tests that need them will fail or" \
+        "be skipped; install them to run all (Debian: apt-get install$missing)." >&2
     exit 0
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
+# shellcheck disable=SC2086 # a list of packages
+apt-get install -y -qq --no-install-recommends $missing >/dev/null
