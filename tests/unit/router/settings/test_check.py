@@ -90,7 +90,6 @@ def test_prices_are_amounts_of_money(name: str, rate: str) -> None:
 @pytest.mark.parametrize(
     ("added", "key"),
     [
-        ("    dialect: anthropic\n", "models.teacher.dialect"),
         ("  student: {kind: openai, upstream: 'http://h/v1', model: s}\n", "models.student.kind"),
         (
             "  b: {upstream: 'http://h', model: m, price: {usd_per_hour: 2}}\n",
