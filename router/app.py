@@ -28,6 +28,7 @@ from router.http.operation import (
     show_interaction,
 )
 from router.http.ui import dashboard_routes
+from router.http.unmetered import unmetered_routes
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.promise import PromiseKeeper
@@ -77,6 +78,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app.router.routes.extend(
         [
             *answering_routes(),
+            *unmetered_routes(),
             Route("/v1/models", list_models),
             Route("/v1/models/{model:path}", show_model),
             Route("/v1/interactions/{id}", show_interaction),

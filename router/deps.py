@@ -19,6 +19,7 @@ from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
 from router.settings.model import Settings
+from router.upstream.forward import Forwarded, Inquiry
 from router.upstream.model import Reply, UpstreamTarget
 from router.upstream.stream import StreamReply
 from router.wire.form import Native
@@ -35,6 +36,7 @@ class Upstream(Protocol):
     async def open_stream(
         self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
     ) -> StreamReply: ...
+    async def forward(self, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded: ...
 
 
 class RecordSink(Protocol):

@@ -17,7 +17,7 @@ from policies.promise.guarantee import GUARANTEED
 from policies.promise.policy import PROOF
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.types import Ask, Evidence, Features, Tier, Trace, TraceStep
-from router.auth import Caller
+from router.auth import Caller, check_state_is_open
 from router.delivery import Delivery, deliver_draft, deliver_stream, deliver_whole
 from router.deps import Deps
 from router.errors import ApiError, BadRequest, NotFound
@@ -29,6 +29,7 @@ from router.wire.calls import write_call
 from router.wire.openai import ChatRequest, is_cascadable
 from router.wire.passed_through import PASSED_THROUGH
 from router.wire.profile import profile_of
+from router.wire.responses.incoming import goes_on
 from router.workload import find_workload
 
 _log = logging.getLogger("tutelage.pipeline")
@@ -63,6 +64,8 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
             param="model",
             code="model_not_found",
         )
+    if goes_on(request.native):
+        check_state_is_open(deps.settings)
     workload, settings = find_workload(
         deps.settings, request.body, _name_workload(request), caller.tenant
     )

@@ -175,9 +175,7 @@ class FakeUpstream:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 << 20)
-        for form in Form:
-            app.router.add_post(f"/v1/{form}", self._serve)
-        app.router.add_get("/v1/models", self._serve_models)
+        self.add_routes(app)
         self._runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5
         )
@@ -195,6 +193,20 @@ class FakeUpstream:
         self._closing.set()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def add_routes(self, app: web.Application) -> None:
+        """What the server answers; a subclass may add to it."""
+        for form in Form:
+            app.router.add_post(f"/v1/{form}", self._serve)
+        app.router.add_post("/v1/messages/count_tokens", self._serve_count)
+        app.router.add_get("/v1/models", self._serve_models)
+
+    async def _serve_count(self, request: web.Request) -> web.StreamResponse:
+        raw = await request.read()
+        headers = {key.lower(): value for key, value in request.headers.items()}
+        seen = SeenRequest(path=request.path, headers=headers, raw=raw, body=json.loads(raw))
+        self.requests.append(seen)
+        return web.json_response({"input_tokens": len(raw)})
 
     async def _serve_models(self, request: web.Request) -> web.StreamResponse:
         model = {"id": "fake", "object": "model", "created": 0, "owned_by": "tests"}

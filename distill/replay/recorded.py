@@ -13,6 +13,7 @@ from policies.scoring.gate import logit_of_logprob
 from policies.types import Answer, Evidence
 from router.evidence.measure import measure_draft
 from router.release import Release
+from router.upstream.forward import Forwarded, Inquiry
 from router.upstream.model import AttemptLog, CallFailed, Reply, UpstreamTarget
 from router.upstream.stream import StreamReply
 from router.wire.form import Native
@@ -73,6 +74,10 @@ class RecordedTeacher:
     ) -> StreamReply:
         """A replay streams nothing."""
         raise CallFailed("The recorded teacher gives whole answers only.")
+
+    async def forward(self, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded:
+        """A replay asks for answers alone."""
+        raise CallFailed("The recorded teacher keeps nothing but answers.")
 
 
 class RecordedStudent:

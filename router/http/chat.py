@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from router.auth import Caller, authenticate
 from router.delivery import Delivery
 from router.deps import Deps
-from router.errors import TooLarge
+from router.errors import BadRequest, TooLarge
 from router.http.event_stream import EventResponse
 from router.pipeline import run
 from router.wire.form import Form
@@ -34,10 +34,7 @@ def answer_with(parse: Parse) -> Callable[[Request], Awaitable[Response]]:
         """Read, check, answer; errors are mapped by the application."""
         deps: Deps = request.app.state.deps
         caller = authenticate(deps.settings, request.headers)
-        try:
-            raw = await read_body(request, deps.settings.server.max_body_bytes)
-        except ClientDisconnect:
-            return Response(status_code=400)  # to nobody: the client left while it was sending
+        raw = await read_body(request, deps.settings.server.max_body_bytes)
         return _Answer(deps, parse(raw, request.headers), caller)
 
     return answer
@@ -49,6 +46,7 @@ def answering_routes() -> list[Route]:
         Form.CHAT: lambda raw, _: parse_chat(raw),
         Form.COMPLETIONS: lambda raw, _: parse_passed_through(raw, Form.COMPLETIONS),
         Form.EMBEDDINGS: lambda raw, _: parse_passed_through(raw, Form.EMBEDDINGS),
+        Form.COMPACTION: lambda raw, _: parse_passed_through(raw, Form.COMPACTION),
         Form.RESPONSES: lambda raw, _: parse_responses(raw),
         Form.MESSAGES: parse_messages,
     }
@@ -124,11 +122,15 @@ async def _wait_until_left(receive: Receive) -> None:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises ``TooLarge``, and ``ClientDisconnect`` where the client leaves."""
+    """The whole body. Raises ``TooLarge``; ``BadRequest``, told to nobody, where the client left
+    while it was sending."""
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise TooLarge(f"The request body is larger than {limit} bytes.")
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise TooLarge(f"The request body is larger than {limit} bytes.")
+            parts.append(part)
+    except ClientDisconnect:
+        raise BadRequest("The client left while it was sending.", code="client_left") from None
     return b"".join(parts)

@@ -20,6 +20,7 @@ from router.upstream.failures import (
     from_rejection,
     read_answer,
 )
+from router.upstream.forward import Forwarded, Inquiry, forward
 from router.upstream.model import AttemptClock, AttemptLog, Reply, UpstreamTarget
 from router.upstream.retry import choose_delay_s
 from router.upstream.stream import StreamReply
@@ -90,6 +91,12 @@ class UpstreamClient:
             await self._session.close()
             self._session = None
 
+    @property
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("UpstreamClient.start() was not called.")
+        return self._session
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -130,6 +137,10 @@ class UpstreamClient:
             return await self._open_once(this, choices)
 
         return await self._call(target, call, open_once)
+
+    async def forward(self, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded:
+        """Ask for something that is no answer and costs nothing. Raises ``CallError``."""
+        return await forward(self._open_session, target, inquiry)
 
     async def _call(
         self,
@@ -241,11 +252,9 @@ class UpstreamClient:
                 response.close()
 
     async def _post(self, this: _Try, *, accept: str) -> aiohttp.ClientResponse:
-        if self._session is None:
-            raise RuntimeError("UpstreamClient.start() was not called.")
         target = this.target
         headers = {"Content-Type": "application/json", "Accept": accept, **this.headers}
-        response = await self._session.post(
+        response = await self._open_session.post(
             f"{target.base_url.rstrip('/')}/{this.form.value}",
             data=this.payload,
             headers=headers,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +15,7 @@ from router.wire.sse import DONE, encode
 CHUNKED = (Form.CHAT, Form.COMPLETIONS)
 """Forms whose streams end with ``[DONE]`` and tell usage on request only."""
 
+_COMPACTED = {"id": "cmp_1", "type": "compaction", "encrypted_content": "shortened"}
 _VECTOR = (0.25, -0.5, 0.125)
 
 
@@ -30,6 +29,10 @@ def write_fake(form: Form, completion: dict[str, Any], asked: Mapping[str, Any])
             return _write_embeddings(completion, asked)
         case Form.RESPONSES:
             return response_from_completion(completion, asked)
+        case Form.COMPACTION:
+            whole = response_from_completion(completion, asked)
+            kept = {key: whole[key] for key in ("id", "created_at", "usage")}
+            return {**kept, "object": "response.compaction", "output": [_COMPACTED]}
         case Form.MESSAGES:
             return message_from_completion(completion)
         case _:
@@ -66,15 +69,14 @@ def _text_choice(choice: Mapping[str, Any], text: str) -> dict[str, Any]:
 def _write_embeddings(completion: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     given = asked.get("input")
     several = isinstance(given, list) and given and isinstance(given[0], (str, list))
-    vector: Any = list(_VECTOR)
-    if asked.get("encoding_format") == "base64":
-        vector = base64.b64encode(struct.pack(f"<{len(_VECTOR)}f", *_VECTOR)).decode()
     count = len(given) if isinstance(given, list) and several else 1
     usage = completion.get("usage")
     prompt = usage.get("prompt_tokens") if isinstance(usage, Mapping) else None
     return {
         "object": "list",
         "model": completion.get("model"),
-        "data": [{"object": "embedding", "index": i, "embedding": vector} for i in range(count)],
+        "data": [
+            {"object": "embedding", "index": i, "embedding": list(_VECTOR)} for i in range(count)
+        ],
         "usage": None if prompt is None else {"prompt_tokens": prompt, "total_tokens": prompt},
     }

@@ -19,6 +19,7 @@ class Form(StrEnum):
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
     RESPONSES = "responses"
+    COMPACTION = "responses/compact"
     MESSAGES = "messages"
 
 

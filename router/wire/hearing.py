@@ -10,6 +10,7 @@ from router.wire.messages.answers import completion_from_message
 from router.wire.messages.stream import MessageReader
 from router.wire.passed_through import (
     TextReader,
+    completion_from_compaction,
     completion_from_embeddings,
     completion_from_text,
 )
@@ -50,6 +51,7 @@ _WHOLE: Mapping[Form, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     Form.COMPLETIONS: completion_from_text,
     Form.EMBEDDINGS: completion_from_embeddings,
     Form.RESPONSES: completion_from_response,
+    Form.COMPACTION: completion_from_compaction,
     Form.MESSAGES: completion_from_message,
 }
 _READERS: Mapping[Form, Callable[[], StreamReader]] = {

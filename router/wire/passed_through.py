@@ -1,4 +1,4 @@
-"""Requests that no student can answer: text completions and embeddings, read only to be metered."""
+"""Requests that no student can answer, read only to be metered."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from router.wire.fields import load_body, missing, read_flag, read_text, wrong_t
 from router.wire.form import Form, Native
 from router.wire.options import read_options
 from router.wire.requests import ChatRequest, read_choices, read_include_usage
+from router.wire.responses.answers import usage_from_response
 
 PASSED_THROUGH = "passed_through"
 """The reason in the trace of a request that only an upstream can answer."""
 
-_INPUTS = {Form.COMPLETIONS: "prompt", Form.EMBEDDINGS: "input"}
+_INPUTS = {Form.COMPLETIONS: "prompt", Form.EMBEDDINGS: "input", Form.COMPACTION: "input"}
 
 
 def parse_passed_through(raw: bytes, form: Form) -> ChatRequest:
-    """Read the body of ``POST /v1/completions`` or ``/v1/embeddings``. Raises ``BadRequest``."""
+    """Read the body of ``POST /v1/completions``, ``/v1/embeddings`` or ``/v1/responses/compact``.
+
+    Raises ``BadRequest`` that names the field.
+    """
     body = load_body(raw)
     options = read_options(body.pop("tutelage", None))
     key = _INPUTS[form]
@@ -56,6 +60,16 @@ def completion_from_text(payload: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("JSON that is no completion: a choice has no text")
     said = [{**c, "message": {"role": "assistant", "content": c["text"]}} for c in choices]
     return {**payload, "choices": said}
+
+
+def completion_from_compaction(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What a shortened conversation cost, in the form of a completion without an answer.
+
+    Raises ``ValueError``: what it is instead.
+    """
+    if not isinstance(payload.get("output"), list):
+        raise ValueError("JSON that is no compaction: it has no output")
+    return {"model": None, "choices": [], "usage": usage_from_response(payload.get("usage"))}
 
 
 def completion_from_embeddings(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,14 @@ def hangs_on_state(body: Mapping[str, Any]) -> bool:
     return referred or any(body.get(key) not in (None, False) for key in _STATE_KEYS)
 
 
+def goes_on(native: Native | None) -> bool:
+    """Whether a request goes on from what an earlier one left at the teacher's server, or leaves
+    there what its client must fetch."""
+    if native is None or native.form not in (Form.RESPONSES, Form.COMPACTION):
+        return False
+    return hangs_on_state({key: value for key, value in native.body.items() if key != "prompt"})
+
+
 def chat_from_responses(body: Mapping[str, Any]) -> dict[str, Any]:
     """The same request as a chat-completions body, as far as it has a counterpart there.
 
