@@ -20,9 +20,9 @@ from router.errors import ApiError
 from router.meter.money import plain_usd
 from router.meter.prices import Usage
 from router.settle import Outcome, price_outcome, settle
-from router.upstream.model import CallError, Reply, StreamBroken
+from router.upstream.model import CallError, CallFailed, Reply, StreamBroken
 from router.upstream.stream import StreamReply
-from router.wire.form import Form
+from router.wire.form import Form, Untranslatable
 from router.wire.openai import answer_from_message, chunks_from_answer, completion_from_answer
 from router.wire.speaking import new_relay, write_whole
 from router.wire.sse import encode
@@ -92,12 +92,10 @@ async def deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
     with _waiting(deps, outcome):
         reply = await _ask(deps, outcome)
         _read_reply(outcome, reply)
+        body = _write_body(outcome, reply)
     outcome.answer = outcome.teacher_answer
     headers = _write_headers(outcome, _describe(deps, outcome))
     outcome.stop_clock()
-    request = outcome.request
-    same = reply.form is request.form
-    body = reply.raw if same else write_whole(reply.payload, request.native)
     return Delivery(headers=headers, body=body, settle=lambda: settle(deps, outcome))
 
 
@@ -155,10 +153,12 @@ class _TeacherStream:
             async for raw, event in stream.events():
                 for part in relay.take(raw, event, stream.understood, last=stream.ended):
                     yield part
-        except StreamBroken as broken:
+            closing = relay.finish(stream.assembled.usage)
+        except (StreamBroken, Untranslatable) as error:
+            broken = error if isinstance(error, StreamBroken) else StreamBroken(str(error))
             yield relay.fail(ApiError(str(broken), code="stream_broken", status=502))
             return
-        for part in relay.finish(stream.assembled.usage):
+        for part in closing:
             yield part
         self._outcome.status = "ok"
 
@@ -189,6 +189,19 @@ def _finish_draft(deps: Deps, outcome: Outcome) -> None:
     task = asyncio.create_task(_audit(deps, outcome))
     deps.background.add(task)
     task.add_done_callback(deps.background.discard)
+
+
+def _write_body(outcome: Outcome, reply: Reply) -> bytes:
+    if reply.form is outcome.request.form:
+        return reply.raw
+    try:
+        return write_whole(reply.payload, outcome.request.native)
+    except Untranslatable as broken:
+        failure = CallFailed(
+            f"The upstream of model '{outcome.model}' gave an answer that can't be told: {broken}."
+        )
+        failure.attempts = reply.attempts
+        raise failure from None
 
 
 async def _ask(deps: Deps, outcome: Outcome) -> Reply:

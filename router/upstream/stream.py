@@ -20,7 +20,7 @@ from router.upstream.failures import (
     hide_key,
 )
 from router.upstream.model import AttemptClock, AttemptLog, StreamBroken, UpstreamTarget
-from router.wire.form import Form
+from router.wire.form import Form, Untranslatable, translating
 from router.wire.hearing import new_reader
 from router.wire.openai import StreamAssembler
 from router.wire.sse import EventTooLarge, SseDecoder, SseEvent
@@ -175,6 +175,8 @@ class StreamReply:
                 self.done_seen = True
             elif not self.assembled.whole or _parse(event.data) is not None:
                 yield self._take(event)
+        for part in self._reader.close():
+            self.assembled.feed(part)
 
     async def _read(self) -> bytes:
         async with asyncio.timeout_at(self._deadline_s):
@@ -184,7 +186,11 @@ class StreamReply:
         chunk = _parse(event.data)
         if chunk is None:
             raise StreamBroken("a chunk that is not a JSON object")
-        self.understood = self._reader.feed(chunk)
+        try:
+            with translating():
+                self.understood = self._reader.feed(chunk)
+        except Untranslatable:
+            raise StreamBroken("an event of another form") from None
         error = describe_error(chunk)
         if error is not None:
             # What failed may have been billed all the same.

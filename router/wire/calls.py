@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from router.errors import BadRequest
-from router.wire.form import Form, Native
+from router.wire.fields import untranslatable
+from router.wire.form import Form, Native, Untranslatable, translating
 from router.wire.messages.outgoing import messages_from_chat
 from router.wire.responses.incoming import hangs_on_state
 
@@ -73,10 +74,13 @@ def _to_anthropic(body: Mapping[str, Any], native: Native | None) -> Call:
         headers = {"anthropic-version": _VERSION, **native.headers}
         return Call(form=Form.MESSAGES, body=dict(native.body), headers=headers)
     headers = {"anthropic-version": _VERSION}
-    if native is None:
-        return Call(form=Form.MESSAGES, body=messages_from_chat(body), headers=headers)
-    if native.form is Form.RESPONSES and not hangs_on_state(native.body):
-        return Call(form=Form.MESSAGES, body=messages_from_chat(body), headers=headers)
+    whole = native is not None and native.form is Form.RESPONSES and not hangs_on_state(native.body)
+    if native is None or whole:
+        try:
+            with translating():
+                return Call(form=Form.MESSAGES, body=messages_from_chat(body), headers=headers)
+        except Untranslatable as error:
+            raise untranslatable(error) from None
     what = "keeps no state to go on from" if native.form is Form.RESPONSES else "has no such thing"
     raise BadRequest(
         f"The model's upstream speaks Anthropic's dialect, which {what}: ask a model whose upstream"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from router.errors import BadRequest
+from router.wire.form import Untranslatable
 from router.wire.strict_json import JsonError, load_json
 
 
@@ -20,6 +21,11 @@ def load_body(raw: bytes) -> dict[str, Any]:
             code="invalid_json",
         )
     return body
+
+
+def untranslatable(error: Untranslatable) -> BadRequest:
+    """What a client is told whose request can't be translated."""
+    return BadRequest(f"The request can't be translated: {error}.", code="invalid_type")
 
 
 def read_text(body: dict[str, Any], key: str) -> str:

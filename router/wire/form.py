@@ -6,7 +6,8 @@ is translated from and to it; where client and upstream speak the same form, byt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -21,6 +22,23 @@ class Form(StrEnum):
     RESPONSES = "responses"
     COMPACTION = "responses/compact"
     MESSAGES = "messages"
+
+
+class Untranslatable(ValueError):
+    """Something has another build than its form gives it, so it can't be told in another form."""
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """What trips over JSON of an unexpected build raises ``Untranslatable``.
+
+    Translations read bodies that strangers wrote, dozens of fields each; they say what they expect
+    and leave it to this boundary that nothing else gets through.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise Untranslatable(f"a field has another type than its form gives it: {error}") from None
 
 
 def stem_of(answer_id: Any) -> str:

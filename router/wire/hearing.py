@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from router.wire.form import Form
+from router.wire.form import Form, translating
 from router.wire.messages.answers import completion_from_message
 from router.wire.messages.stream import MessageReader
 from router.wire.passed_through import (
@@ -19,12 +19,19 @@ from router.wire.responses.stream import ResponseReader
 
 
 class StreamReader(Protocol):
-    """Understands a stream; ``ended``: its last event has come."""
+    """Understands a stream; ``ended``: its last event has come.
+
+    ``feed`` may trip over an event of another build: call it where ``translating``.
+    """
 
     ended: bool
 
     def feed(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The ``chat.completion.chunk`` objects that an event stands for."""
+        ...
+
+    def close(self) -> list[dict[str, Any]]:
+        """What is known after the last event, should it not have been told."""
         ...
 
 
@@ -35,6 +42,9 @@ class _ChatReader:
 
     def feed(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [dict(event)]
+
+    def close(self) -> list[dict[str, Any]]:
+        return []
 
 
 def _check_completion(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +77,8 @@ def understand(form: Form, payload: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ``ValueError`` whose text completes "The upstream answered ...".
     """
-    return _WHOLE[form](payload)
+    with translating():
+        return _WHOLE[form](payload)
 
 
 def new_reader(form: Form) -> StreamReader:

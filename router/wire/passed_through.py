@@ -99,3 +99,7 @@ class TextReader:
             if isinstance(choice, dict)
         ]
         return [{**chunk, "choices": choices}]
+
+    def close(self) -> list[dict[str, Any]]:
+        """Nothing: every chunk was told as it came."""
+        return []

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from router.errors import ApiError
 from router.wire.answers import is_usage_chunk
-from router.wire.form import Form, Native
+from router.wire.form import Form, Native, translating
 from router.wire.messages.answers import message_from_completion
 from router.wire.messages.stream import MessageWriter
 from router.wire.responses.answers import response_from_completion
@@ -39,11 +39,17 @@ class StreamRelay(Protocol):
     def take(
         self, raw: bytes, event: dict[str, Any], understood: list[dict[str, Any]], *, last: bool
     ) -> list[bytes]:
-        """An event in its bytes, parsed, and as chat chunks; ``last``: it ends its stream."""
+        """An event in its bytes, parsed, and as chat chunks; ``last``: it ends its stream.
+
+        Raises ``Untranslatable``.
+        """
         ...
 
     def finish(self, usage: Any) -> list[bytes]:
-        """What is still due after the last event; ``usage``: as chat completions have it."""
+        """What is still due after the last event; ``usage``: as chat completions have it.
+
+        Raises ``Untranslatable``.
+        """
         ...
 
     def fail(self, error: ApiError) -> bytes:
@@ -52,12 +58,16 @@ class StreamRelay(Protocol):
 
 
 def write_whole(completion: Mapping[str, Any], native: Native | None) -> bytes:
-    """A completion as the client's form has it; ``native``: its request, None for chat."""
+    """A completion as the client's form has it; ``native``: its request, None for chat.
+
+    Raises ``Untranslatable``.
+    """
     form = Form.CHAT if native is None else native.form
-    if native is not None and form is Form.RESPONSES:
-        return json.dumps(response_from_completion(completion, native.body)).encode()
-    if form is Form.MESSAGES:
-        return json.dumps(message_from_completion(completion)).encode()
+    with translating():
+        if native is not None and form is Form.RESPONSES:
+            return json.dumps(response_from_completion(completion, native.body)).encode()
+        if form is Form.MESSAGES:
+            return json.dumps(message_from_completion(completion)).encode()
     return json.dumps(completion).encode()
 
 
@@ -159,10 +169,12 @@ class _WritingRelay:
     def take(
         self, raw: bytes, event: dict[str, Any], understood: list[dict[str, Any]], *, last: bool
     ) -> list[bytes]:
-        return [sent for chunk in understood for sent in self._writer.feed(chunk)]
+        with translating():
+            return [sent for chunk in understood for sent in self._writer.feed(chunk)]
 
     def finish(self, usage: Any) -> list[bytes]:
-        return self._writer.finish()
+        with translating():
+            return self._writer.finish()
 
     def fail(self, error: ApiError) -> bytes:
         number = self._writer.number if isinstance(self._writer, ResponseWriter) else 0

@@ -11,8 +11,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from router.wire.fields import invalid, load_body, missing, read_flag, read_text, wrong_type
-from router.wire.form import Form, Native
+from router.wire.fields import (
+    invalid,
+    load_body,
+    missing,
+    read_flag,
+    read_text,
+    untranslatable,
+    wrong_type,
+)
+from router.wire.form import Form, Native, Untranslatable, translating
 from router.wire.options import read_options
 from router.wire.requests import ChatRequest
 
@@ -55,7 +63,11 @@ def _request(
 ) -> ChatRequest:
     model = read_text(body, "model")
     _check_messages(body)
-    chat = chat_from_messages(body)
+    try:
+        with translating():
+            chat = chat_from_messages(body)
+    except Untranslatable as error:
+        raise untranslatable(error) from None
     carried = {name: headers[name] for name in _FORM_HEADERS if name in headers}
     return ChatRequest(
         body=chat,

@@ -22,6 +22,7 @@ class MessageReader:
 
     def __init__(self) -> None:
         self.ended = False
+        self._stopped = False
         self._head: dict[str, Any] = {"object": "chat.completion.chunk", "created": int(time())}
         self._usage: dict[str, Any] = {}
         self._calls: dict[Any, int] = {}
@@ -42,12 +43,19 @@ class MessageReader:
             case "message_delta":
                 self._usage |= _known(_mapping(event.get("usage")))
                 reason = finish_reason_of(_mapping(event.get("delta")).get("stop_reason"))
+                self._stopped = self._stopped or reason is not None
                 return [] if reason is None else [self._chunk({}, reason)]
             case "message_stop":
                 self.ended = True
-                usage = usage_from_message(self._usage)
-                return [{**self._head, "choices": [], "usage": usage}]
+                return [self._tell_usage()]
         return []
+
+    def close(self) -> list[dict[str, Any]]:
+        """The usage, where only the last event was missing."""
+        return [] if self.ended or not self._stopped else [self._tell_usage()]
+
+    def _tell_usage(self) -> dict[str, Any]:
+        return {**self._head, "choices": [], "usage": usage_from_message(self._usage)}
 
     def _start(self, message: Mapping[str, Any]) -> list[dict[str, Any]]:
         self._head |= {"id": message.get("id"), "model": message.get("model")}

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from router.wire.fields import load_body, read_flag, read_text, wrong_type
-from router.wire.form import Form, Native
+from router.wire.fields import load_body, read_flag, read_text, untranslatable, wrong_type
+from router.wire.form import Form, Native, Untranslatable, translating
 from router.wire.options import read_options
 from router.wire.requests import ChatRequest
 
@@ -51,7 +51,11 @@ def parse_responses(raw: bytes) -> ChatRequest:
     stream = read_flag(body, "stream", default=False)
     stored = read_flag(body, "store", default=True)
     state = hangs_on_state(body)
-    chat = chat_from_responses(body)
+    try:
+        with translating():
+            chat = chat_from_responses(body)
+    except Untranslatable as error:
+        raise untranslatable(error) from None
     return ChatRequest(
         body=chat,
         model=model,

@@ -57,6 +57,10 @@ class ResponseReader:
                 return self._end(response)
         return []
 
+    def close(self) -> list[dict[str, Any]]:
+        """Nothing: without its last event a response is not whole."""
+        return []
+
     def _open(self, index: Any, item: Any) -> list[dict[str, Any]]:
         if not isinstance(item, Mapping) or item.get("type") != "function_call":
             return []

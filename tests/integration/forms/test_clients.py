@@ -132,6 +132,12 @@ async def test_what_passes_through_is_metered_and_recorded(
     assert refused.json()["error"]["code"] == "unsupported_by_model"
 
 
+async def test_models_are_listed_for_both_clients(served: Served) -> None:
+    theirs = [model.id async for model in await served.anthropic.models.list()]
+    ours = [model.id async for model in await served.openai.models.list()]
+    assert theirs == ours == ["auto", "claude", "teacher", "claude-alias"]
+
+
 async def test_tokens_are_counted_where_they_can_be(served: Served, up: FakeUpstream) -> None:
     counted = await served.anthropic.messages.with_raw_response.count_tokens(
         model="claude-alias", messages=TURNS
