@@ -19,7 +19,7 @@ from router.budget import BudgetKeeper
 from router.deps import Deps, build_targets
 from router.drafting import EmbeddedDrafter
 from router.errors import ApiError, BadRequest, StoreError, TutelageError
-from router.http.chat import answer_chat
+from router.http.chat import answering_routes
 from router.http.models import list_models, show_model
 from router.http.operation import (
     render_metrics,
@@ -28,6 +28,7 @@ from router.http.operation import (
     show_interaction,
 )
 from router.http.ui import dashboard_routes
+from router.http.unmetered import unmetered_routes
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.plugins import load_policies
@@ -39,6 +40,7 @@ from router.release import ActiveReleases
 from router.settings.model import Settings, WorkloadSettings
 from router.students.encoder import Encoder
 from router.upstream.client import UpstreamClient
+from router.wire.speaking import form_at, write_error
 from router.workload import find_workload
 
 _log = logging.getLogger("tutelage")
@@ -76,7 +78,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     app.router.routes.extend(
         [
-            Route("/v1/chat/completions", answer_chat, methods=["POST"]),
+            *answering_routes(),
+            *unmetered_routes(),
             Route("/v1/models", list_models),
             Route("/v1/models/{model:path}", show_model),
             Route("/v1/interactions/{id}", show_interaction),
@@ -181,30 +184,34 @@ async def _finish_background(deps: Deps) -> None:
         await asyncio.gather(*late, return_exceptions=True)
 
 
-def _write_error(error: ApiError) -> Response:
+def _write_error(request: Request, error: ApiError) -> Response:
+    """The error in the shape of the form that is spoken at the request's address."""
     headers = {**error.headers, "content-type": "application/json"}
     if error.status == 429 and error.headers.get("x-should-retry") != "false":
         headers.setdefault("retry-after", _RETRY_AFTER_S)  # an upstream may not have said
-    return Response(error.body(), status_code=error.status, headers=headers)
+    body = write_error(form_at(request.url.path), error)
+    return Response(body, status_code=error.status, headers=headers)
 
 
 async def _answer_api_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, ApiError):
         raise error
-    return _write_error(error)
+    return _write_error(request, error)
 
 
 async def _answer_store_error(request: Request, error: Exception) -> Response:
     headers = {"retry-after": _RETRY_AFTER_S}
-    return _write_error(ApiError(f"{error}.", status=503, code="store_failed", headers=headers))
+    return _write_error(
+        request, ApiError(f"{error}.", status=503, code="store_failed", headers=headers)
+    )
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     sentence = f"{error.detail}: {request.method} {request.url.path}"
-    return _write_error(BadRequest(sentence, status=error.status_code))
+    return _write_error(request, BadRequest(sentence, status=error.status_code))
 
 
 async def _answer_bug(request: Request, error: Exception) -> Response:
-    return _write_error(ApiError("The gateway failed on this request; its log says why."))
+    return _write_error(request, ApiError("The gateway failed on this request; its log says why."))

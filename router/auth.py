@@ -49,6 +49,16 @@ def authenticate(settings: Settings, headers: Mapping[str, str]) -> Caller:
     return found
 
 
+def check_state_is_open(settings: Settings) -> None:
+    """Raises Forbidden where what an upstream keeps could be another tenant's: it can't tell."""
+    if len({key.tenant for key in settings.keys}) > 1:
+        raise Forbidden(
+            "What the teacher's server keeps is closed where keys belong to several tenants: send"
+            " the whole conversation instead.",
+            code="server_state_closed",
+        )
+
+
 def _refuse_websites(settings: Settings, headers: Mapping[str, str]) -> None:
     """Without keys, being on this machine is what opens the gateway, and a browser is on it too.
 

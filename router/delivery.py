@@ -7,7 +7,6 @@ when a stream that was never read, or read in part, lets go of its upstream.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,17 +20,12 @@ from router.errors import ApiError
 from router.meter.money import plain_usd
 from router.meter.prices import Usage
 from router.settle import Outcome, price_outcome, settle
-from router.upstream.model import CallError, Reply, StreamBroken
+from router.upstream.model import CallError, CallFailed, Reply, StreamBroken
 from router.upstream.stream import StreamReply
-from router.wire.openai import (
-    answer_from_message,
-    chunks_from_answer,
-    completion_from_answer,
-    is_usage_chunk,
-)
-from router.wire.sse import DONE, encode
-
-_HEAD = ("id", "object", "created", "model")
+from router.wire.form import Form, Untranslatable
+from router.wire.openai import answer_from_message, chunks_from_answer, completion_from_answer
+from router.wire.speaking import new_relay, write_whole
+from router.wire.sse import encode
 
 
 class EventStream(Protocol):
@@ -75,32 +69,41 @@ def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
         "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
     }
     outcome.stop_clock()
-    if not outcome.request.stream:
-        whole = completion_from_answer(outcome.draft, **identity)
-        body = json.dumps(whole).encode()
+    request = outcome.request
+    if not request.stream:
+        body = write_whole(completion_from_answer(outcome.draft, **identity), request.native)
         return Delivery(headers=headers, body=body, settle=lambda: _finish_draft(deps, outcome))
-    include_usage = outcome.request.include_usage
-    chunks = chunks_from_answer(outcome.draft, **identity, include_usage=include_usage)
-    if include_usage:
-        chunks[-1]["tutelage"] = description
-    return Delivery(headers=headers, events=_DraftStream(deps, outcome, chunks))
+    chunks = chunks_from_answer(outcome.draft, **identity, include_usage=request.include_usage)
+    relay = new_relay(
+        request.native,
+        Form.CHAT,
+        include_usage=request.include_usage,
+        describe=lambda: description,
+    )
+    parts = []
+    for chunk in chunks:
+        parts += relay.take(encode(chunk), chunk, [chunk], last=False)
+    parts += relay.finish(identity["usage"])
+    return Delivery(headers=headers, events=_DraftStream(deps, outcome, parts))
 
 
 async def deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
     """The teacher's answer, its bytes as they came. Raises CallError, recorded."""
     with _waiting(deps, outcome):
-        reply = await deps.upstream.complete(deps.targets[outcome.model], outcome.request.body)
+        reply = await _ask(deps, outcome)
         _read_reply(outcome, reply)
+        body = _write_body(outcome, reply)
     outcome.answer = outcome.teacher_answer
     headers = _write_headers(outcome, _describe(deps, outcome))
     outcome.stop_clock()
-    return Delivery(headers=headers, body=reply.raw, settle=lambda: settle(deps, outcome))
+    return Delivery(headers=headers, body=body, settle=lambda: settle(deps, outcome))
 
 
 async def deliver_stream(deps: Deps, outcome: Outcome) -> Delivery:
     """The teacher's stream from its first chunk on. Raises CallError, recorded."""
     with _waiting(deps, outcome):
-        stream = await deps.upstream.open_stream(deps.targets[outcome.model], outcome.request.body)
+        target, request = deps.targets[outcome.model], outcome.request
+        stream = await deps.upstream.open_stream(target, request.body, request.native)
     outcome.attempts = stream.attempts
     headers = _write_headers(outcome, _describe(deps, outcome))
     return Delivery(headers=headers, events=_TeacherStream(deps, outcome, stream))
@@ -110,15 +113,14 @@ class _DraftStream:
     """A draft in chunks. A client that leaves before their end gets no audit: nothing of what
     would be checked was taken."""
 
-    def __init__(self, deps: Deps, outcome: Outcome, chunks: list[dict[str, Any]]) -> None:
-        self._deps, self._outcome, self._chunks = deps, outcome, chunks
+    def __init__(self, deps: Deps, outcome: Outcome, parts: list[bytes]) -> None:
+        self._deps, self._outcome, self._parts = deps, outcome, parts
         self._closed = False
         outcome.status = "broken"
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self._chunks:
-            yield encode(chunk)
-        yield DONE
+        for part in self._parts:
+            yield part
         self._outcome.status = "ok"
 
     async def aclose(self) -> None:
@@ -137,23 +139,27 @@ class _TeacherStream:
         self._deps, self._outcome, self._stream = deps, outcome, stream
         self._overhead_s = outcome.overhead_ms / 1000
         self._closed = False
-        self._told = False
-        self._last: Mapping[str, Any] = {}
+        self._relay = new_relay(
+            outcome.request.native,
+            stream.form,
+            include_usage=outcome.request.include_usage,
+            describe=self._describe,
+        )
         outcome.status = "broken"
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        stream, relay = self._stream, self._relay
         try:
-            async for raw, chunk in self._stream.events():
-                event = self._adapt(raw, chunk)
-                if event is not None:
-                    yield event
-        except StreamBroken as broken:
-            error = ApiError(str(broken), code="stream_broken", status=502)
-            yield b"data: " + error.body() + b"\n\n"
+            async for raw, event in stream.events():
+                for part in relay.take(raw, event, stream.understood, last=stream.ended):
+                    yield part
+            closing = relay.finish(stream.assembled.usage)
+        except (StreamBroken, Untranslatable) as error:
+            broken = error if isinstance(error, StreamBroken) else StreamBroken(str(error))
+            yield relay.fail(ApiError(str(broken), code="stream_broken", status=502))
             return
-        if self._outcome.request.include_usage and not self._told:
-            yield self._close_with_usage()
-        yield DONE
+        for part in closing:
+            yield part
         self._outcome.status = "ok"
 
     async def aclose(self) -> None:
@@ -170,29 +176,10 @@ class _TeacherStream:
             _read_stream(outcome, self._stream)
             settle(self._deps, outcome)
 
-    def _adapt(self, raw: bytes, chunk: dict[str, Any]) -> bytes | None:
-        """The event for the client: usage only where it asked for it, and there with our part."""
-        if not self._outcome.request.include_usage:
-            if is_usage_chunk(chunk):
-                return None
-            if "usage" not in chunk:
-                return raw
-            return encode({key: value for key, value in chunk.items() if key != "usage"})
-        self._last = chunk
-        if not is_usage_chunk(chunk):
-            return raw
-        return self._tell(chunk)
-
-    def _close_with_usage(self) -> bytes:
-        """The chunk that was asked for, where the upstream sent none of its own."""
-        usage = self._stream.assembled.usage
-        head = {key: value for key, value in self._last.items() if key in _HEAD}
-        return self._tell({**head, "choices": [], "usage": usage})
-
-    def _tell(self, chunk: Mapping[str, Any]) -> bytes:
-        self._told = True
+    def _describe(self) -> dict[str, Any]:
+        """Everything that is known now, above all the cost."""
         _read_stream(self._outcome, self._stream)
-        return encode({**chunk, "tutelage": _describe(self._deps, self._outcome)})
+        return _describe(self._deps, self._outcome)
 
 
 def _finish_draft(deps: Deps, outcome: Outcome) -> None:
@@ -204,11 +191,28 @@ def _finish_draft(deps: Deps, outcome: Outcome) -> None:
     task.add_done_callback(deps.background.discard)
 
 
+def _write_body(outcome: Outcome, reply: Reply) -> bytes:
+    if reply.form is outcome.request.form:
+        return reply.raw
+    try:
+        return write_whole(reply.payload, outcome.request.native)
+    except Untranslatable as broken:
+        failure = CallFailed(
+            f"The upstream of model '{outcome.model}' gave an answer that can't be told: {broken}."
+        )
+        failure.attempts = reply.attempts
+        raise failure from None
+
+
+async def _ask(deps: Deps, outcome: Outcome) -> Reply:
+    request = outcome.request
+    return await deps.upstream.complete(deps.targets[outcome.model], request.body, request.native)
+
+
 async def _audit(deps: Deps, outcome: Outcome) -> None:
     """Ask the teacher about what was served; a failed audit leaves agreement unknown."""
     try:
-        reply = await deps.upstream.complete(deps.targets[outcome.model], outcome.request.body)
-        _read_reply(outcome, reply)
+        _read_reply(outcome, await _ask(deps, outcome))
     except CallError as error:
         outcome.attempts = error.attempts
     finally:
@@ -244,8 +248,11 @@ def _waiting(deps: Deps, outcome: Outcome) -> Iterator[None]:
 def _read_reply(outcome: Outcome, reply: Reply) -> None:
     outcome.attempts = reply.attempts
     outcome.usage = Usage.from_openai(reply.payload.get("usage"))
-    model, choice = reply.payload.get("model"), reply.payload["choices"][0]
+    model, choices = reply.payload.get("model"), reply.payload["choices"]
     outcome.upstream_model = model if isinstance(model, str) else None
+    if not choices:
+        return
+    choice = choices[0]
     finish = choice.get("finish_reason")
     outcome.teacher_answer = answer_from_message(
         choice.get("message") or {}, finish if isinstance(finish, str) else None
@@ -286,6 +293,8 @@ def _describe(deps: Deps, outcome: Outcome) -> dict[str, Any]:
 def _write_headers(outcome: Outcome, description: Mapping[str, Any]) -> dict[str, str]:
     """The description as headers, without what isn't known."""
     headers = {"x-request-id": outcome.id}
+    if outcome.request.form is Form.MESSAGES:
+        headers["request-id"] = outcome.id  # where Anthropic's client looks for it
     for name, value in description.items():
         if value is not None:
             text = f"{value:.6f}" if isinstance(value, float) else str(value)

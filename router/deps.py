@@ -20,8 +20,10 @@ from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
 from router.settings.model import Settings
+from router.upstream.forward import Forwarded, Inquiry
 from router.upstream.model import Reply, UpstreamTarget
 from router.upstream.stream import StreamReply
+from router.wire.form import Native
 
 
 class Upstream(Protocol):
@@ -29,8 +31,13 @@ class Upstream(Protocol):
 
     async def start(self) -> None: ...
     async def close(self) -> None: ...
-    async def complete(self, target: UpstreamTarget, body: Mapping[str, Any]) -> Reply: ...
-    async def open_stream(self, target: UpstreamTarget, body: Mapping[str, Any]) -> StreamReply: ...
+    async def complete(
+        self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
+    ) -> Reply: ...
+    async def open_stream(
+        self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
+    ) -> StreamReply: ...
+    async def forward(self, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded: ...
 
 
 class RecordSink(Protocol):
@@ -83,5 +90,6 @@ def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:
             first_byte_timeout_s=model.timeout_s.first_byte,
             total_timeout_s=model.timeout_s.total,
             retries=model.retries,
+            dialect=model.dialect,
         )
     return targets

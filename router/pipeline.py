@@ -17,7 +17,7 @@ from policies.promise.guarantee import GUARANTEED
 from policies.promise.policy import PROOF
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.types import Ask, Evidence, Tier, Trace, TraceStep
-from router.auth import Caller
+from router.auth import Caller, check_state_is_open
 from router.delivery import Delivery, deliver_draft, deliver_stream, deliver_whole
 from router.deps import Deps
 from router.errors import ApiError, BadRequest, NotFound
@@ -25,9 +25,12 @@ from router.features import describe_request
 from router.meter.money import plain_usd
 from router.policies_for import build_policy
 from router.settle import Outcome, expect_teacher_cost
-from router.upstream.model import CallError
+from router.upstream.model import CallError, UpstreamTarget
+from router.wire.calls import write_call
 from router.wire.openai import ChatRequest, is_cascadable
+from router.wire.passed_through import PASSED_THROUGH
 from router.wire.profile import profile_of
+from router.wire.responses.incoming import goes_on
 from router.workload import find_workload
 
 _log = logging.getLogger("tutelage.pipeline")
@@ -62,8 +65,10 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
             param="model",
             code="model_not_found",
         )
+    if goes_on(request.native):
+        check_state_is_open(deps.settings)
     workload, settings = find_workload(
-        deps.settings, request.body, request.options.workload, caller.tenant
+        deps.settings, request.body, _name_workload(request), caller.tenant
     )
     release = deps.releases.get(workload)
     teacher = resolved.key if resolved.key in deps.targets else deps.settings.teacher_key
@@ -77,6 +82,7 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
             status=503,
             code="student_unavailable",
         )
+    _check_speakable(deps.targets[teacher], request)
     outcome = Outcome(
         id=f"int_{uuid.uuid4().hex}",
         request=request,
@@ -93,8 +99,30 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
     return outcome
 
 
+def _name_workload(request: ChatRequest) -> str | None:
+    """The client's own name; what holds no task, and no prompt to tell it by, goes by its path."""
+    if request.pinned == PASSED_THROUGH and request.options.workload is None:
+        return f"/v1/{request.form}"
+    return request.options.workload
+
+
+def _check_speakable(target: UpstreamTarget, request: ChatRequest) -> None:
+    """Raises BadRequest where the teacher's dialect can't say the request, before money and
+    chance have been spent on it."""
+    if target.dialect != "openai":
+        write_call(
+            target.dialect, request.body, request.native, model=target.model, stream=request.stream
+        )
+
+
 def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
-    """The workload's own, unless the caller named a tier."""
+    """The workload's own, unless the caller named a tier or only the teacher can answer.
+
+    A student that was named may answer where the request merely asks for its answer to be kept.
+    """
+    pinned = outcome.request.pinned
+    if pinned is not None and not (force is Tier.STUDENT and outcome.request.learnable):
+        return TeacherPolicy(pinned)
     reason = "forced" if outcome.request.options.force is not None else "pinned"
     if force is Tier.TEACHER:
         return TeacherPolicy(reason)

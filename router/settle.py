@@ -183,7 +183,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         workload=outcome.workload,
         tenant=outcome.caller.tenant,
         key_name=outcome.caller.key_name,
-        train_ok=outcome.caller.train_on and keep,
+        train_ok=outcome.caller.train_on and keep and outcome.request.learnable,
         stored=keep,
         stream=outcome.request.stream,
         request=deps.redactor.json(body) if keep else None,

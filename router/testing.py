@@ -1,7 +1,8 @@
 """Test doubles for our own tests and for those of users.
 
-``FakeUpstream`` is a real HTTP server on the loopback interface that speaks the OpenAI dialect and
-can misbehave in all the ways that upstreams do::
+``FakeUpstream`` is a real HTTP server on the loopback interface that speaks every form (chat and
+text completions, embeddings, responses, Anthropic's messages) and can misbehave in all the ways
+that upstreams do::
 
     async with FakeUpstream("billing", faults=[ErrorAnswer(status=503)]) as up:
         ...  # point a client at up.base_url: the first request fails, the next one is answered
@@ -26,8 +27,10 @@ from typing import Any, Self
 from aiohttp import web
 
 from policies.types import Answer
+from router.wire.fakes import CHUNKED, stream_fake, write_fake
+from router.wire.form import Form
 from router.wire.openai import chunks_from_answer, completion_from_answer
-from router.wire.sse import DONE, encode
+from router.wire.sse import encode
 
 DEFAULT_USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
 
@@ -172,8 +175,7 @@ class FakeUpstream:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 << 20)
-        app.router.add_post("/v1/chat/completions", self._serve_chat)
-        app.router.add_get("/v1/models", self._serve_models)
+        self.add_routes(app)
         self._runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5
         )
@@ -192,11 +194,25 @@ class FakeUpstream:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    def add_routes(self, app: web.Application) -> None:
+        """What the server answers; a subclass may add to it."""
+        for form in Form:
+            app.router.add_post(f"/v1/{form}", self._serve)
+        app.router.add_post("/v1/messages/count_tokens", self._serve_count)
+        app.router.add_get("/v1/models", self._serve_models)
+
+    async def _serve_count(self, request: web.Request) -> web.StreamResponse:
+        raw = await request.read()
+        headers = {key.lower(): value for key, value in request.headers.items()}
+        seen = SeenRequest(path=request.path, headers=headers, raw=raw, body=json.loads(raw))
+        self.requests.append(seen)
+        return web.json_response({"input_tokens": len(raw)})
+
     async def _serve_models(self, request: web.Request) -> web.StreamResponse:
         model = {"id": "fake", "object": "model", "created": 0, "owned_by": "tests"}
         return web.json_response({"object": "list", "data": [model]})
 
-    async def _serve_chat(self, request: web.Request) -> web.StreamResponse:
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         if request.transport is not None and request.transport not in self._transports:
             self._transports.add(request.transport)
             self.connections += 1
@@ -209,6 +225,7 @@ class FakeUpstream:
         self.requests.append(SeenRequest(path=request.path, headers=headers, raw=raw, body=body))
         self._requested.set()
         given = headers.get("authorization", "").removeprefix("Bearer ")
+        given = given or headers.get("x-api-key", "")
         if self._api_key is not None and given != self._api_key:
             return _write_error(401, f"Incorrect API key provided: {given}.")
         fault = self.faults.popleft() if self.faults else self._always
@@ -261,7 +278,8 @@ class FakeUpstream:
         choice = completion["choices"][0]
         completion["choices"] = [{**choice, "index": i} for i in range(body.get("n") or 1)]
         # Spaces and letters as our own encoder would not write them: passing through must show.
-        sent = json.dumps({**completion, **self._extra}, indent=1, ensure_ascii=False).encode()
+        answer = {**write_fake(_form_of(request), completion, body), **self._extra}
+        sent = json.dumps(answer, indent=1, ensure_ascii=False).encode()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.content_length = len(sent)
         await response.prepare(request)
@@ -283,8 +301,10 @@ class FakeUpstream:
         await response.prepare(request)
         if isinstance(fault, Hang):
             await self._closing.wait()
-        frames = [encode({**chunk, **self._extra}) for chunk in self._choose_chunks(body)]
-        frames += [] if isinstance(fault, MissingDone) else [DONE]
+        form = _form_of(request)
+        chunks = [{**chunk, **self._extra} for chunk in self._choose_chunks(form, body)]
+        frames = stream_fake(form, chunks, body)
+        frames = frames[:-1] if isinstance(fault, MissingDone) else frames
         for i, frame in enumerate(frames):
             if isinstance(fault, (GarbageAnswer, Reset, Cut, Stall)) and i == fault.after_chunks:
                 if isinstance(fault, GarbageAnswer):
@@ -305,7 +325,8 @@ class FakeUpstream:
             return answer
         return Answer(content=answer, finish_reason="stop")
 
-    def _choose_chunks(self, body: Body) -> list[dict[str, Any]]:
+    def _choose_chunks(self, form: Form, body: Body) -> list[dict[str, Any]]:
+        wanted = body.get("stream_options") or {}
         chunks = chunks_from_answer(
             self._choose_answer(body),
             id=f"chatcmpl-fake-{len(self.requests)}",
@@ -313,7 +334,7 @@ class FakeUpstream:
             created=1_700_000_000,
             usage=self._usage,
             include_usage=self._usage is not None
-            and bool((body.get("stream_options") or {}).get("include_usage")),
+            and (form not in CHUNKED or bool(wanted.get("include_usage"))),
         )
         spread: list[dict[str, Any]] = []
         for chunk in chunks:
@@ -343,6 +364,10 @@ class FakeUpstream:
         elif transport is not None:
             transport.close()
         await self._closing.wait()  # the lost connection cancels this handler
+
+
+def _form_of(request: web.Request) -> Form:
+    return Form(request.path.removeprefix("/v1/"))
 
 
 def _split_choice(choice: dict[str, Any]) -> list[dict[str, Any]]:

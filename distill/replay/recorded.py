@@ -13,8 +13,10 @@ from policies.scoring.gate import logit_of_logprob
 from policies.types import Answer, Evidence
 from router.evidence.measure import measure_draft
 from router.release import Release
+from router.upstream.forward import Forwarded, Inquiry
 from router.upstream.model import AttemptLog, CallFailed, Reply, UpstreamTarget
 from router.upstream.stream import StreamReply
+from router.wire.form import Native
 from router.wire.openai import completion_from_answer
 
 
@@ -35,7 +37,9 @@ class RecordedTeacher:
     async def close(self) -> None:
         """There is nothing to close."""
 
-    async def complete(self, target: UpstreamTarget, body: Mapping[str, Any]) -> Reply:
+    async def complete(
+        self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
+    ) -> Reply:
         """The recorded answer, as the upstream would have sent it."""
         row = self.row
         if row is None or body["messages"] != row.body["messages"]:
@@ -65,9 +69,15 @@ class RecordedTeacher:
             attempts=(attempt,),
         )
 
-    async def open_stream(self, target: UpstreamTarget, body: Mapping[str, Any]) -> StreamReply:
+    async def open_stream(
+        self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
+    ) -> StreamReply:
         """A replay streams nothing."""
         raise CallFailed("The recorded teacher gives whole answers only.")
+
+    async def forward(self, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded:
+        """A replay asks for answers alone."""
+        raise CallFailed("The recorded teacher keeps nothing but answers.")
 
 
 class RecordedStudent:

@@ -32,6 +32,16 @@ _BY_NAME: dict[str, Reason] = {
         otherwise="Ask for one answer in plain text or function calls, under instructions and in"
         " a form that the release was learned from.",
     ),
+    "server_state": Reason(
+        sentence="The request goes on from what the teacher's server keeps, or has its answer kept"
+        " there, so the teacher answers.",
+        dropped=("student", "it knows nothing of what that server keeps"),
+        otherwise="Send the whole conversation with store: false.",
+    ),
+    "passed_through": Reason(
+        sentence="No student answers requests of this form, so it is passed on to the teacher.",
+        dropped=("student", "it answers chat, messages and responses only"),
+    ),
     "no_release": Reason(
         sentence="There is nothing that could draft, so the teacher answers.",
         dropped=("student", "{skipped}"),

@@ -1,33 +1,58 @@
-"""``POST /v1/chat/completions``."""
+"""Requests for answers, in every form: ``POST /v1/chat/completions`` and its siblings."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from router.auth import Caller, authenticate
 from router.delivery import Delivery
 from router.deps import Deps
-from router.errors import TooLarge
+from router.errors import BadRequest, TooLarge
 from router.http.event_stream import EventResponse
 from router.pipeline import run
+from router.wire.form import Form
+from router.wire.messages.incoming import parse_messages
 from router.wire.openai import ChatRequest, parse_chat
+from router.wire.passed_through import parse_passed_through
+from router.wire.responses.incoming import parse_responses
+
+Parse = Callable[[bytes, Mapping[str, str]], ChatRequest]
+"""Reads a body and the headers beside it; raises ``BadRequest``."""
 
 
-async def answer_chat(request: Request) -> Response:
-    """Read, check, answer; errors are mapped by the application."""
-    deps: Deps = request.app.state.deps
-    caller = authenticate(deps.settings, request.headers)
-    try:
-        raw = await _read_body(request, deps.settings.server.max_body_bytes)
-    except ClientDisconnect:
-        return Response(status_code=400)  # to nobody: the client left while it was sending
-    return _Answer(deps, parse_chat(raw), caller)
+def answer_with(parse: Parse) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of the form that ``parse`` reads."""
+
+    async def answer(request: Request) -> Response:
+        """Read, check, answer; errors are mapped by the application."""
+        deps: Deps = request.app.state.deps
+        caller = authenticate(deps.settings, request.headers)
+        raw = await read_body(request, deps.settings.server.max_body_bytes)
+        return _Answer(deps, parse(raw, request.headers), caller)
+
+    return answer
+
+
+def answering_routes() -> list[Route]:
+    """Every form's own address."""
+    forms: Mapping[Form, Parse] = {
+        Form.CHAT: lambda raw, _: parse_chat(raw),
+        Form.COMPLETIONS: lambda raw, _: parse_passed_through(raw, Form.COMPLETIONS),
+        Form.EMBEDDINGS: lambda raw, _: parse_passed_through(raw, Form.EMBEDDINGS),
+        Form.COMPACTION: lambda raw, _: parse_passed_through(raw, Form.COMPACTION),
+        Form.RESPONSES: lambda raw, _: parse_responses(raw),
+        Form.MESSAGES: parse_messages,
+    }
+    return [
+        Route(f"/v1/{form}", answer_with(parse), methods=["POST"]) for form, parse in forms.items()
+    ]
 
 
 class _Answer(Response):
@@ -96,11 +121,16 @@ async def _wait_until_left(receive: Receive) -> None:
         pass
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body. Raises ``TooLarge``; ``BadRequest``, told to nobody, where the client left
+    while it was sending."""
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise TooLarge(f"The request body is larger than {limit} bytes.")
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise TooLarge(f"The request body is larger than {limit} bytes.")
+            parts.append(part)
+    except ClientDisconnect:
+        raise BadRequest("The client left while it was sending.", code="client_left") from None
     return b"".join(parts)

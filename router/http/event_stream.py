@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Mapping
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from router.wire.sse import DONE
+from router.wire.sse import Last
 
 _MOST_BYTES = 64 * 1024
 """What may wait for a slow client before the upstream has to wait too."""
@@ -26,8 +26,8 @@ class EventResponse(StreamingResponse):
         self._events = events
 
     async def stream_response(self, send: Send) -> None:
-        """Send all of it. ``events`` is asked for what follows ``DONE`` only once that was sent,
-        so a stream that was read to its end was delivered to its end."""
+        """Send all of it. ``events`` is asked for what follows a ``Last`` event only once that was
+        sent, so a stream that was read to its end was delivered to its end."""
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
         basket = _Basket()
@@ -59,7 +59,7 @@ class _Basket:
         self._parts.append(part)
         self._size += len(part)
         self._filled.set()
-        if part == DONE or self._size > _MOST_BYTES:
+        if isinstance(part, Last) or self._size > _MOST_BYTES:
             self._sent.clear()
             await self._sent.wait()
 

@@ -16,7 +16,10 @@ async def list_models(request: Request) -> Response:
     """Every name that ``model`` may have."""
     deps: Deps = request.app.state.deps
     authenticate(deps.settings, request.headers)
-    return JSONResponse({"object": "list", "data": [_describe(name) for name in _names(deps)]})
+    names = _names(deps)
+    ends = {"first_id": names[0], "last_id": names[-1]} if names else {}
+    data = [_describe(name) for name in names]
+    return JSONResponse({"object": "list", "data": data, "has_more": False, **ends})
 
 
 async def show_model(request: Request) -> Response:
@@ -40,4 +43,7 @@ def _names(deps: Deps) -> list[str]:
 
 
 def _describe(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "tutelage"}
+    """A model as OpenAI's clients and as Anthropic's expect it."""
+    openai = {"id": name, "object": "model", "created": 0, "owned_by": "tutelage"}
+    anthropic = {"type": "model", "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    return openai | anthropic

@@ -148,7 +148,7 @@ class ModelSettings(Section):
     model: Text | None = None
     api_key_env: Text | None = None
     aliases: tuple[Text, ...] = ()
-    dialect: Literal["openai"] = "openai"
+    dialect: Literal["openai", "anthropic"] = "openai"
     price: Price | None = None
     timeout_s: TimeoutSettings = TimeoutSettings()
     retries: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=10)] = 2

@@ -16,11 +16,6 @@ from router.settings.problems import Path, Problem
 
 _LATER = "is not supported in this version"
 
-_LATER_VALUES: Mapping[tuple[str, object], str] = MappingProxyType(
-    {
-        ("dialect", "anthropic"): f"anthropic {_LATER}: use an upstream that speaks openai",
-    }
-)
 _LATER_KEYS: Mapping[str, str] = MappingProxyType(
     {"usd_per_hour": f"{_LATER}: use input and output, or usd_per_request"}
 )
@@ -76,8 +71,7 @@ def _describe(detail: ErrorDetails, path: Path, document: Document) -> str:
     if kind == "extra_forbidden":
         return _LATER_KEYS.get(name) or _unknown_key(name, path)
     if kind == "literal_error":
-        later = _later_value(name, detail["input"])
-        return later or f"must be {_choices(context['expected'])}"
+        return f"must be {_choices(context['expected'])}"
     if kind == "missing":
         return "is missing"
     if kind == "string_type":
@@ -106,10 +100,6 @@ def _limit(context: Mapping[str, Any]) -> str:
 def _choices(expected: str) -> str:
     """``'a', 'b' or 'c'`` without the quotes, which belong to Python."""
     return expected.replace("'", "").replace("False", "false")
-
-
-def _later_value(name: str, value: object) -> str | None:
-    return _LATER_VALUES.get((name, value)) if isinstance(value, str | bool) else None
 
 
 def _unknown_key(name: str, path: Path) -> str:

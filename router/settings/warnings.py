@@ -23,6 +23,7 @@ def find_warnings(document: Document) -> Iterator[Problem]:
 def _find(view: View) -> Iterator[tuple[Path, str]]:
     yield from _not_enforced(view)
     yield from _teachers(view)
+    yield from _addresses(view)
     for i, key in view.keys.items():
         if key.get("train_on", False) is False:
             yield ("keys", i), "has no train_on: true, so nothing is learned from its traffic"
@@ -75,6 +76,16 @@ def _teachers(view: View) -> Iterator[tuple[Path, str]]:
                 "set it to allowed if its terms allow that",
             )
         yield from _price(view, ("models", key, "price"), model.get("price"))
+
+
+def _addresses(view: View) -> Iterator[tuple[Path, str]]:
+    """Anthropic's own clients are told its address without /v1, so many will write it so."""
+    for key, model in view.upstream_models.items():
+        upstream = model.get("upstream")
+        anthropic = model.get("dialect") == "anthropic" and isinstance(upstream, str)
+        if anthropic and not str(upstream).rstrip("/").endswith("/v1"):
+            message = "doesn't end with /v1, below which Anthropic's dialect has /messages"
+            yield ("models", key, "upstream"), message
 
 
 def _price(view: View, path: Path, price: object) -> Iterator[tuple[Path, str]]:

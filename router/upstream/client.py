@@ -1,4 +1,4 @@
-"""Asking an OpenAI-compatible server for a chat completion, whole or streamed."""
+"""Asking an upstream for an answer, whole or streamed, in a form that it speaks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from router.upstream.failures import (
     from_exception,
     from_nonsense,
     from_rejection,
-    read_completion,
+    read_answer,
 )
+from router.upstream.forward import Forwarded, Inquiry, forward
 from router.upstream.model import AttemptClock, AttemptLog, Reply, UpstreamTarget
 from router.upstream.retry import choose_delay_s
 from router.upstream.stream import StreamReply
+from router.wire.calls import Call, write_call, write_key
+from router.wire.form import Form, Native
 
 MAX_ANSWER_BYTES = 64 << 20
 _HIDDEN_HEADERS = frozenset(
@@ -47,7 +50,9 @@ class _Try:
     """What one try needs to know; ``deadline_s`` is on the event loop's clock."""
 
     target: UpstreamTarget
+    form: Form
     payload: bytes
+    headers: Mapping[str, str]
     clock: AttemptClock
     earlier: tuple[AttemptLog, ...]
     deadline_s: float
@@ -86,6 +91,12 @@ class UpstreamClient:
             await self._session.close()
             self._session = None
 
+    @property
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("UpstreamClient.start() was not called.")
+        return self._session
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -98,48 +109,48 @@ class UpstreamClient:
     ) -> None:
         await self.close()
 
-    async def complete(self, target: UpstreamTarget, body: Mapping[str, Any]) -> Reply:
+    async def complete(
+        self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
+    ) -> Reply:
         """Ask for a whole answer; a body that asks for a stream is asked without.
 
-        Raises ``CallFailed``, ``CallTimedOut`` or ``CallRejected``.
+        ``body``: the request as chat completions; ``native``: as it came, where in another form.
+        Raises ``BadRequest`` where the target's dialect can't say it, else ``CallFailed``,
+        ``CallTimedOut`` or ``CallRejected``.
         """
-        asked = {**body, "model": target.model}
-        if asked.get("stream"):
-            asked["stream"] = False
-        if not asked.get("stream"):
-            asked.pop("stream_options", None)
-        return await self._call(target, asked, self._complete_once)
+        call = write_call(target.dialect, body, native, model=target.model, stream=False)
+        return await self._call(target, call, self._complete_once)
 
-    async def open_stream(self, target: UpstreamTarget, body: Mapping[str, Any]) -> StreamReply:
-        """Ask for a stream, always with usage, and wait for its first chunk.
+    async def open_stream(
+        self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
+    ) -> StreamReply:
+        """Ask for a stream, always with usage, and wait for its first event.
 
         Use as ``async with await client.open_stream(...) as reply``. Raises what ``complete``
         raises; later breaks are ``StreamBroken`` from ``reply.events()``.
         """
-        options = body.get("stream_options")
-        options = options if isinstance(options, Mapping) else {}
-        asked = {
-            **body,
-            "model": target.model,
-            "stream": True,
-            "stream_options": {**options, "include_usage": True},
-        }
+        call = write_call(target.dialect, body, native, model=target.model, stream=True)
         n = body.get("n")
         choices = n if isinstance(n, int) else 1
 
         async def open_once(this: _Try) -> StreamReply | Failure:
             return await self._open_once(this, choices)
 
-        return await self._call(target, asked, open_once)
+        return await self._call(target, call, open_once)
+
+    async def forward(self, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded:
+        """Ask for something that is no answer and costs nothing. Raises ``CallError``."""
+        return await forward(self._open_session, target, inquiry)
 
     async def _call(
         self,
         target: UpstreamTarget,
-        body: Mapping[str, Any],
+        call: Call,
         once: Callable[[_Try], Awaitable[_Outcome | Failure]],
     ) -> _Outcome:
         """Try until an answer comes, the tries are used up or the deadline is near."""
-        payload = json.dumps(body, separators=(",", ":")).encode()
+        payload = json.dumps(call.body, separators=(",", ":")).encode()
+        headers = {**call.headers, **write_key(target.dialect, target.api_key)}
         now_s = asyncio.get_running_loop().time
         deadline_s = now_s() + target.total_timeout_s
         logs: tuple[AttemptLog, ...] = ()
@@ -148,7 +159,9 @@ class UpstreamClient:
             outcome = await once(
                 _Try(
                     target=target,
+                    form=call.form,
                     payload=payload,
+                    headers=headers,
                     clock=clock,
                     earlier=logs,
                     deadline_s=deadline_s,
@@ -194,13 +207,14 @@ class UpstreamClient:
             return from_rejection(response.status, headers, raw, this.target)
         if raw is None:
             return from_nonsense(f"more than {MAX_ANSWER_BYTES} bytes", this.target)
-        payload = read_completion(raw)
-        if isinstance(payload, str):
-            return from_nonsense(payload, this.target)
+        answer = read_answer(raw, this.form)
+        if isinstance(answer, str):
+            return from_nonsense(answer, this.target)
         return Reply(
             status=response.status,
             raw=raw,
-            payload=payload,
+            payload=answer,
+            form=this.form,
             headers=headers,
             attempts=(*this.earlier, this.clock.log()),
         )
@@ -226,6 +240,7 @@ class UpstreamClient:
                 earlier=this.earlier,
                 deadline_s=this.deadline_s,
                 n=n,
+                form=this.form,
             )
             failure = await reply.read_first()
             opened = failure is None
@@ -237,14 +252,10 @@ class UpstreamClient:
                 response.close()
 
     async def _post(self, this: _Try, *, accept: str) -> aiohttp.ClientResponse:
-        if self._session is None:
-            raise RuntimeError("UpstreamClient.start() was not called.")
         target = this.target
-        headers = {"Content-Type": "application/json", "Accept": accept}
-        if target.api_key:
-            headers["Authorization"] = f"Bearer {target.api_key}"
-        response = await self._session.post(
-            f"{target.base_url.rstrip('/')}/chat/completions",
+        headers = {"Content-Type": "application/json", "Accept": accept, **this.headers}
+        response = await self._open_session.post(
+            f"{target.base_url.rstrip('/')}/{this.form.value}",
             data=this.payload,
             headers=headers,
             allow_redirects=False,

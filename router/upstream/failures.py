@@ -22,6 +22,8 @@ from router.upstream.model import (
     UpstreamTarget,
 )
 from router.upstream.retry import is_retryable
+from router.wire.form import Form
+from router.wire.hearing import understand
 
 _FORWARDED_ERROR_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
 _MIN_SECRET_CHARS = 8
@@ -108,24 +110,30 @@ def from_empty_stream(target: UpstreamTarget) -> Failure:
     return Failure(error=CallFailed(message), reason=reason, retryable=True)
 
 
-def read_completion(raw: bytes) -> dict[str, Any] | str:
-    """The parsed completion, or what the answer is instead."""
+def read_answer(raw: bytes, form: Form) -> dict[str, Any] | str:
+    """The answer understood as a completion, or what it is instead."""
     payload = _parse(raw)
     if payload is None:
         return "something that is not JSON"
     if not isinstance(payload, dict):
-        return "JSON that is no chat completion"
-    choices = payload.get("choices")
-    if not isinstance(choices, list) or not choices:
-        return describe_error(payload) or "JSON that is no chat completion: it has no choices"
-    if not all(isinstance(c, dict) and isinstance(c.get("message"), dict) for c in choices):
-        return "JSON that is no chat completion: a choice has no message"
-    return payload
+        return "JSON that is no answer"
+    try:
+        return understand(form, payload)
+    except ValueError as error:
+        return describe_error(payload) or str(error)
 
 
 def describe_error(payload: Mapping[str, Any]) -> str | None:
-    """What an error object in place of an answer says, ``None`` where there is no such object."""
+    """What an error object in place of an answer says, ``None`` where there is no such object.
+
+    Some forms name an event ``error`` and put what it says beside that, or fail a whole response.
+    """
     error = payload.get("error")
+    response = payload.get("response")
+    if not error and isinstance(response, Mapping):
+        error = response.get("error")
+    if not error and payload.get("type") == "error":
+        error = payload
     if not error:
         return None
     said = error.get("message") if isinstance(error, Mapping) else error

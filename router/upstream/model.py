@@ -26,6 +26,8 @@ from router.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
+from router.wire.calls import Dialect
+from router.wire.form import Form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,8 @@ class UpstreamTarget:
     ``key``: its name in the configuration; ``base_url``: up to and including ``/v1``; ``model``:
     the name that the upstream knows it by. ``first_byte_timeout_s``: the longest silence allowed,
     before the answer begins and between its parts; ``total_timeout_s``: for the whole call with
-    all its tries and waits. ``retries``: further tries after the first.
+    all its tries and waits. ``retries``: further tries after the first. ``dialect``: what it
+    speaks.
     """
 
     key: str
@@ -46,6 +49,7 @@ class UpstreamTarget:
     first_byte_timeout_s: float = 30.0
     total_timeout_s: float = 120.0
     retries: int = 2
+    dialect: Dialect = "openai"
 
     def __post_init__(self) -> None:
         if self.api_key is not None and not self.api_key.isprintable():
@@ -108,7 +112,7 @@ class AttemptClock:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A complete answer: ``raw`` as it came, ``payload`` the same parsed.
+    """A complete answer: ``raw`` as it came in ``form``, ``payload`` understood as a completion.
 
     ``headers``: lower-case names; those of the connection, the encoding and cookies are left out.
     """
@@ -118,6 +122,7 @@ class Reply:
     payload: dict[str, Any]
     headers: Mapping[str, str]
     attempts: tuple[AttemptLog, ...]
+    form: Form = Form.CHAT
 
 
 class CallError(ApiError):

@@ -20,11 +20,13 @@ from router.upstream.failures import (
     hide_key,
 )
 from router.upstream.model import AttemptClock, AttemptLog, StreamBroken, UpstreamTarget
+from router.wire.form import Form, Untranslatable, translating
+from router.wire.hearing import new_reader
 from router.wire.openai import StreamAssembler
 from router.wire.sse import EventTooLarge, SseDecoder, SseEvent
 
 Chunk = tuple[bytes, dict[str, Any]]
-"""An event's bytes as they came, and the ``chat.completion.chunk`` in it."""
+"""An event's bytes as they came, and the object in it."""
 
 _LAST_BYTES_S = 0.05
 """How long to wait after ``[DONE]`` for the end of the body, so that the connection can be kept."""
@@ -34,8 +36,9 @@ class StreamReply:
     """An async context manager around a stream whose first chunk is at hand.
 
     Leaving it before the end closes the connection, which tells the upstream to stop generating.
-    ``assembled``: the answer, usage and model as far as they have come; ``done_seen``: ``[DONE]``
-    has come; ``headers``: the answer's, lower-case names.
+    ``assembled``: the answer, usage and model as far as they have come; ``done_seen``: ``[DONE]``,
+    or what ends a stream of its form, has come; ``headers``: the answer's, lower-case names;
+    ``understood``: the ``chat.completion.chunk`` objects that the latest event stands for.
     """
 
     def __init__(
@@ -48,12 +51,16 @@ class StreamReply:
         earlier: tuple[AttemptLog, ...],
         deadline_s: float,
         n: int,
+        form: Form = Form.CHAT,
     ) -> None:
         """``deadline_s``: the end of the whole call on the event loop's clock."""
         self.status = response.status
         self.headers = headers
         self.assembled = StreamAssembler(n=n)
         self.done_seen = False
+        self.form = form
+        self.understood: list[dict[str, Any]] = []
+        self._reader = new_reader(form)
         self._response = response
         self._target = target
         self._clock = clock
@@ -79,15 +86,15 @@ class StreamReply:
         except (aiohttp.ClientError, OSError) as exc:
             failure = from_exception(exc, self._target, answered=False)
         else:
-            if isinstance(self._first[1].get("choices"), list):
+            if _is_event_of(self.form, self._first[1]):
                 self._clock.note_first_byte()
                 return None
-            failure = from_nonsense("a stream that is no chat completion", self._target)
+            failure = from_nonsense("a stream of something else", self._target)
         self._response.close()
         return failure
 
     async def events(self) -> AsyncIterator[Chunk]:
-        """The chunks in order, to be read once; ``[DONE]`` is not among them.
+        """The events in order, to be read once; ``[DONE]`` is not among them.
 
         Raises ``StreamBroken`` where the stream is cut, stalls, or holds something that is no
         chunk. A stream that lacks only ``[DONE]`` after its finish reason is whole.
@@ -111,6 +118,11 @@ class StreamReply:
         self._log = self._clock.log(error=broken)
         if broken is not None:  # raised here, so that aiohttp's exception is not its context
             raise StreamBroken(broken)
+
+    @property
+    def ended(self) -> bool:
+        """The event that ends a stream of this form has come; ``[DONE]`` is no event."""
+        return self._reader.ended
 
     @property
     def attempts(self) -> tuple[AttemptLog, ...]:
@@ -155,11 +167,16 @@ class StreamReply:
                     self.done_seen = True
                     return
                 yield self._take(event)
+                if self._reader.ended:
+                    self.done_seen = True
+                    return
         for event in decoder.flush():
             if event.data == "[DONE]":
                 self.done_seen = True
             elif not self.assembled.whole or _parse(event.data) is not None:
                 yield self._take(event)
+        for part in self._reader.close():
+            self.assembled.feed(part)
 
     async def _read(self) -> bytes:
         async with asyncio.timeout_at(self._deadline_s):
@@ -169,10 +186,19 @@ class StreamReply:
         chunk = _parse(event.data)
         if chunk is None:
             raise StreamBroken("a chunk that is not a JSON object")
+        try:
+            with translating():
+                self.understood = self._reader.feed(chunk)
+        except Untranslatable:
+            raise StreamBroken("an event of another form") from None
         error = describe_error(chunk)
         if error is not None:
+            # What failed may have been billed all the same.
+            used = [part["usage"] for part in self.understood if part.get("usage")]
+            self.assembled.usage = used[-1] if used else self.assembled.usage
             raise StreamBroken(hide_key(error, self._target))
-        self.assembled.feed(chunk)
+        for part in self.understood:
+            self.assembled.feed(part)
         return event.raw, chunk
 
 
@@ -182,3 +208,10 @@ def _parse(data: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return chunk if isinstance(chunk, dict) else None
+
+
+def _is_event_of(form: Form, event: dict[str, Any]) -> bool:
+    """Whether a stream that begins so is one of the form that was asked for."""
+    if form in (Form.CHAT, Form.COMPLETIONS):
+        return isinstance(event.get("choices"), list)
+    return isinstance(event.get("type"), str)

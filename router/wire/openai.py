@@ -9,9 +9,9 @@ from router.wire.answers import (
     is_usage_chunk,
 )
 from router.wire.assembler import StreamAssembler
+from router.wire.options import Options
 from router.wire.requests import (
     ChatRequest,
-    Options,
     count_prompt_chars,
     input_text,
     is_cascadable,

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
-from policies.types import Shape, Tier
-from router.errors import BadRequest
-from router.wire.strict_json import JsonError, load_json, make_well_formed
+from policies.types import Shape
+from router.wire.fields import invalid, load_body, missing, read_flag, read_text, wrong_type
+from router.wire.form import Form, Native
+from router.wire.options import Options, read_options
+from router.wire.strict_json import make_well_formed
 
 MAX_INPUT_CHARS = 2_000
 _INSTRUCTING_ROLES = ("system", "developer")
-_OPTION_KEYS = frozenset({"workload", "force", "store", "max_cost_usd"})
-_FORCIBLE = {"teacher": Tier.TEACHER, "student": Tier.STUDENT}
 _UNCASCADABLE_KEYS = (
     "logprobs",
     "top_logprobs",
@@ -32,22 +31,13 @@ _UNCASCADABLE_KEYS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a client asks of the gateway for one request, under the body's key ``tutelage``.
-
-    ``force``: teacher or student, whatever the policy says; ``store``: the interaction may be kept;
-    ``max_cost_usd``: the request may cost at most this much.
-    """
-
-    workload: str | None = None
-    force: Tier | None = None
-    store: bool = True
-    max_cost_usd: Decimal | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class ChatRequest:
-    """A chat-completions request that was checked; ``body`` no longer holds ``tutelage``."""
+    """A request that was checked, in the form of chat completions, whatever form it came in.
+
+    ``body`` no longer holds ``tutelage``. ``native``: what was sent, where it came in another form;
+    ``pinned``: why nobody but the teacher can answer, a reason as in the trace; ``learnable``: the
+    body holds everything that the answer hangs on.
+    """
 
     body: dict[str, Any]
     model: str
@@ -56,6 +46,14 @@ class ChatRequest:
     n: int
     messages: list[dict[str, Any]]
     options: Options
+    native: Native | None = None
+    pinned: str | None = None
+    learnable: bool = True
+
+    @property
+    def form(self) -> Form:
+        """The form in which the client speaks and is answered."""
+        return Form.CHAT if self.native is None else self.native.form
 
 
 def parse_chat(raw: bytes) -> ChatRequest:
@@ -63,22 +61,14 @@ def parse_chat(raw: bytes) -> ChatRequest:
 
     Raises ``BadRequest`` whose ``param`` names the field at fault.
     """
-    try:
-        body = load_json(raw)
-    except JsonError as exc:
-        raise BadRequest(f"The request body {exc}.", code="invalid_json") from None
-    if not isinstance(body, dict):
-        raise BadRequest(
-            f"The request body must be a JSON object, but it is {_kind_of(body)}.",
-            code="invalid_json",
-        )
-    options = _read_options(body.pop("tutelage", None))
+    body = load_body(raw)
+    options = read_options(body.pop("tutelage", None))
     return ChatRequest(
         body=body,
-        model=_read_model(body),
-        stream=_read_flag(body, "stream", default=False),
-        include_usage=_read_include_usage(body),
-        n=_read_n(body),
+        model=read_text(body, "model"),
+        stream=read_flag(body, "stream", default=False),
+        include_usage=read_include_usage(body),
+        n=read_choices(body),
         messages=_read_messages(body),
         options=options,
     )
@@ -186,93 +176,36 @@ def _text_of(message: Mapping[str, Any]) -> str:
     return make_well_formed("\n".join(text for text in texts if text))
 
 
-def _read_options(given: Any) -> Options:
-    if given is None:
-        return Options()
-    if not isinstance(given, dict):
-        raise _wrong_type("tutelage", "an object", given)
-    for key in given:
-        if key not in _OPTION_KEYS:
-            raise _invalid(f"tutelage.{key[:100]}", "unknown_parameter", "Unknown parameter: {}.")
-    workload = given.get("workload")
-    if workload is not None and not isinstance(workload, str):
-        raise _wrong_type("tutelage.workload", "a string", workload)
-    if workload == "":
-        raise _invalid("tutelage.workload", "invalid_value", "{} must not be empty.")
-    return Options(
-        workload=workload,
-        force=_read_force(given.get("force")),
-        store=_read_flag(given, "store", default=True, prefix="tutelage."),
-        max_cost_usd=_read_max_cost(given.get("max_cost_usd")),
-    )
-
-
-def _read_force(force: Any) -> Tier | None:
-    if force is None:
-        return None
-    if not isinstance(force, str):
-        raise _wrong_type("tutelage.force", "a string", force)
-    if force not in _FORCIBLE:
-        raise _invalid("tutelage.force", "invalid_value", "{} must be 'teacher' or 'student'.")
-    return _FORCIBLE[force]
-
-
-def _read_max_cost(given: Any) -> Decimal | None:
-    if given is None:
-        return None
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
-        raise _wrong_type("tutelage.max_cost_usd", "a number", given)
-    if given < 0:
-        raise _invalid("tutelage.max_cost_usd", "invalid_value", "{} must not be negative.")
-    return Decimal(str(given))
-
-
-def _read_model(body: dict[str, Any]) -> str:
-    if body.get("model") is None:
-        raise _missing("model")
-    model = body["model"]
-    if not isinstance(model, str):
-        raise _wrong_type("model", "a string", model)
-    return model
-
-
-def _read_flag(body: dict[str, Any], key: str, *, default: bool, prefix: str = "") -> bool:
-    value = body.get(key)
-    if value is None:
-        return default
-    if not isinstance(value, bool):
-        raise _wrong_type(prefix + key, "a boolean", value)
-    return value
-
-
-def _read_include_usage(body: dict[str, Any]) -> bool:
+def read_include_usage(body: dict[str, Any]) -> bool:
+    """Whether the client asked for a chunk with the usage."""
     options = body.get("stream_options")
     if options is None:
         return False
     if not isinstance(options, dict):
-        raise _wrong_type("stream_options", "an object", options)
-    return _read_flag(options, "include_usage", default=False, prefix="stream_options.")
+        raise wrong_type("stream_options", "an object", options)
+    return read_flag(options, "include_usage", default=False, prefix="stream_options.")
 
 
-def _read_n(body: dict[str, Any]) -> int:
+def read_choices(body: dict[str, Any]) -> int:
+    """How many answers the client asked for."""
     n = body.get("n")
     if n is None:
         return 1
     if isinstance(n, bool) or not isinstance(n, int):
-        raise _wrong_type("n", "an integer", n)
+        raise wrong_type("n", "an integer", n)
     if n < 1:
-        raise _invalid("n", "integer_below_min_value", "{} must be at least 1.")
+        raise invalid("n", "integer_below_min_value", "{} must be at least 1.")
     return n
 
 
 def _read_messages(body: dict[str, Any]) -> list[dict[str, Any]]:
     messages = body.get("messages")
     if messages is None:
-        raise _missing("messages")
+        raise missing("messages")
     if not isinstance(messages, list):
-        raise _wrong_type("messages", "an array of objects", messages)
+        raise wrong_type("messages", "an array of objects", messages)
     if not messages:
-        raise _invalid("messages", "empty_array", "{} must hold at least one message.")
+        raise invalid("messages", "empty_array", "{} must hold at least one message.")
     for i, message in enumerate(messages):
         _check_message(message, f"messages[{i}]")
     return messages
@@ -280,49 +213,21 @@ def _read_messages(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _check_message(message: Any, param: str) -> None:
     if not isinstance(message, dict):
-        raise _wrong_type(param, "an object", message)
+        raise wrong_type(param, "an object", message)
     if message.get("role") is None:
-        raise _missing(f"{param}.role")
+        raise missing(f"{param}.role")
     if not isinstance(message["role"], str):
-        raise _wrong_type(f"{param}.role", "a string", message["role"])
+        raise wrong_type(f"{param}.role", "a string", message["role"])
     content = message.get("content")
     if content is None or isinstance(content, str):
         return
     if not isinstance(content, list):
-        raise _wrong_type(f"{param}.content", "a string or an array of objects", content)
+        raise wrong_type(f"{param}.content", "a string or an array of objects", content)
     for i, part in enumerate(content):
         where = f"{param}.content[{i}]"
         if not isinstance(part, dict):
-            raise _wrong_type(where, "an object", part)
+            raise wrong_type(where, "an object", part)
         if not isinstance(part.get("type"), str):
-            raise _wrong_type(f"{where}.type", "a string", part.get("type"))
+            raise wrong_type(f"{where}.type", "a string", part.get("type"))
         if part["type"] == "text" and not isinstance(part.get("text"), str):
-            raise _wrong_type(f"{where}.text", "a string", part.get("text"))
-
-
-def _missing(param: str) -> BadRequest:
-    return _invalid(param, "missing_required_parameter", "Missing required parameter: {}.")
-
-
-def _invalid(param: str, code: str, sentence: str) -> BadRequest:
-    return BadRequest(sentence.replace("{}", f"'{param}'", 1), param=param, code=code)
-
-
-def _wrong_type(param: str, expected: str, value: Any) -> BadRequest:
-    return BadRequest(
-        f"Invalid type for '{param}': expected {expected}, but got {_kind_of(value)} instead.",
-        param=param,
-        code="invalid_type",
-    )
-
-
-def _kind_of(value: Any) -> str:
-    kinds = {
-        bool: "a boolean",
-        int: "an integer",
-        float: "a decimal",
-        str: "a string",
-        list: "an array",
-        dict: "an object",
-    }
-    return kinds.get(type(value), "null")
+            raise wrong_type(f"{where}.text", "a string", part.get("text"))

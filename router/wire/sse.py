@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_EVENT_BYTES = 1 << 20
-DONE = b"data: [DONE]\n\n"
+
+
+class Last(bytes):
+    """The event that ends a stream; what follows it is nobody's answer any more."""
+
+
+DONE = Last(b"data: [DONE]\n\n")
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"

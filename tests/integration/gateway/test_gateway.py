@@ -20,6 +20,7 @@ from router.record.store import Store
 from router.settings.load import load_settings
 from router.testing import ErrorAnswer, FakeUpstream, HtmlAnswer
 
+SECRETS = {"SHOP_KEY": "sk-shop-secret", "BANK_KEY": "sk-bank-secret"}
 MESSAGES: list[Any] = [{"role": "user", "content": "Where is my card?"}]
 
 
@@ -40,7 +41,7 @@ async def gateway(folder: Path, upstream: str, **more: Any) -> AsyncIterator[str
     }
     config = folder / "tutelage.yaml"
     config.write_text(yaml.safe_dump(document))
-    settings = load_settings(config, {"SHOP_KEY": "sk-shop-secret"})
+    settings = load_settings(config, SECRETS)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     app = create_app(settings, Store.open(settings.store.url))

@@ -22,8 +22,11 @@ from policies.types import Evidence, Features, Trial
 from router.explain.reasons import REASONS, find_reason
 from tests.architecture.sources import ROOT
 
-GIVING = ("policies", "router/pipeline.py", "router/settle.py", "router/policies_for.py")
-"""Where asks are made."""
+GIVING = (
+    *("policies", "router/pipeline.py", "router/settle.py", "router/policies_for.py"),
+    *("router/wire/passed_through.py", "router/wire/responses/incoming.py"),
+)
+"""Where asks are made, or pinned to the teacher."""
 
 NOT_OF_A_POLICY = ("policies/checks.py",)
 
@@ -59,7 +62,7 @@ def _find_reasons(modules: list[ast.Module]) -> set[str]:
     }
     found: set[str] = set()
     for node in nodes:
-        if isinstance(node, ast.keyword) and node.arg == "reason":
+        if isinstance(node, ast.keyword) and node.arg in ("reason", "pinned"):
             found.update(_texts(node.value, constants))
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "keep_draft":
             found.update(text for value in node.args for text in _texts(value, constants))
@@ -83,11 +86,12 @@ def g(*, reason="by_keyword_default"): ...
 reason = "by_if" if x else "by_else"
 Ask(reason="by_argument")
 Ask(reason=NAMED)
+ChatRequest(pinned="by_pinning")
 outcome.keep_draft("by_keeping")
 """
     assert _find_reasons([ast.parse(sample)]) == {
         *("by_constant", "by_default", "by_keyword_default", "by_if", "by_else", "by_argument"),
-        "by_keeping",
+        *("by_keeping", "by_pinning"),
     }
 
 

@@ -90,7 +90,6 @@ def test_prices_are_amounts_of_money(name: str, rate: str) -> None:
 @pytest.mark.parametrize(
     ("added", "key"),
     [
-        ("    dialect: anthropic\n", "models.teacher.dialect"),
         ("  student: {kind: openai, upstream: 'http://h/v1', model: s}\n", "models.student.kind"),
         (
             "  b: {upstream: 'http://h', model: m, price: {usd_per_hour: 2}}\n",
@@ -351,3 +350,12 @@ def test_a_caller_needs_a_name_and_a_key(lacking: str, given: str) -> None:
     found = only_error(TEACHER + f"keys: [{{{given}}}]\n", {"A": "s"})
     assert (found.line, found.key) == (7, f"keys[0].{lacking}")
     assert found.message == "is missing"
+
+
+@pytest.mark.parametrize(
+    ("upstream", "warned"), [("https://api.anthropic.com", True), ("https://h/v1/", False)]
+)
+def test_an_anthropic_address_without_its_path_is_warned_about(upstream: str, warned: bool) -> None:
+    text = f"models: {{teacher: {{upstream: '{upstream}', model: m, dialect: anthropic}}}}"
+    found = [p for p in check_settings(text, {}) if p.key == "models.teacher.upstream"]
+    assert [p.severity for p in found] == ["warning"] * warned

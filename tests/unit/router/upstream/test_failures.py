@@ -18,9 +18,10 @@ from router.upstream.failures import (
     from_exception,
     from_nonsense,
     from_rejection,
-    read_completion,
+    read_answer,
 )
 from router.upstream.model import CallFailed, CallRejected, CallTimedOut, UpstreamTarget
+from router.wire.form import Form
 
 SECRET = "sk-very-secret-key"
 TARGET = UpstreamTarget(
@@ -160,7 +161,7 @@ MESSAGE = {"message": {"role": "assistant", "content": "a"}}
 
 def test_a_completion_is_read() -> None:
     payload = {"choices": [MESSAGE, MESSAGE], "x": 1}
-    assert read_completion(json.dumps(payload).encode()) == payload
+    assert read_answer(json.dumps(payload).encode(), Form.CHAT) == payload
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_a_completion_is_read() -> None:
         (b"", "not JSON"),
         (b"\xff", "not JSON"),
         (b"[" * 100_000, "not JSON"),
-        (b"[]", "no chat completion"),
+        (b"[]", "no answer"),
         (b"null", "not JSON"),
         (b"{}", "no choices"),
         (b'{"choices": []}', "no choices"),
@@ -182,7 +183,7 @@ def test_a_completion_is_read() -> None:
     ],
 )
 def test_what_is_no_completion_is_named(raw: bytes, said: str) -> None:
-    answer = read_completion(raw)
+    answer = read_answer(raw, Form.CHAT)
     assert isinstance(answer, str)
     assert said in answer
 
@@ -195,6 +196,9 @@ def test_what_is_no_completion_is_named(raw: bytes, said: str) -> None:
         ({"error": "broken"}, "an error instead: broken"),
         ({"error": {"message": "b" * 400}}, "an error instead: " + "b" * 300),
         ({"error": {"code": 5}}, "an error instead"),
+        ({"type": "error", "message": "overloaded"}, "an error instead: overloaded"),
+        ({"type": "response.created", "response": {"error": None}}, None),
+        ({"response": {"error": {"message": "too busy"}}}, "an error instead: too busy"),
     ],
 )
 def test_error_objects(payload: dict[str, Any], said: str | None) -> None:

@@ -1,0 +1,1 @@
+"""Anthropic's Messages form, from and to chat completions."""

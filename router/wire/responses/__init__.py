@@ -1,0 +1,1 @@
+"""OpenAI's Responses form, from and to chat completions."""
