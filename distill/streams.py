@@ -85,7 +85,7 @@ def read_stream(path: Path, limit: int | None = None) -> list[StreamRow]:
     """
     found: list[StreamRow] = []
     line_of_id: dict[str, int] = {}
-    for number, line in islice(_numbered_lines(path), limit):
+    for number, line in islice(numbered_lines(path), limit):
         try:
             row = _read_row(line)
             if row.id in line_of_id:
@@ -102,7 +102,7 @@ def read_stream(path: Path, limit: int | None = None) -> list[StreamRow]:
     return found
 
 
-def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Every line that isn't blank, with its number from 1."""
     number = 0
     try:

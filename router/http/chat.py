@@ -24,7 +24,7 @@ async def answer_chat(request: Request) -> Response:
     deps: Deps = request.app.state.deps
     caller = authenticate(deps.settings, request.headers)
     try:
-        raw = await _read_body(request, deps.settings.server.max_body_bytes)
+        raw = await read_body(request, deps.settings.server.max_body_bytes)
     except ClientDisconnect:
         return Response(status_code=400)  # to nobody: the client left while it was sending
     return _Answer(deps, parse_chat(raw), caller)
@@ -96,7 +96,8 @@ async def _wait_until_left(receive: Receive) -> None:
         pass
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body. Raises TooLarge, or ClientDisconnect where the client left meanwhile."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
