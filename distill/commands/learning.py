@@ -152,17 +152,14 @@ def _watch(args: Namespace) -> int:
         while not ended.wait(args.look_every):
             try:
                 if time.time() >= sweep_at:
-                    sweep(learner, time.time())
                     sweep_at = time.time() + SWEEP_EVERY_S
+                    sweep(learner, time.time())
                 for outcome in run_due(learner, time.time()):
                     _tell(outcome, as_json=args.json)
                     if ended.is_set():
                         break
                 trouble = ""
-            except (
-                StoreError,
-                DatasetError,
-            ) as error:  # it may be locked for a while: the loop goes on
+            except (StoreError, DatasetError) as error:  # it may be locked: the loop goes on
                 if str(error) != trouble:
                     trouble = str(error)
                     print(f"tutelage: {trouble}", file=sys.stderr, flush=True)
