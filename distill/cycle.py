@@ -7,7 +7,7 @@ the last step, which moves one pointer in the store.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.dataset import MAX_QUESTIONS, MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
+from distill.dataset.folder import save as save_dataset
+from distill.dataset.model import LEARNING_TERMS
 from distill.promote import Rung, climb, may_promote
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
@@ -65,7 +67,8 @@ class Learner:
 
     ``folder``: where releases are written; ``seed``: of all choices; ``drafts``: "embedded" trains
     a student and its gate, "given" only the gate over drafts that come from elsewhere;
-    ``most_questions``: of more, a random sample is learned from.
+    ``most_questions``: of more, a random sample is learned from; ``datasets``: where what was
+    learned from is kept, None where it isn't.
     """
 
     settings: Settings
@@ -76,6 +79,7 @@ class Learner:
     seed: int = 0
     drafts: Literal["embedded", "given"] = "embedded"
     most_questions: int = MAX_QUESTIONS
+    datasets: Path | None = None
 
 
 def releases_folder(store_url: str) -> Path:
@@ -108,18 +112,28 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
 
 def _learn(learner: Learner, workload: str) -> Outcome:
     # 1. Records → dataset.
+    configured = find_settings(learner.settings, workload)
+    promised = configured is not None and configured.promise is not None
     dataset = build_dataset(
         workload,
         learner.store.training_rows(workload),
         learner.settings,
         learner.redactor,
-        seed=learner.seed,
-        most_questions=learner.most_questions,
+        corrected=learner.store.corrected(workload),
+        terms=replace(
+            LEARNING_TERMS,
+            seed=learner.seed,
+            most_questions=learner.most_questions,
+            # What is promised is agreement with the teacher: there a correction would break it.
+            target="teacher" if promised else "gold",
+        ),
     )
     detail: dict[str, Any] = {"dataset": dataset.describe()}
     unfit = _find_unfit(dataset, closed=learner.drafts == "embedded")
     if unfit is not None:
         return Outcome(workload=workload, result=unfit[0], sentence=unfit[1], detail=detail)
+    if learner.datasets is not None:
+        save_dataset(learner.datasets, dataset.bundle)
     # 2. Dataset → student and gate, with held-out drafts for every question.
     try:
         if learner.drafts == "given":
@@ -223,6 +237,7 @@ def _keep(
             # A student that isn't trained here may answer in forms that hardly two requests share.
             forms=dataset.forms if dataset.forms or trained.student is not None else None,
             prompts=dataset.prompts,
+            dataset=dataset.digest,
         )
     except OSError as error:
         raise ReleaseError(

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from distill.cycle import Learner, Outcome, run_cycle
+from distill.dataset.erasing import Withdrawn, expire
 from distill.trigger import count_needed
 from router.record.learning import CYCLE_MAY_TAKE_S
 from router.record.model import Cycle
 from router.record.store import Store
+from router.retention import oldest_kept
 from router.settings.model import Settings
 
 _log = logging.getLogger("tutelage.distill")
@@ -20,6 +22,9 @@ _UNDONE = (None, "failed", "abandoned")
 """Outcomes of cycles that learned nothing from the answers they saw."""
 
 _RETRY_S = 300.0
+
+SWEEP_EVERY_S = 3600.0
+"""Between two looks for what is too old to be kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +70,16 @@ def _find_ready_at(last: Cycle | None, every_s: float) -> float:
     if last.ended_at is None:
         return last.started_at + CYCLE_MAY_TAKE_S
     return last.ended_at + (max(every_s, _RETRY_S) if last.outcome in _UNDONE else every_s)
+
+
+def sweep(learner: Learner, now: float) -> list[Withdrawn]:
+    """Let go of what ``data.retention_days`` allows no longer: records, and datasets with such.
+
+    The gateway purges records too; where learning goes on without one, nobody else would.
+    """
+    oldest = oldest_kept(learner.settings.data.retention_days, now)
+    learner.store.purge_before(oldest)
+    return [] if learner.datasets is None else expire(learner.datasets, oldest, now)
 
 
 def run_due(learner: Learner, now: float) -> Iterable[Outcome]:

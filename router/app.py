@@ -20,6 +20,7 @@ from router.deps import Deps, build_targets
 from router.drafting import EmbeddedDrafter
 from router.errors import ApiError, BadRequest, StoreError, TutelageError
 from router.http.chat import answering_routes
+from router.http.feedback import take_feedback
 from router.http.models import list_models, show_model
 from router.http.operation import (
     render_metrics,
@@ -37,6 +38,7 @@ from router.record.redact import Redactor
 from router.record.sink import Sink
 from router.record.store import Store
 from router.release import ActiveReleases
+from router.retention import keep_retention
 from router.settings.model import Settings, WorkloadSettings
 from router.students.encoder import Encoder
 from router.upstream.client import UpstreamClient
@@ -60,13 +62,17 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         await deps.upstream.start()
         app.state.deps = deps
         await _take_up_releases(deps)  # so that the first request after a restart finds them
-        follower = asyncio.create_task(_follow_releases(deps))
+        tasks = [
+            asyncio.create_task(_follow_releases(deps)),
+            asyncio.create_task(keep_retention(store, settings.data.retention_days)),
+        ]
         try:
             yield
         finally:
-            follower.cancel()
-            with suppress(asyncio.CancelledError):
-                await follower
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             await _finish_background(deps)
             await deps.upstream.close()
             deps.drafter.close()
@@ -83,6 +89,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
             Route("/v1/models", list_models),
             Route("/v1/models/{model:path}", show_model),
             Route("/v1/interactions/{id}", show_interaction),
+            Route("/v1/feedback", take_feedback, methods=["POST"]),
             Route("/metrics", render_metrics),
             Route("/health/live", report_live),
             Route("/health/ready", report_ready),

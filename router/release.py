@@ -28,6 +28,7 @@ class Release:
     ``student``: None where the drafts come from elsewhere and only the gate was learned.
     ``forms`` and ``prompts``: those of the requests that it was learned from, as in
     ``router.wire.profile``; None where they vary too much to tell, or were not noted.
+    ``dataset``: digest of what it was learned from; None in releases of before it was noted.
     """
 
     digest: str
@@ -38,6 +39,7 @@ class Release:
     gate: Gate
     forms: frozenset[str] | None = None
     prompts: frozenset[str] | None = None
+    dataset: str | None = None
 
     def knows(self, profile: Profile) -> bool:
         """Whether it was learned from requests with such instructions and form of answer."""
@@ -75,6 +77,7 @@ def save_release(
     gate: Gate,
     forms: Collection[str] | None = None,
     prompts: Collection[str] | None = None,
+    dataset: str | None = None,
 ) -> tuple[str, Path]:
     """Write the bundle under ``folder``; returns its digest and its path."""
     meta: dict[str, Any] = {
@@ -86,6 +89,7 @@ def save_release(
         "student": None,
         "forms": None if forms is None else sorted(forms),
         "prompts": None if prompts is None else sorted(prompts),
+        "dataset": dataset,
     }
     arrays: dict[str, NDArray[Any]] = dict(gate.to_arrays())
     if student is not None:
@@ -115,6 +119,7 @@ def load_release(path: Path) -> Release:
             gate=Gate.from_arrays(tuple(meta["signals"]), meta["scorer"], arrays),
             forms=_read_set(meta["forms"]),
             prompts=_read_set(meta["prompts"]),
+            dataset=meta.get("dataset"),
         )
     except (artifact.ArtifactError, KeyError) as error:
         raise ReleaseError(f"The release can't be used: {error}.") from error

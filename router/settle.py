@@ -17,6 +17,7 @@ from router.deps import Deps
 from router.meter.prices import Usage, cost_of
 from router.record.model import Attempt, Interaction, Status, write_ask
 from router.record.rows import teacher_failed
+from router.record.subject import hide_user
 from router.release import Release
 from router.settings.model import WorkloadSettings
 from router.upstream.model import AttemptLog
@@ -186,7 +187,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         train_ok=outcome.caller.train_on and keep and outcome.request.learnable,
         stored=keep,
         stream=outcome.request.stream,
-        request=deps.redactor.json(body) if keep else None,
+        request=hide_user(deps.redactor.json(body), body, outcome.caller.tenant) if keep else None,
         input_text=deps.redactor.text(input_text(body)) if keep else "",
         group="",
         comparer=comparer,

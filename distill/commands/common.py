@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from distill.cycle import Learner, releases_folder
+from distill.dataset.folder import datasets_folder
 from router.errors import StoreError
 from router.meter.money import usd
 from router.record.redact import Redactor
@@ -32,6 +33,11 @@ class Workplace:
     settings: Settings
     store: Store
 
+    @property
+    def datasets(self) -> Path:
+        """Where the store's datasets lie."""
+        return datasets_folder(self.settings.store.url)
+
     def learner(self, seed: int) -> Learner:
         """What a cycle works with."""
         return Learner(
@@ -41,6 +47,7 @@ class Workplace:
             redactor=Redactor(self.settings.data.redact),
             folder=releases_folder(self.settings.store.url),
             seed=seed,
+            datasets=self.datasets,
         )
 
 

@@ -28,8 +28,10 @@ from distill.commands.common import (
     read_seed,
     read_settings,
 )
+from distill.commands.dataset import add_dataset
 from distill.cycle import Outcome, load_active, run_cycle
-from distill.watch import run_due, survey
+from distill.dataset.folder import DatasetError
+from distill.watch import SWEEP_EVERY_S, run_due, survey, sweep
 from distill.wording import count_of
 from router.errors import ReleaseError, StoreError, TutelageError
 from router.meter.metrics import Metrics
@@ -50,7 +52,7 @@ _RESULTS_OK = ("promoted", "rejected", "too_few", "open_ended")
 
 def register(commands: _SubParsersAction[Any]) -> None:
     """Add ``distill`` to the commands."""
-    parser = commands.add_parser("distill", help="learning: run, watch, status")
+    parser = commands.add_parser("distill", help="learning: run, watch, status, dataset")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     once = actions.add_parser(
         "run",
@@ -83,6 +85,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
     for action in (once, watch, status):
         add_own_config(action)
         add_json(action)
+    add_dataset(actions)
 
 
 def _read_seconds(text: str) -> float:
@@ -145,15 +148,18 @@ def _watch(args: Namespace) -> int:
     with threadpool_limits(1), open_workplace(args.config) as place:
         _warn(place.settings, sys.stderr)
         learner = replace(place.learner(args.seed), encoder=Encoder(threads=1))
-        trouble = ""
+        trouble, sweep_at = "", 0.0
         while not ended.wait(args.look_every):
             try:
+                if time.time() >= sweep_at:
+                    sweep_at = time.time() + SWEEP_EVERY_S
+                    sweep(learner, time.time())
                 for outcome in run_due(learner, time.time()):
                     _tell(outcome, as_json=args.json)
                     if ended.is_set():
                         break
                 trouble = ""
-            except StoreError as error:  # it may be locked for a while: the loop goes on
+            except (StoreError, DatasetError) as error:  # it may be locked: the loop goes on
                 if str(error) != trouble:
                     trouble = str(error)
                     print(f"tutelage: {trouble}", file=sys.stderr, flush=True)

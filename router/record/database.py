@@ -25,7 +25,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import StaticPool
 
 from router.errors import StoreError
-from router.record.schema import SCHEMA_VERSION, meta, metadata
+from router.record.schema import SCHEMA_VERSION, feedback, meta, metadata
 
 _BUSY_TIMEOUT_S = 5.0
 
@@ -143,7 +143,10 @@ class Database:
                     f"the store {self._name} belongs to another program;"
                     " point store.url at another file"
                 )
-            self._check_version(connection)
+            if self._check_version(connection) == 1:  # version 2 brought feedback
+                feedback.create(connection, checkfirst=True)
+                connection.execute(update(meta).values(value=str(SCHEMA_VERSION)))
+                found.add(feedback.name)
             missing = sorted(ours - found)
             if missing:
                 raise StoreError(
@@ -153,7 +156,7 @@ class Database:
             # Found out now rather than with the first record: may the file be written at all?
             connection.execute(update(meta).values(value=meta.c.value))
 
-    def _check_version(self, connection: Connection) -> None:
+    def _check_version(self, connection: Connection) -> int:
         query = select(meta.c.value).where(meta.c.key == "schema_version")
         version = connection.execute(query).scalar_one_or_none()
         if version is None or not version.isdecimal():
@@ -161,11 +164,12 @@ class Database:
                 f"the store {self._name} doesn't say which version it has;"
                 " point store.url at another file"
             )
-        if int(version) != SCHEMA_VERSION:
+        if not 1 <= int(version) <= SCHEMA_VERSION:
             raise StoreError(
                 f"the store {self._name} has schema version {version} but this program knows"
                 f" version {SCHEMA_VERSION}; use the release of tutelage that wrote it"
             )
+        return int(version)
 
 
 def _is_of_record(error: Exception) -> bool:

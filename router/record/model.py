@@ -113,6 +113,7 @@ class TrainingRow:
     created_at: float
     workload: str
     tenant: str
+    key_name: str = ""
     group: str
     comparer: str
     input_text: str
@@ -127,6 +128,40 @@ class TrainingRow:
     evidence: Mapping[str, float]
     release: str | None
     propensity: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feedback:
+    """What a client says of an answer that it got.
+
+    ``score``: from -1 (wrong) to 1 (right); ``correction``: what it should have said, redacted;
+    ``label``: a word for it, or whatever else tells answers apart; ``at``: when it was said, which
+    the store sets and a given one doesn't.
+    """
+
+    interaction_id: str
+    score: float | None = None
+    correction: str | None = None
+    label: Json = None
+    at: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrected:
+    """An interaction with feedback that may be learned from, whoever answered it."""
+
+    seq: int
+    id: str
+    created_at: float
+    tenant: str
+    key_name: str
+    group: str
+    comparer: str
+    input_text: str
+    request: Mapping[str, Json] | None
+    teacher_answer: Mapping[str, Json] | None
+    teacher_model: str | None
+    feedback: Feedback
 
 
 @dataclass(frozen=True, kw_only=True)

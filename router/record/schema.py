@@ -23,7 +23,7 @@ from sqlalchemy.types import TypeDecorator
 
 from router.meter.money import PicoUSD
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class SafeText(TypeDecorator[str]):
@@ -166,6 +166,21 @@ cycles = Table(
     Column("outcome", SafeText),
     Column("detail", JSON, nullable=False),
     Column("answers_seen", Integer, nullable=False),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column(
+        "interaction_id",
+        SafeText,
+        ForeignKey("interactions.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("score", Float),
+    Column("correction", SafeText),
+    Column("label", _Body),
+    Column("at", Float, nullable=False),
 )
 
 promise_state = Table(

@@ -13,13 +13,15 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from policies.purse import Payment
 from policies.types import Trial
 from router.record import rows
 from router.record.database import Database
+from router.record.erasure import Eraser
+from router.record.feedback import FeedbackBook
 from router.record.history import History
 from router.record.learning import CycleLog, ReleaseBook
 from router.record.model import Decision, Interaction, PromiseState, TrainingRow
@@ -31,7 +33,7 @@ _RECENT = 10_000
 _NO_STATES: Final[Mapping[str, PromiseState]] = {}
 
 
-class Store(ReleaseBook, CycleLog, Overview, History):
+class Store(ReleaseBook, CycleLog, FeedbackBook, Eraser, Overview, History):
     """Interactions, releases and learning cycles. Thread-safe; every method may raise StoreError.
 
     ``clock`` gives seconds since the epoch. The methods block: call them off the event loop.
@@ -179,22 +181,6 @@ class Store(ReleaseBook, CycleLog, Overview, History):
         if row is None:
             return None
         return PromiseState(terms=row.terms, state=row.state, upto_seq=row.upto_seq)
-
-    def purge_before(self, epoch_s: float) -> int:
-        """Delete interactions older than ``epoch_s`` with their attempts; returns how many.
-
-        In small transactions, so that the gateway's writer gets its turns.
-        """
-        old = select(interactions.c.seq).where(interactions.c.created_at < epoch_s).limit(_PAGE)
-        purged = 0
-        while True:
-            with self._database.write() as connection:
-                count = connection.execute(
-                    delete(interactions).where(interactions.c.seq.in_(old))
-                ).rowcount
-            purged += count
-            if count < _PAGE:
-                return purged
 
     def _interactions(self, query: Select[Any]) -> list[Interaction]:
         with self._database.read() as connection:

@@ -28,6 +28,7 @@ ROUTER_FOR_DISTILL = (
     "promise",
     "record",
     "release",
+    "retention",
     "settings",
     "students",
     "testing",

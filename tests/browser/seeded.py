@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -21,7 +22,8 @@ MESSAGES = (
     "The invoice shows the wrong address",
 )
 TERMS = Terms(agreement=0.95)
-START = 1_790_000_000.0
+START = time.time() // 86_400 * 86_400 - 86_400
+"""Yesterday at midnight: what is older than ``data.retention_days`` would be gone."""
 
 
 class Clock:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from distill.dataset import MAX_QUESTIONS, Dataset, build_dataset
+from distill.dataset.model import LEARNING_TERMS
 from router.record.model import TrainingRow
 from router.record.redact import Redactor
 from router.settings.model import Settings
@@ -26,7 +27,8 @@ def build(
     workload: str = "shop",
     seed: int = 0,
 ) -> Dataset:
-    return build_dataset(workload, iter(rows), settings, redactor, seed=seed)
+    terms = replace(LEARNING_TERMS, seed=seed)
+    return build_dataset(workload, iter(rows), settings, redactor, terms=terms)
 
 
 def test_only_allowed_models_teach() -> None:
@@ -61,7 +63,7 @@ def test_twins_become_one_question_with_the_newest_answer_and_all_the_weight() -
     assert set(by_text) == {"reset", "where  is it"}
     assert (twin.weight, twin.key, twin.row.seq) == (6.0, "label:order", 3)
     assert twin.first_release == "r1"
-    assert found.dropped == {"duplicate": 1}
+    assert found.dropped == {"contradiction": 1}
     np.testing.assert_array_equal(found.weights, [1.0, 6.0])
 
 
@@ -128,13 +130,15 @@ def test_of_too_many_questions_a_random_sample_keeps_the_total_weight() -> None:
 
 def test_the_digest_follows_the_content() -> None:
     base = build([row("a", "x"), row("b", "y")])
-    assert base.digest == build([row("a", "x", id="else"), row("b", "y")]).digest
+    assert base.digest == build([row("a", "x"), row("b", "y")]).digest
     for changed in (
         build([row("a", "x"), row("b", "z")]),
         build([row("a", "x"), row("c", "y")]),
         build([row("a", "x", propensity=0.5), row("b", "y")]),
         build([row("a", "x"), row("b", "y")], workload="else"),
-        replace(base, comparer="text"),
+        build([row("a", "x", id="else"), row("b", "y")]),
+        build([row("a", "x"), row("b", "y")], seed=1),
+        build([row("a", "x", comparer="text"), row("b", "y", comparer="text")]),
     ):
         assert changed.digest != base.digest
 
@@ -147,7 +151,7 @@ def ask(system: str, text: str, **more: Any) -> dict[str, Any]:
 def test_profiles_that_were_asked_often_are_learned() -> None:
     rows = [row(f"q{i}", "parcel", request=ask("Sort.", f"q{i}")) for i in range(30)]
     rows.append(row("odd", "parcel", request=ask("In French.", "odd", stop=["r"])))
-    built = build_dataset("shop", rows, allow("teacher"), Redactor(()), seed=0)
+    built = build_dataset("shop", rows, allow("teacher"), Redactor(()))
     usual, odd = profile_of(ask("Sort.", "")), profile_of(ask("In French.", "", stop=["r"]))
     assert (built.forms, built.prompts) == ({usual.form}, {usual.prompt})
     assert odd.form not in built.forms
@@ -155,6 +159,6 @@ def test_profiles_that_were_asked_often_are_learned() -> None:
 
 def test_instructions_that_vary_with_every_request_are_no_part_of_the_profile() -> None:
     rows = [row(f"q{i}", "parcel", request=ask(f"It is {i} o'clock.", f"q{i}")) for i in range(40)]
-    built = build_dataset("shop", rows, allow("teacher"), Redactor(()), seed=0)
+    built = build_dataset("shop", rows, allow("teacher"), Redactor(()))
     assert built.prompts is None
     assert len(built.forms) == 1
