@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from policies.base import Coin
+from policies.cascade import Ladder
 from policies.promise.batch import Proven
 from router.budget import BudgetKeeper
 from router.drafting import Drafter
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.promise import PromiseKeeper
+from router.recall import RecallKeeper
 from router.record.model import Interaction, PromiseState
 from router.record.redact import Redactor
 from router.record.store import Store
@@ -46,8 +48,9 @@ class RecordSink(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Deps:
     """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
-    drafts; ``background``: audits that are still running; ``proven``: by workload, what keeps its
-    promise where learning is off."""
+    drafts; ``recall``: what the teacher said before; ``ladders``: by workload, what is known of who
+    may draft; ``background``: audits that are still running; ``proven``: by workload, what keeps
+    its promise where learning is off."""
 
     settings: Settings
     store: Store
@@ -61,7 +64,9 @@ class Deps:
     promises: PromiseKeeper
     budgets: BudgetKeeper
     drafter: Drafter
+    recall: RecallKeeper
     coin: Coin
+    ladders: dict[str, Ladder] = field(default_factory=dict)
     background: set[asyncio.Task[None]] = field(default_factory=set)
     proven: Mapping[str, Proven] = field(default_factory=dict)
 
