@@ -11,11 +11,14 @@ asking at all exactly where c < p·T: with such a rung, all after it have a rati
 that what is left to pay without it is at least min(c/p, T). (A search for the first success;
 chances are taken to be independent, given what is known.) The chances are learned from the drafts
 made so far, from the request and from the surest draft before (``policies.scoring.difficulty``),
-and the next rung is chosen anew after each draft. A free draft is always worth making: those come
-first, in the order given, and the climb ends at the first that is fit.
+and the next rung is chosen anew after each draft. Free drafts come first, in the order given.
 
-A priced draft that doesn't seem worth it is made in one of twenty cases all the same: nothing
-would ever be learned about what is never tried.
+Skips. No priced draft is made once one is fit to be served. A free one then costs time alone, and
+may be the surer of the two: a recalled answer was given once, a student knows what was said about
+all questions like it. It is made while it was surer in a tenth of such cases.
+
+A draft that doesn't seem worth it is made in one of twenty cases all the same: nothing would ever
+be learned about what is never tried.
 
 Which rung drafts depends on the past, on the request and on coins, never on the teacher's answer.
 So every draft is chosen before it is known whether it is wrong, which is all that a certificate or
@@ -42,6 +45,12 @@ from policies.types import Ask, Evidence, Features, Tier
 Floats = NDArray[np.float64]
 
 _TRIED_ANYWAY = 0.05
+_WORTH_A_LOOK = 0.1
+_ENOUGH = 20
+_PAIRS = 100
+"""A free draft is made beside a fit one while it was surer in this share of the latest such pairs;
+and until that many are known."""
+
 _WINDOW = 500
 """Latest drafts from which it is told how often, and how surely, answers are recalled."""
 
@@ -66,7 +75,17 @@ class Ladder:
 
     def __init__(self) -> None:
         self._difficulty: dict[str, Difficulty] = {}
+        self._surer: dict[str, deque[bool]] = {}
         self._recalled: deque[float | None] = deque(maxlen=_WINDOW)
+
+    def is_often_surer(self, rung: Rung) -> bool:
+        """Whether a draft of this rung is worth a look where one that is fit is at hand."""
+        pairs = self._surer.get(rung.name, ())
+        return len(pairs) < _ENOUGH or sum(pairs) >= _WORTH_A_LOOK * len(pairs)
+
+    def compare(self, rung: Rung, surer: bool) -> None:
+        """A draft was made beside a fit one, and was or wasn't the surer."""
+        self._surer.setdefault(rung.name, deque(maxlen=_PAIRS)).append(surer)
 
     def chance(self, rung: Rung, features: Features, surest: float | None) -> float:
         """The chance that a draft of this rung turns out fit; 1 for a free one, which isn't asked
@@ -184,7 +203,7 @@ class CascadePolicy:
             return
 
     def _climb(self, features: Features) -> Generator[Ask, Evidence, list[_Made]]:
-        """Draft until a draft is fit or none is left that seems worth its price."""
+        """Draft until none is left that seems worth its price, or its time."""
         left = [rung for rung in self._rungs if _is_ready(rung, features)]
         made: list[_Made] = []
         surest: float | None = None
@@ -199,10 +218,10 @@ class CascadePolicy:
             confidence = evidence.confidence
             if not evidence.available or confidence is None or not math.isfinite(confidence):
                 continue
-            fit = confidence >= self._bar
-            self._ladder.observe(rung, features, surest, fit)
-            if fit:
-                break
+            if surest is not None and surest >= self._bar:
+                self._ladder.compare(rung, confidence > surest)
+            else:
+                self._ladder.observe(rung, features, surest, confidence >= self._bar)
             surest = confidence if surest is None else max(surest, confidence)
         return made
 
@@ -210,9 +229,12 @@ class CascadePolicy:
         return rung.cost_usd / max(1e-9, self._ladder.chance(rung, features, surest))
 
     def _is_worth_it(self, rung: Rung, features: Features, surest: float | None) -> bool:
-        if rung.cost_usd <= 0.0 or self._ratio(rung, features, surest) < self._teacher_usd:
-            return True
-        return self._coin() < _TRIED_ANYWAY
+        free = rung.cost_usd <= 0.0
+        if surest is not None and surest >= self._bar:
+            often = free and self._ladder.is_often_surer(rung)
+            return often or (free and self._coin() < _TRIED_ANYWAY)
+        worth = free or self._ratio(rung, features, surest) < self._teacher_usd
+        return worth or self._coin() < _TRIED_ANYWAY
 
 
 def _is_ready(rung: Rung, features: Features) -> bool:

@@ -195,7 +195,6 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         group="",
         comparer=comparer,
         tier=ask.tier,
-        # What is recalled is the teacher's answer.
         model="student" if ask.tier is Tier.STUDENT else outcome.model,
         reason=ask.reason,
         status=outcome.status,

@@ -25,6 +25,7 @@ ROUTER_FOR_DISTILL = (
     "pipeline",
     "policies_for",
     "promise",
+    "recall",
     "record",
     "release",
     "settings",

@@ -86,9 +86,22 @@ def test_every_ladder_keeps_the_contract(rungs: Sequence[Rung]) -> None:
     check_policy(lambda coin: cascade(ThresholdPolicy(coin, 0.8, 0.1), rungs=rungs, coin=coin))
 
 
-def test_what_is_recalled_and_fit_is_served_without_another_draft() -> None:
-    asks = drive(cascade(ThresholdPolicy(never, 0.8, 0.0)), {"recall": sure(0.9)})
-    assert told(asks) == [("recall", "recall", False), ("recall", "recall", True)]
+def test_what_is_recalled_and_fit_is_served_without_a_draft_that_is_hardly_ever_surer() -> None:
+    ladder = Ladder()
+    policy = cascade(ThresholdPolicy(never, 0.8, 0.0), ladder=ladder)
+    drafts = {"recall": sure(0.9), "student": sure(0.85)}
+    for _ in range(20):
+        assert told(drive(policy, drafts))[1] == ("student", "student", False)
+    assert told(drive(policy, drafts)) == [("recall", "recall", False), ("recall", "recall", True)]
+    tried = cascade(ThresholdPolicy(never, 0.8, 0.0), ladder=ladder, coin=lambda: 0.0)
+    for _ in range(3):
+        assert told(drive(tried, drafts | {"student": sure(0.95)}))[-1][0] == "student"
+    assert told(drive(policy, drafts))[1] == ("student", "student", False)
+
+
+def test_no_priced_draft_is_made_beside_a_fit_one() -> None:
+    policy = cascade(ThresholdPolicy(never, 0.8, 0.0), rungs=[RECALL, DEAR], coin=lambda: 0.0)
+    assert told(drive(policy, {"recall": sure(0.9)}))[-1] == ("recall", "recall", True)
 
 
 def test_of_two_drafts_the_surest_is_decided_about() -> None:
@@ -102,7 +115,7 @@ def test_of_two_drafts_the_surest_is_decided_about() -> None:
 
 def test_a_check_by_chance_stands_against_the_draft_that_was_to_be_served() -> None:
     policy = cascade(PromisePolicy(ACCEPTED, THRESHOLDS, lambda: 0.0, 0.1))
-    (_, check) = drive(policy, {"recall": sure(0.97)})
+    *_, check = drive(policy, {"recall": sure(0.97), "student": sure(0.9)})
     assert (check.tier, check.rung, check.reason) == (Tier.TEACHER, "recall", "proof")
     assert (check.propensity, check.level) == (0.1, 0)
 
