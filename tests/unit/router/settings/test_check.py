@@ -351,3 +351,18 @@ def test_a_caller_needs_a_name_and_a_key(lacking: str, given: str) -> None:
     found = only_error(TEACHER + f"keys: [{{{given}}}]\n", {"A": "s"})
     assert (found.line, found.key) == (7, f"keys[0].{lacking}")
     assert found.message == "is missing"
+
+
+@pytest.mark.parametrize(
+    ("written", "warned"),
+    [
+        ("policy: teacher, recall: true", True),
+        ("recall: {max_age: 1d}", True),
+        ("recall: false", False),
+        ("policy: student, recall: true", False),
+        ("promise: {agreement: 0.9}, recall: {max_answers: 10}", False),
+    ],
+)
+def test_recall_under_a_teacher_that_answers_everything_is_told(written: str, warned: bool) -> None:
+    found = check_settings(TEACHER + f"workloads: [{{name: a, {written}}}]\n", {})
+    assert [p.key for p in found] == ["workloads[0].recall"] * warned
