@@ -60,8 +60,7 @@ def summarize(
 ) -> dict[str, Any]:
     """The replay's result, ready for ``json.dumps``; ``stream``: its name as the user gave it.
 
-    - A share of nothing (``agreement_served`` where the student served nothing,
-      ``agreement_recalled`` where nothing was recalled) is None.
+    - A share of nothing (``agreement_recalled`` where nothing was recalled, say) is None.
     - ``agreement_worst_window``: the lowest agreement of 1,000 consecutive queries, of which the
       first is the first with a release or a later one; None where there are no such windows.
     - ``accuracy``, ``teacher_accuracy``: None unless known for every line. Which answers can be
