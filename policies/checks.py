@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from policies.base import Coin, Policy
 from policies.types import Ask, Evidence, Features, Tier
@@ -21,23 +22,23 @@ def check_policy(make: Callable[[Coin], Policy]) -> None:
     ``make`` is called once per flow and must give a policy in the same state each time. Raises
     AssertionError with the clause that was broken and the asks that broke it.
     """
-    for features, draft, coin in itertools.product(_features(), _drafts(), _coins()):
-        steps = _drive(make(coin()), features, draft)
-        told = f"{features}, {draft}: {[ask for ask, _ in steps]}"
+    for (features, recalled), draft, coin in itertools.product(_requests(), _drafts(), _coins()):
+        steps = _drive(make(coin()), features, draft, recalled)
+        told = f"{features}, {draft}, recalled {recalled}: {[ask for ask, _ in steps]}"
         _check_commit(steps, told)
         _check_propensities(steps, told)
-        _check_student(steps, features, told)
-        again = _drive(make(coin()), features, draft)
+        _check_drafts(steps, features, told)
+        again = _drive(make(coin()), features, draft, recalled)
         assert steps == again, f"the same coins must lead to the same asks, in {told}"
 
 
-def _drive(policy: Policy, features: Features, draft: Evidence) -> Steps:
+def _drive(policy: Policy, features: Features, draft: Evidence, recalled: Evidence) -> Steps:
     steps: Steps = []
     flow = policy.flow(features)
     try:
         ask = next(flow)
         while True:
-            evidence = _answer(ask, features, draft)
+            evidence = _answer(ask, features, draft, recalled)
             steps.append((ask, evidence))
             assert len(steps) <= _MOST_ASKS, (
                 f"a flow must end after at most {_MOST_ASKS} asks, in {features}, {draft}"
@@ -47,12 +48,12 @@ def _drive(policy: Policy, features: Features, draft: Evidence) -> Steps:
         return steps
 
 
-def _answer(ask: Ask, features: Features, draft: Evidence) -> Evidence:
+def _answer(ask: Ask, features: Features, draft: Evidence, recalled: Evidence) -> Evidence:
     if ask.tier is Tier.TEACHER:
         return Evidence(available=True)
-    if ask.tier is Tier.RECALL or not features.student_ready:
-        return Evidence(available=False)
-    return draft
+    if ask.tier is Tier.RECALL:
+        return recalled if features.recall_ready else Evidence(available=False)
+    return draft if features.student_ready else Evidence(available=False)
 
 
 def _check_commit(steps: Steps, told: str) -> None:
@@ -76,22 +77,50 @@ def _check_propensities(steps: Steps, told: str) -> None:
             )
 
 
-def _check_student(steps: Steps, features: Features, told: str) -> None:
+def _check_drafts(steps: Steps, features: Features, told: str) -> None:
     committed = next(ask for ask, _ in steps if ask.commit)
     if not features.cascadable:
         first = steps[0][0]
         at_once = first.tier is Tier.TEACHER and first.commit
         assert at_once, f"what isn't cascadable must go to the teacher at once, in {told}"
-    drafts = [e for ask, e in steps if ask.tier is Tier.STUDENT and not ask.commit]
-    if committed.tier is Tier.STUDENT:
-        usable = bool(drafts) and drafts[-1].available and drafts[-1].confidence is not None
-        assert usable, f"the student must not be committed without a usable draft, in {told}"
-    if drafts and not drafts[-1].available:
+    drafts = [(ask, e) for ask, e in steps if ask.tier is not Tier.TEACHER and not ask.commit]
+    made = [(ask.tier, ask.rung) for ask, _ in drafts]
+    assert len(made) == len(set(made)), f"no draft may be asked for twice, in {told}"
+    if committed.tier is not Tier.TEACHER:
+        _check_served(committed, drafts, told)
+    if any(e.available and e.confidence is not None for _, e in drafts):
+        return
+    escalated = not drafts or committed.tier is Tier.TEACHER
+    assert escalated, f"missing evidence must escalate, in {told}"
+    students = [e for ask, e in drafts if ask.tier is Tier.STUDENT]
+    if students and not any(e.available for _, e in drafts):
         told_apart = committed.reason == "student_unavailable"
-        escalated = committed.tier is Tier.TEACHER and told_apart
-        assert escalated, f"an unavailable student must escalate under its own name, in {told}"
-    elif drafts and drafts[-1].confidence is None:
-        assert committed.tier is Tier.TEACHER, f"missing evidence must escalate, in {told}"
+        assert told_apart, f"an unavailable student must escalate under its own name, in {told}"
+
+
+def _check_served(committed: Ask, drafts: Steps, told: str) -> None:
+    """What is delivered is the draft of that tier and rung; without a rung, the tier's last."""
+    own = [
+        e for ask, e in drafts if ask.tier is committed.tier and committed.rung in (None, ask.rung)
+    ]
+    usable = bool(own) and own[-1].available and own[-1].confidence is not None
+    assert usable, f"a {committed.tier} must not be committed without a usable draft, in {told}"
+
+
+def _requests() -> Iterator[tuple[Features, Evidence]]:
+    """Each with what there is to recall."""
+    for features in _features():
+        yield features, Evidence(available=False)
+        if features.turns == 1 and not features.has_tools and not features.stream:
+            for recalled in _RECALLED:
+                yield replace(features, recall_ready=True), recalled
+
+
+_RECALLED = (
+    Evidence(available=False),
+    Evidence(available=True, confidence=0.4),
+    Evidence(available=True, confidence=0.999),
+)
 
 
 def _features() -> Iterator[Features]:

@@ -61,6 +61,8 @@ class Features:
     stream: bool = False
     student_ready: bool = False
     """A promoted release with a student for this workload is loaded."""
+    recall_ready: bool = False
+    """The teacher has answered this question before, and the answer may be recalled."""
     cascadable: bool = True
     """False where a draft could not stand for the answer: several choices, images, scores."""
 
@@ -73,6 +75,8 @@ class Ask:
     draft is already at hand is not asked again: its draft is delivered.
     ``propensity``: the probability with which this step was chosen, fixed before the coin fell;
     1.0 where no chance was involved. ``background``: after delivery, not awaited by the client.
+    ``rung``: of several drafts, the one this step is about: which to make, to deliver, or to hold
+    the teacher's answer against (see ``policies.cascade``); None: the only one.
     ``threshold``: the confidence that decided this step; ``level`` and ``floor``: what a
     certificate needs of the interaction (see ``Trial``).
     """
@@ -82,6 +86,7 @@ class Ask:
     reason: str
     propensity: float = 1.0
     background: bool = False
+    rung: str | None = None
     threshold: float | None = None
     level: int | None = None
     floor: float = 1.0

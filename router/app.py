@@ -34,6 +34,7 @@ from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.plugins import load_policies
 from router.promise import PromiseKeeper
+from router.recall import RecallKeeper
 from router.record.redact import Redactor
 from router.record.sink import Sink
 from router.record.store import Store
@@ -58,7 +59,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         deps = build_deps(settings, store)
-        await run_in_threadpool(_restore_promises, deps)
+        await run_in_threadpool(_restore_workloads, deps)
         await deps.upstream.start()
         app.state.deps = deps
         await _take_up_releases(deps)  # so that the first request after a restart finds them
@@ -109,31 +110,36 @@ def build_deps(settings: Settings, store: Store) -> Deps:
     teacher_costs = TeacherCostEstimator()
     for workload, (total_usd, answers) in store.teacher_costs().items():
         teacher_costs.seed(workload, total_usd, answers)
+    targets = build_targets(settings)
     return Deps(
         settings=settings,
         store=store,
         sink=Sink(store, metrics),
         metrics=metrics,
         upstream=UpstreamClient(),
-        targets=build_targets(settings),
+        targets=targets,
         teacher_costs=teacher_costs,
         redactor=redactor,
         releases=ActiveReleases(store),
         promises=PromiseKeeper(store, metrics),
         budgets=BudgetKeeper(store, metrics),
         drafter=EmbeddedDrafter(Encoder(), redactor),
+        recall=RecallKeeper(store, settings, targets),
         coin=random.Random().random,
         plugins=load_policies(settings),
     )
 
 
-def _restore_promises(deps: Deps) -> None:
-    """Read every promise's state before the first request needs it: that may take its time."""
+def _restore_workloads(deps: Deps) -> None:
+    """Read every promise's state, and what may be recalled, before the first request needs it:
+    that may take its time."""
     for workload, configured in _configured_workloads(deps.settings):
         if configured.promise is not None and configured.effective_policy == "promise":
             deps.promises.account(workload, configured.promise)
         if configured.budget is not None and configured.effective_policy == "budget":
             deps.budgets.purse(workload, configured.budget)
+        if configured.effective_recall is not None:
+            deps.recall.memory(workload, configured.effective_recall)
 
 
 def _configured_workloads(settings: Settings) -> Iterator[tuple[str, WorkloadSettings]]:

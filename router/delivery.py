@@ -64,7 +64,7 @@ def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
     headers = _write_headers(outcome, description)
     identity: dict[str, Any] = {
         "id": f"chatcmpl-{outcome.id}",
-        "model": f"student@{(outcome.evidence.release or '')[:12]}",
+        "model": _name_draft(outcome, outcome.evidence.release),
         "created": int(outcome.started_at),
         "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
     }
@@ -182,6 +182,13 @@ class _TeacherStream:
         return _describe(self._deps, self._outcome)
 
 
+def _name_draft(outcome: Outcome, release: str | None) -> str:
+    """What a draft's completion says in ``model``: whose words these are."""
+    if outcome.ask.tier is Tier.RECALL:
+        return f"recall@{outcome.model}"
+    return f"student@{(release or '')[:12]}"
+
+
 def _finish_draft(deps: Deps, outcome: Outcome) -> None:
     if outcome.audit is None:
         settle(deps, outcome)
@@ -271,16 +278,16 @@ def _describe(deps: Deps, outcome: Outcome) -> dict[str, Any]:
 
     None is what isn't known, or not yet: a stream's cost at its start, an audit's before it came.
     """
-    served, evidence = outcome.ask.tier is Tier.STUDENT, outcome.evidence
+    tier, evidence = outcome.ask.tier, outcome.evidence
     cost = price_outcome(deps, outcome)
     saved = None if cost is None else Decimal(0)
-    if served and cost is not None:
+    if tier is not Tier.TEACHER and cost is not None:
         spared = deps.teacher_costs.estimate(outcome.workload)
         saved = None if spared is None else spared - cost
     return {
         "id": outcome.id,
-        "tier": str(outcome.ask.tier),
-        "model": "student" if served else outcome.model,
+        "tier": str(tier),
+        "model": "student" if tier is Tier.STUDENT else outcome.model,
         "reason": outcome.ask.reason,
         "confidence": None if evidence is None else evidence.confidence,
         "release": None if evidence is None else evidence.release,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from policies.base import Coin
+from policies.cascade import Ladder
 from policies.promise.batch import Proven
 from router.budget import BudgetKeeper
 from router.drafting import Drafter
@@ -15,6 +16,7 @@ from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.plugins import Plugins
 from router.promise import PromiseKeeper
+from router.recall import RecallKeeper
 from router.record.model import Interaction, PromiseState
 from router.record.redact import Redactor
 from router.record.store import Store
@@ -54,8 +56,9 @@ class RecordSink(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Deps:
     """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
-    drafts; ``background``: audits that are still running; ``proven``: by workload, what keeps its
-    promise where learning is off; ``plugins``: policies of other distributions by name."""
+    drafts; ``recall``: what the teacher said before; ``ladders``: by workload, what is known of who
+    may draft; ``background``: audits that are still running; ``proven``: by workload, what keeps
+    its promise where learning is off; ``plugins``: policies of other distributions by name."""
 
     settings: Settings
     store: Store
@@ -69,7 +72,9 @@ class Deps:
     promises: PromiseKeeper
     budgets: BudgetKeeper
     drafter: Drafter
+    recall: RecallKeeper
     coin: Coin
+    ladders: dict[str, Ladder] = field(default_factory=dict)
     background: set[asyncio.Task[None]] = field(default_factory=set)
     proven: Mapping[str, Proven] = field(default_factory=dict)
     plugins: Plugins = field(default_factory=dict)

@@ -10,7 +10,12 @@ from router.wire.openai import count_prompt_chars
 
 
 def describe_request(
-    body: Mapping[str, Any], *, workload: str, student_ready: bool, cascadable: bool
+    body: Mapping[str, Any],
+    *,
+    workload: str,
+    student_ready: bool,
+    recall_ready: bool,
+    cascadable: bool,
 ) -> Features:
     """Counted from the body alone; nothing is encoded and no text is copied."""
     messages = [one for one in body.get("messages") or () if isinstance(one, Mapping)]
@@ -25,6 +30,7 @@ def describe_request(
         wants_json=isinstance(wanted, Mapping) and wanted.get("type") in _JSON_FORMATS,
         stream=body.get("stream") is True,
         student_ready=student_ready,
+        recall_ready=recall_ready,
         cascadable=cascadable,
     )
 

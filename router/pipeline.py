@@ -1,7 +1,7 @@
 """One request from top to bottom. Read this first.
 
-caller → workload → policy ⇄ student's draft → teacher or draft → delivery → settle. The policy is
-driven to its committing ask; what it wants in the background is done after delivery.
+caller → workload → policy ⇄ drafts, recalled or a student's → teacher or draft → delivery → settle.
+The policy is driven to its committing ask; what it wants in the background is done after delivery.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from dataclasses import replace
 
 from policies.base import Policy
 from policies.budget import CHOSEN, OVER_MAX_COST, WITHIN_BUDGET
+from policies.cascade import RECALL, STUDENT, Ladder
 from policies.promise.guarantee import GUARANTEED
 from policies.promise.policy import PROOF
 from policies.static import StudentPolicy, TeacherPolicy
-from policies.types import Ask, Evidence, Tier, Trace, TraceStep
+from policies.types import Answer, Ask, Evidence, Features, Tier, Trace, TraceStep
 from router.auth import Caller, check_state_is_open
 from router.delivery import Delivery, deliver_draft, deliver_stream, deliver_whole
 from router.deps import Deps
 from router.errors import ApiError, BadRequest, NotFound
 from router.features import describe_request
 from router.meter.money import plain_usd
-from router.policies_for import build_policy
+from router.policies_for import Climb, build_policy
 from router.settle import Outcome, expect_teacher_cost
 from router.upstream.model import CallError, UpstreamTarget
 from router.wire.calls import write_call
@@ -43,7 +44,7 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
     which the teacher was asked has been recorded."""
     outcome = await decide(deps, request, caller)
     keep_to_max_cost(deps, outcome)
-    if outcome.ask.tier is Tier.STUDENT:
+    if outcome.ask.tier is not Tier.TEACHER:
         return deliver_draft(deps, outcome)
     try:
         deliver = deliver_stream if request.stream else deliver_whole
@@ -128,7 +129,8 @@ def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
         return TeacherPolicy(reason)
     if force is Tier.STUDENT:
         return StudentPolicy(deps.coin, 0.0, reason)
-    return build_policy(
+    recall = outcome.workload_settings and outcome.workload_settings.effective_recall
+    policy = build_policy(
         outcome.workload,
         outcome.workload_settings,
         outcome.release,
@@ -138,24 +140,36 @@ def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
         lambda: expect_teacher_cost(deps, outcome),
         deps.proven.get(outcome.workload),
         deps.plugins,
+        _find_climb(deps, outcome) if recall else None,
     )
+    if recall:
+        deps.recall.memory(outcome.workload, recall)
+        deps.recall.heed(outcome.workload, deps.promises.last_alarm(outcome.workload))
+        outcome.question = deps.recall.identify(
+            outcome.request.body, outcome.model, outcome.caller.tenant
+        )
+    return policy
+
+
+def _find_climb(deps: Deps, outcome: Outcome) -> Climb:
+    """Who may draft, cheapest first: the one place to add a rung."""
+    ladder = deps.ladders.setdefault(outcome.workload, Ladder())
+    return Climb(rungs=(RECALL, STUDENT), ladder=ladder)
 
 
 async def _drive(deps: Deps, outcome: Outcome, policy: Policy) -> None:
     """Perform asks up to the committing one; note a background ask behind it."""
-    features = describe_request(
-        outcome.request.body,
-        workload=outcome.workload,
-        student_ready=deps.drafter.is_ready(outcome.release),
-        cascadable=_can_be_drafted(outcome),
-    )
-    flow = policy.flow(features)
+    flow = policy.flow(_describe(deps, outcome))
     ask = next(flow)
     steps = []
+    drafts: dict[str | None, tuple[Tier, Answer | None, Evidence]] = {}
     while not ask.commit:
-        outcome.evidence = await _draft(deps, outcome)
-        steps.append(TraceStep(ask=ask, evidence=outcome.evidence))
-        ask = flow.send(outcome.evidence)
+        answer, evidence = await _draft(deps, outcome, ask)
+        drafts[ask.rung] = ask.tier, answer, evidence
+        steps.append(TraceStep(ask=ask, evidence=evidence))
+        ask = flow.send(evidence)
+    if ask.rung in drafts:
+        outcome.drafted_by, outcome.draft, outcome.evidence = drafts[ask.rung]
     outcome.ask = ask
     steps.append(TraceStep(ask=ask))
     for background in flow:
@@ -164,21 +178,34 @@ async def _drive(deps: Deps, outcome: Outcome, policy: Policy) -> None:
     outcome.trace = Trace(steps=tuple(steps))
 
 
-def _can_be_drafted(outcome: Outcome) -> bool:
-    """A draft could stand for the answer, in a form and under instructions that were learned."""
+def _describe(deps: Deps, outcome: Outcome) -> Features:
+    """A student drafts in a form and under instructions that its release was learned from; an
+    answer is recalled only where both are those that it was given under."""
     body, release = outcome.request.body, outcome.release
-    return is_cascadable(body) and (release is None or release.knows(profile_of(body)))
+    known = release is None or release.knows(profile_of(body))
+    recall_ready = deps.recall.is_ready(outcome.workload, outcome.question)
+    return describe_request(
+        body,
+        workload=outcome.workload,
+        student_ready=known and deps.drafter.is_ready(release),
+        recall_ready=recall_ready,
+        cascadable=is_cascadable(body) and (known or recall_ready),
+    )
 
 
-async def _draft(deps: Deps, outcome: Outcome) -> Evidence:
-    """The student's draft; whatever goes wrong there, the teacher can still answer."""
+async def _draft(deps: Deps, outcome: Outcome, ask: Ask) -> tuple[Answer | None, Evidence]:
+    """What a rung drafts; whatever goes wrong there, the teacher can still answer."""
+    if ask.tier is Tier.RECALL:
+        question = outcome.question
+        found = None if question is None else deps.recall.recall(outcome.workload, question)
+        return (None, Evidence(available=False)) if found is None else found
     release = outcome.release
     try:
-        outcome.draft, evidence = await deps.drafter.draft(outcome.request.body, release)
+        return await deps.drafter.draft(outcome.request.body, release)
     except Exception as error:  # noqa: BLE001 - a broken student must never break an answer
         _log.warning("The student of %s failed: %s", outcome.workload, type(error).__name__)
-        return Evidence(available=False, release=None if release is None else release.digest)
-    return evidence
+        digest = None if release is None else release.digest
+        return None, Evidence(available=False, release=digest)
 
 
 def keep_to_max_cost(deps: Deps, outcome: Outcome) -> None:
@@ -200,7 +227,7 @@ def keep_to_max_cost(deps: Deps, outcome: Outcome) -> None:
             outcome.keep_draft(OVER_MAX_COST)
             return
     # A guaranteed draft needs the chance of a check, which the limit would rule out.
-    if outcome.ask.tier is not Tier.STUDENT or outcome.ask.reason == GUARANTEED:
+    if outcome.ask.tier is Tier.TEACHER or outcome.ask.reason == GUARANTEED:
         if outcome.ask.reason == PROOF:
             deps.promises.release(outcome.workload, outcome.ask.propensity)
         raise BadRequest(

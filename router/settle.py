@@ -36,7 +36,8 @@ _CHARS_PER_TOKEN = 4
 class Outcome:
     """An interaction while it runs; filled in by the pipeline, read once by ``settle``.
 
-    ``release``: the one in force for its workload when it began; ``end_s``: when its answer had
+    ``release``: the one in force for its workload when it began; ``question``: names it among those
+    that may be recalled; ``drafted_by``: the tier of ``draft``; ``end_s``: when its answer had
     been delivered, on the clock of ``start_s``; None until then.
     """
 
@@ -49,6 +50,8 @@ class Outcome:
     model: str
     trace: Trace
     ask: Ask
+    question: str | None = None
+    drafted_by: Tier = Tier.STUDENT
     draft: Answer | None = None
     evidence: Evidence | None = None
     audit: Ask | None = None
@@ -80,12 +83,12 @@ class Outcome:
 
     def fall_back(self) -> None:
         """Serve the draft instead of the teacher's answer that didn't come."""
-        self.ask = replace(self.ask, tier=Tier.STUDENT, reason=PROOF_FAILED)
+        self.ask = replace(self.ask, tier=self.drafted_by, reason=PROOF_FAILED)
         self.trace = Trace(steps=(*self.trace.steps, TraceStep(ask=self.ask)))
 
     def keep_draft(self, reason: str) -> None:
         """Serve the draft, for a reason that leaves it no chance of a check."""
-        self.ask = replace(self.ask, tier=Tier.STUDENT, reason=reason, propensity=1.0, floor=1.0)
+        self.ask = replace(self.ask, tier=self.drafted_by, reason=reason, propensity=1.0, floor=1.0)
         self.trace = Trace(steps=(*self.trace.steps[:-1], TraceStep(ask=self.ask)))
 
     def stop_clock(self) -> None:
@@ -105,7 +108,7 @@ def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
     A draft alone costs nothing. What a call costs that brought no answer is unknown: a price per
     request is one per answer.
     """
-    served = outcome.ask.tier is Tier.STUDENT
+    served = outcome.ask.tier is not Tier.TEACHER
     if served and not outcome.attempts:
         return Decimal(0) if outcome.audit is None else None
     if outcome.status == "error" or (served and outcome.teacher_answer is None):
@@ -129,7 +132,7 @@ def expect_teacher_cost(deps: Deps, outcome: Outcome) -> Decimal | None:
 def settle(deps: Deps, outcome: Outcome) -> None:
     """Compare, record, meter and count the interaction; never blocks."""
     cost = price_outcome(deps, outcome)
-    served = outcome.ask.tier is Tier.STUDENT
+    served = outcome.ask.tier is not Tier.TEACHER
     # An audit's cost is the teacher's alone: a draft is free.
     asked = not served or outcome.teacher_answer is not None
     if cost is not None and outcome.status == "ok" and asked:
@@ -155,6 +158,7 @@ def settle(deps: Deps, outcome: Outcome) -> None:
             state = deps.budgets.observe(record.workload, payment)
         else:
             state = deps.promises.observe(record.workload, trial)
+    deps.recall.observe(record)
     deps.metrics.observe_interaction(record)
     deps.sink.put(record, state)
 
@@ -162,7 +166,7 @@ def settle(deps: Deps, outcome: Outcome) -> None:
 def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interaction:
     keep = outcome.request.options.store
     body, ask, evidence = outcome.request.body, outcome.ask, outcome.evidence
-    served = ask.tier is Tier.STUDENT
+    served = ask.tier is not Tier.TEACHER
     ok = outcome.status == "ok"
     teacher = outcome.teacher_answer if ok else None
     shape = shape_of(body)
@@ -192,7 +196,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         group="",
         comparer=comparer,
         tier=ask.tier,
-        model="student" if served else outcome.model,
+        model="student" if ask.tier is Tier.STUDENT else outcome.model,
         reason=ask.reason,
         status=outcome.status,
         answer=write(outcome.answer if ok else None),
@@ -235,7 +239,7 @@ def _propensity_of(outcome: Outcome) -> float:
     """The probability with which the teacher's answer became, or would have become, known."""
     if outcome.audit is not None:
         return outcome.audit.propensity
-    if outcome.ask.tier is not Tier.STUDENT:
+    if outcome.ask.tier is Tier.TEACHER:
         return outcome.ask.propensity
     # Not 1 − propensity: rounded, that can fall short of the floor that bounds the bets.
     return outcome.ask.floor

@@ -121,7 +121,7 @@ def is_contradicted(claims: Sequence[Row], lines: Sequence[Line]) -> bool:
     for claim in claims:
         part = lines[claim["from"] : claim["to"]]
         if claim["over"] == "served":
-            part = [line for line in part if line.tier == "student"]
+            part = [line for line in part if line.tier != "teacher"]
         if part and sum(line.agreed for line in part) / len(part) < claim["at_least"]:
             return True
     return False

@@ -87,6 +87,7 @@ def curve(rows: list[Row]) -> list[Row]:
 def recompute(rows: list[Row], promise: float | None) -> dict[str, Any]:
     """Every figure that follows from the rows, by name."""
     served = [row for row in rows if row["tier"] == "student"]
+    recalled = [row for row in rows if row["tier"] == "recall"]
     half = rows[len(rows) // 2 :]
     agreement = mean(column(rows, "agreed"))
     cost_usd = exact_sum(column(rows, "cost_usd"))
@@ -100,8 +101,10 @@ def recompute(rows: list[Row], promise: float | None) -> dict[str, Any]:
         "asked_rate": mean(column(rows, "asked")),
         "audited": sum(1 for row in rows if row["asked"] and row["background"]),
         "served_by_student": len(served),
+        "served_by_recall": len(recalled),
         "agreement": agreement,
         "agreement_served": mean(column(served, "agreed")),
+        "agreement_recalled": mean(column(recalled, "agreed")),
         "agreement_worst_window": worst_window(rows),
         "promise_held": None if promise is None or agreement is None else agreement >= promise,
         "accuracy": mean(column(rows, "correct")),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 from policies.types import Trial
 from router.meter.metrics import Metrics
 from router.promise import PromiseKeeper
+from router.recall import RecallKeeper
 from router.record.model import Interaction, PromiseState
 from router.record.store import Store
+from router.settings.model import Settings
+from router.upstream.model import UpstreamTarget
 
 
 class DelayedRecords:
@@ -76,3 +80,23 @@ class DelayedPromises(PromiseKeeper):
         while self._unheard and (everything or self._unheard[0][0] + self._delay < self._answered):
             _, workload, trial = self._unheard.popleft()
             super().observe(workload, trial)
+
+
+class DelayedRecall(RecallKeeper):
+    """Memories that hear of every answer ``delay`` queries late; no answer grows old."""
+
+    def __init__(
+        self, store: Store, settings: Settings, targets: Mapping[str, UpstreamTarget], delay: int
+    ) -> None:
+        super().__init__(store, settings, targets, clock=lambda: 0.0)
+        self._delay = delay
+        self._unheard: deque[Interaction] = deque()
+
+    def observe(self, record: Interaction) -> None:
+        """Note the answer."""
+        self._unheard.append(record)
+
+    def reveal(self, *, everything: bool = False) -> None:
+        """One more query has been answered."""
+        while self._unheard and (everything or len(self._unheard) > self._delay):
+            super().observe(self._unheard.popleft())

@@ -203,7 +203,9 @@ def _cost_of(record: Interaction, row: StreamRow, asked: bool) -> Decimal | None
     if row.teacher.cost_usd is None:
         return record.cost_usd
     cost_usd = row.teacher.cost_usd if asked else Decimal(0)
-    if record.draft is None or row.student is None:
+    tried = {step["tier"] for step in record.trace if not step["commit"]}
+    drafted = Tier.STUDENT in tried if Tier.RECALL in tried else record.draft is not None
+    if not drafted or row.student is None:
         return cost_usd
     return None if row.student.cost_usd is None else cost_usd + row.student.cost_usd
 

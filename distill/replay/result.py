@@ -60,7 +60,7 @@ def summarize(
 ) -> dict[str, Any]:
     """The replay's result, ready for ``json.dumps``; ``stream``: its name as the user gave it.
 
-    - A share of nothing (``agreement_served`` where the student served nothing) is None.
+    - A share of nothing (``agreement_recalled`` where nothing was recalled, say) is None.
     - ``agreement_worst_window``: the lowest agreement of 1,000 consecutive queries, of which the
       first is the first with a release or a later one; None where there are no such windows.
     - ``accuracy``, ``teacher_accuracy``: None unless known for every line. Which answers can be
@@ -72,6 +72,7 @@ def summarize(
     """
     n = len(lines)
     served = [line for line in lines if line.tier == Tier.STUDENT]
+    recalled = [line for line in lines if line.tier == Tier.RECALL]
     half = lines[n // 2 :]
     agreement = _share(line.agreed for line in lines)
     cost_usd = _sum_of([line.cost_usd for line in lines])
@@ -86,8 +87,10 @@ def summarize(
         "asked_rate": _share(line.asked for line in lines),
         "audited": sum(line.asked and line.background for line in lines),
         "served_by_student": len(served),
+        "served_by_recall": len(recalled),
         "agreement": agreement,
         "agreement_served": _share(line.agreed for line in served),
+        "agreement_recalled": _share(line.agreed for line in recalled),
         "agreement_worst_window": _worst_window(lines),
         "promise_held": None if promise is None or agreement is None else agreement >= promise,
         "certified": [_write_claim(claim) for claim in claims],

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.cycle import Learner, run_cycle
-from distill.replay.knowledge import DelayedPromises, DelayedRecords
+from distill.replay.knowledge import DelayedPromises, DelayedRecall, DelayedRecords
 from distill.replay.line import Line, line_of
 from distill.replay.recorded import RecordedStudent, RecordedTeacher
 from distill.replay.result import Claim
@@ -101,19 +101,22 @@ class Replay:
         self._promises = DelayedPromises(self._store, metrics, label_delay)
         self._proven: dict[str, Proven] = {}
         self._budgets = RecordedCosts(self._store, metrics)
+        targets = build_targets(settings)
+        self._recall = DelayedRecall(self._store, settings, targets, label_delay)
         self._deps = Deps(
             settings=settings,
             store=self._store,
             sink=self._sink,
             metrics=metrics,
             upstream=self._teacher,
-            targets=build_targets(settings),
+            targets=targets,
             teacher_costs=TeacherCostEstimator(),
             redactor=self._redactor,
             releases=ActiveReleases(self._store),
             promises=self._promises,
             budgets=self._budgets,
             drafter=self._student or EmbeddedDrafter(self._encoder, self._redactor),
+            recall=self._recall,
             coin=random.Random(f"coin {seed}").random,
             proven=self._proven,
             plugins=load_policies(settings),
@@ -238,6 +241,7 @@ class Replay:
     def _reveal(self, *, everything: bool = False) -> None:
         """One more query has been answered; learn where enough new answers are known by that."""
         self._promises.reveal(everything=everything)
+        self._recall.reveal(everything=everything)
         for record in self._sink.reveal(everything=everything):
             if self._learning and record.train_ok and record.teacher_answer is not None:
                 self._count(record.workload)

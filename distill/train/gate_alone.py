@@ -14,6 +14,7 @@ from distill.dataset import Dataset
 from distill.train.kernel_head import Trained
 from policies.fit.gate import NothingToCalibrate, fit_gate
 from router.evidence.measure import SHAPE
+from router.students.recall import RECALLED
 
 RAW_CONFIDENCES = ("p_true_logprob", "mean_logprob")
 """Signals that are a student's own confidence, the better one first."""
@@ -42,7 +43,9 @@ def train_gate(dataset: Dataset, *, seed: int) -> Trained:
     compared = [
         (i, question.row.evidence)
         for i, question in enumerate(dataset.questions)
-        if question.row.draft_agreed is not None and question.row.evidence
+        if question.row.draft_agreed is not None
+        and question.row.evidence
+        and RECALLED not in question.row.evidence
     ]
     names, has_raw = choose_signals([evidence for _, evidence in compared])
     if not names:

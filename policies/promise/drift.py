@@ -212,7 +212,8 @@ class Watch:
         again. An alarm of another kind than agreement makes the agreement watch suspicious.
         """
         self.trials += 1
-        if trial.release != self._release:
+        # One without a release was recalled: it says nothing about what the release's are like.
+        if trial.release is not None and trial.release != self._release:
             self._release = trial.release
             for level in self._levels.values():
                 level.forget()

@@ -60,10 +60,7 @@ class Gate:
         Levels ascend, thresholds don't increase.
         """
         risk = self.curve_all if over == "all" else self.curve_served
-        within = np.searchsorted(np.maximum.accumulate(risk), levels, side="right")
-        padded = np.concatenate([[np.inf], self.curve_score])
-        chosen: Floats = padded[within]
-        return chosen
+        return find_thresholds(self.curve_score, risk, levels)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The numeric part, for an artifact; ``signals`` and the scorer's kind go beside it."""
@@ -86,6 +83,13 @@ class Gate:
             curve_all=arrays["gate_curve_all"],
             curve_served=arrays["gate_curve_served"],
         )
+
+
+def find_thresholds(score: Floats, risk: Floats, levels: Floats) -> Floats:
+    """Lowest of the descending scores at which the predicted risk stays within each level."""
+    within = np.searchsorted(np.maximum.accumulate(risk), levels, side="right")
+    chosen: Floats = np.concatenate([[np.inf], score])[within]
+    return chosen
 
 
 def logit_of_logprob(logprob: float) -> float:

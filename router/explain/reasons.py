@@ -26,6 +26,10 @@ _BY_NAME: dict[str, Reason] = {
     "draft": Reason(
         sentence="The student drafts an answer, which is judged before anything is delivered."
     ),
+    "recall": Reason(
+        sentence="The teacher has answered this question before; that answer is judged like a"
+        " draft before anything is delivered."
+    ),
     "not_cascadable": Reason(
         sentence="No draft could stand for this answer, so the teacher is asked at once.",
         dropped=("student", "{skipped}"),

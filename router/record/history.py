@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from sqlalchemy import Select, select
@@ -28,6 +28,20 @@ class Asked:
 
     id: str
     input_text: str
+    request: Mapping[str, Any]
+    teacher_answer: Mapping[str, Any]
+    teacher_model: str | None
+    teacher_version: str | None
+    comparer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What the teacher answered to whom, and when, in seconds since the epoch; the texts as stored,
+    redacted."""
+
+    created_at: float
+    tenant: str
     request: Mapping[str, Any]
     teacher_answer: Mapping[str, Any]
     teacher_model: str | None
@@ -89,6 +103,31 @@ class History:
                 for row in connection.execute(page).mappings():
                     found[fold_label(row["input_text"]) or row["input_text"]].append(Asked(**row))
         return [group for group in found.values() if len(group) > 1]
+
+    def answered(
+        self, workload: str, limit: int, *, since_s: float, settings_digest: str
+    ) -> list[Answered]:
+        """The newest ``limit`` answers of the teacher that are stored with their requests, given
+        since then under this configuration, oldest first."""
+        table = interactions.c
+        newest = (
+            select(*(table[field.name] for field in fields(Answered)))
+            .where(
+                table.workload == workload,
+                table.seen,
+                table.status == "ok",
+                table.stored,
+                table.created_at >= since_s,
+                table.settings_digest == settings_digest,
+                table.request.is_not(None),
+                table.teacher_answer.is_not(None),
+            )
+            .order_by(table.seq.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            found = connection.execute(newest).mappings().all()
+        return [Answered(**row) for row in reversed(found)]
 
 
 def _trials_of(workload: str, release: str | None) -> Select[Any]:

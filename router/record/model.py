@@ -244,8 +244,10 @@ class Cycle:
 
 
 def write_ask(ask: Ask) -> dict[str, Any]:
-    """An ask as a step of a stored trace."""
+    """An ask as a step of a stored trace; the rung only where there are several."""
+    rung = {} if ask.rung is None else {"rung": ask.rung}
     return {
+        **rung,
         "tier": str(ask.tier),
         "commit": ask.commit,
         "reason": ask.reason,

@@ -110,7 +110,7 @@ def to_trial(row: RowMapping) -> Trial:
         propensity=row["propensity"],
         floor=row["floor"],
         failed=teacher_failed(row["tier"], row["reason"], row["seen"]),
-        served=row["tier"] == Tier.STUDENT,
+        served=row["tier"] != Tier.TEACHER,
         confidence=row["confidence"],
         nearest=row["evidence"].get("nearest"),
         release=row["release"],

@@ -191,6 +191,22 @@ class AuditSettings(Section):
     proof_share: PositiveShare | None = None
 
 
+class RecallSettings(Section):
+    """Whether the teacher's own earlier answers to the same question may be given again.
+
+    ``max_age``: seconds after which an answer isn't given any more; ``max_answers``: how many are
+    kept for each workload, the least recently used ones dropped.
+    """
+
+    enabled: bool = True
+    max_age: Duration = 7 * 86_400.0
+    max_answers: Count = 5_000
+
+
+def _read_recall(value: Any) -> Any:
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
 class WorkloadBudget(Section):
     """What the teacher may cost: on average over a workload's interactions, or a day. One of the
     two is given."""
@@ -221,6 +237,7 @@ class WorkloadSettings(Section):
     budget: WorkloadBudget | None = None
     threshold: Share | None = None
     audit: AuditSettings = AuditSettings()
+    recall: Annotated[RecallSettings | None, BeforeValidator(_read_recall)] = None
 
     @property
     def effective_policy(self) -> str:
@@ -231,6 +248,16 @@ class WorkloadSettings(Section):
         if self.promise is not None and self.policy in (None, "budget"):
             return "promise"
         return self.policy or "teacher"
+
+    @property
+    def effective_recall(self) -> RecallSettings | None:
+        """How answers are recalled, None where they aren't: unless told, only under a promise,
+        which covers what is recalled like any other draft; never where the teacher answers all."""
+        if self.effective_policy == "teacher":
+            return None
+        if self.recall is not None:
+            return self.recall if self.recall.enabled else None
+        return RecallSettings() if self.effective_policy == "promise" else None
 
 
 class LearningSettings(Section):

@@ -28,6 +28,10 @@ def _find(view: View) -> Iterator[tuple[Path, str]]:
         if key.get("train_on", False) is False:
             yield ("keys", i), "has no train_on: true, so nothing is learned from its traffic"
     yield from _budgets(view)
+    for i, workload in view.workloads.items():
+        teacher = {"promise", "policy"}.isdisjoint(workload) or workload.get("policy") == "teacher"
+        if teacher and workload.get("recall", False) is not False:
+            yield ("workloads", i, "recall"), "plays no part under policy teacher"
     yield from _unreachable(view)
 
 

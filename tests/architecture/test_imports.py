@@ -26,6 +26,7 @@ ROUTER_FOR_DISTILL = (
     "plugins",
     "policies_for",
     "promise",
+    "recall",
     "record",
     "release",
     "retention",

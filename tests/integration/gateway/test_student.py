@@ -164,7 +164,8 @@ async def test_a_guarantee_serves_only_where_the_teacher_may_be_asked_by_chance(
     tmp_path: Path,
 ) -> None:
     promote(tmp_path)
-    policy = workload(promise={"agreement": 0.6, "confidence": 0.51, "guarantee": True})
+    guarantee = {"agreement": 0.6, "confidence": 0.51, "guarantee": True}
+    policy = workload(promise=guarantee, recall=False)
     free = {"extra_body": {"tutelage": {"max_cost_usd": 0}}}
     async with FakeUpstream("parcel") as up, gateway(tmp_path, up.base_url, **policy) as base:
         reasons = [(await ask(base, "where is my parcel")).headers["x-tutelage-reason"]]

@@ -359,3 +359,18 @@ def test_an_anthropic_address_without_its_path_is_warned_about(upstream: str, wa
     text = f"models: {{teacher: {{upstream: '{upstream}', model: m, dialect: anthropic}}}}"
     found = [p for p in check_settings(text, {}) if p.key == "models.teacher.upstream"]
     assert [p.severity for p in found] == ["warning"] * warned
+
+
+@pytest.mark.parametrize(
+    ("written", "warned"),
+    [
+        ("policy: teacher, recall: true", True),
+        ("recall: {max_age: 1d}", True),
+        ("recall: false", False),
+        ("policy: student, recall: true", False),
+        ("promise: {agreement: 0.9}, recall: {max_answers: 10}", False),
+    ],
+)
+def test_recall_under_a_teacher_that_answers_everything_is_told(written: str, warned: bool) -> None:
+    found = check_settings(TEACHER + f"workloads: [{{name: a, {written}}}]\n", {})
+    assert [p.key for p in found] == ["workloads[0].recall"] * warned

@@ -1,0 +1,246 @@
+"""A ladder of drafts under one gate and one promise: recall → students → teacher.
+
+Rungs. Each rung can draft, at a price that is known beforehand. What a rung drafted is as good as
+the confidence in it, wherever it came from: the policy below sees one draft, the surest, and
+decides about it as it would about a single student's. So a promise, its certificate, a guarantee
+or a budget hold over all rungs together, and nothing about them changes.
+
+Order. Let c be a draft's price, p the chance that it turns out fit to be served, T the teacher's
+price. Asking rungs by ascending c/p until one is fit costs least on average, and a rung is worth
+asking at all exactly where c < p·T: with such a rung, all after it have a ratio of at least c/p, so
+that what is left to pay without it is at least min(c/p, T). (A search for the first success;
+chances are taken to be independent, given what is known.) The chances are learned from the drafts
+made so far, from the request and from the surest draft before (``policies.scoring.difficulty``),
+and the next rung is chosen anew after each draft. Free drafts come first, in the order given.
+
+Skips. No priced draft is made once one is fit to be served. A free one then costs time alone, and
+may be the surer of the two: a recalled answer was given once, a student knows what was said about
+all questions like it. It is made while it was surer in a tenth of such cases.
+
+A draft that doesn't seem worth it is made in one of twenty cases all the same: nothing would ever
+be learned about what is never tried.
+
+Which rung drafts depends on the past, on the request and on coins, never on the teacher's answer.
+So every draft is chosen before it is known whether it is wrong, which is all that a certificate or
+a ledger asks of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.base import Coin, Flow, Policy
+from policies.promise.certificate import Over
+from policies.scoring.difficulty import Difficulty
+from policies.scoring.gate import Gate, find_thresholds
+from policies.types import Ask, Evidence, Features, Tier
+
+Floats = NDArray[np.float64]
+
+_TRIED_ANYWAY = 0.05
+_WORTH_A_LOOK = 0.1
+_ENOUGH = 20
+_PAIRS = 100
+"""A free draft is made beside a fit one while it was surer in this share of the latest such pairs;
+and until that many are known."""
+
+_WINDOW = 500
+"""Latest drafts from which it is told how often, and how surely, answers are recalled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """Who can draft: ``name``, unique on a ladder, names it in asks; ``cost_usd``: what its draft
+    is likely to cost, 0 where it is free or has no price."""
+
+    name: str
+    tier: Tier
+    cost_usd: float = 0.0
+
+
+RECALL: Final = Rung(name="recall", tier=Tier.RECALL)
+STUDENT: Final = Rung(name="student", tier=Tier.STUDENT)
+"""The embedded student; a draft of it is free."""
+
+
+class Ladder:
+    """What was learned about a workload's rungs; shared with its owner, who serialises calls."""
+
+    def __init__(self) -> None:
+        self._difficulty: dict[str, Difficulty] = {}
+        self._surer: dict[str, deque[bool]] = {}
+        self._recalled: deque[float | None] = deque(maxlen=_WINDOW)
+
+    def is_often_surer(self, rung: Rung) -> bool:
+        """Whether a draft of this rung is worth a look where one that is fit is at hand."""
+        pairs = self._surer.get(rung.name, ())
+        return len(pairs) < _ENOUGH or sum(pairs) >= _WORTH_A_LOOK * len(pairs)
+
+    def compare(self, rung: Rung, surer: bool) -> None:
+        """A draft was made beside a fit one, and was or wasn't the surer."""
+        self._surer.setdefault(rung.name, deque(maxlen=_PAIRS)).append(surer)
+
+    def chance(self, rung: Rung, features: Features, surest: float | None) -> float:
+        """The chance that a draft of this rung turns out fit; 1 for a free one, which isn't asked
+        about."""
+        if rung.cost_usd <= 0.0:
+            return 1.0
+        known = self._difficulty.get(rung.name)
+        return 0.5 if known is None else known.chance(features, surest)
+
+    def observe(self, rung: Rung, features: Features, surest: float | None, fit: bool) -> None:
+        """A priced draft was made. One that failed says nothing about the request."""
+        if rung.cost_usd > 0.0:
+            self._difficulty.setdefault(rung.name, Difficulty()).observe(features, surest, fit)
+
+    def note(self, tier: Tier, confidence: float) -> None:
+        """A draft with this confidence was judged; whose it was decides about risk levels."""
+        self._recalled.append(confidence if tier is Tier.RECALL else None)
+
+    def thresholds(self, levels: Floats, over: Over, gate: Gate | None) -> Floats:
+        """Score threshold per risk level, non-increasing; ``inf`` where there is none.
+
+        To what the gate predicts of the student's drafts, recalled answers add what their own
+        confidences predict: the share of the latest drafts that were recalled with at least that
+        score, and the mean doubt about them. Without a gate only they are there.
+        """
+        recalled = np.sort([value for value in self._recalled if value is not None])[::-1]
+        if not len(recalled):
+            return np.full(len(levels), np.inf) if gate is None else gate.thresholds(levels, over)
+        score = recalled if gate is None else np.concatenate([recalled, gate.curve_score])
+        score = np.unique(score)[::-1]
+        count = np.searchsorted(-recalled, -score, side="right")
+        share = count / len(self._recalled)
+        doubt = np.concatenate([[0.0], np.cumsum(1.0 - recalled)])[count] / len(self._recalled)
+        if gate is not None:
+            of_student, wrong = _read_curve(gate, score)
+            share, doubt = share + of_student, doubt + wrong
+        risk = doubt if over == "all" else np.divide(doubt, np.maximum(share, 1e-9))
+        return find_thresholds(score, risk, levels)
+
+
+def _read_curve(gate: Gate, score: Floats) -> tuple[Floats, Floats]:
+    """The share of traffic that the student serves down to each score, and the share it serves
+    wrongly, as the gate predicts them."""
+    above = np.searchsorted(-gate.curve_score, -score, side="right")
+    wrong = np.concatenate([[0.0], gate.curve_all])[above]
+    served = np.concatenate([[0.0], gate.curve_served])[above]
+    # Nothing wrong among the served: how many they are can't be told from the curves.
+    share = np.divide(wrong, served, out=np.zeros_like(wrong), where=served > 0.0)
+    return np.maximum.accumulate(share), wrong
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    rung: Rung
+    evidence: Evidence
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Surer is higher; a draft that can't be judged is better than none."""
+        confidence = self.evidence.confidence
+        known = confidence is not None and math.isfinite(confidence)
+        return self.evidence.available, (confidence or 0.0) if known else -1.0
+
+
+class CascadePolicy:
+    """Lets ``inner`` decide about the surest draft of a ladder instead of a single student's.
+
+    ``rungs``: those that could draft, free ones in the order to be asked; recall is asked only
+    where ``Features.recall_ready``, students only where ``Features.student_ready``. ``bar``: the
+    confidence from which ``inner`` would serve a draft; ``teacher_usd``: what the teacher's answer
+    is likely to cost, None where unknown, which makes every draft worth its price.
+    """
+
+    def __init__(
+        self,
+        inner: Policy,
+        rungs: Sequence[Rung],
+        ladder: Ladder,
+        coin: Coin,
+        *,
+        bar: float,
+        teacher_usd: float | None,
+    ) -> None:
+        self._inner = inner
+        self._rungs = rungs
+        self._ladder = ladder
+        self._coin = coin
+        self._bar = bar
+        self._teacher_usd = math.inf if teacher_usd is None else teacher_usd
+
+    @property
+    def name(self) -> str:
+        """That of the policy which decides."""
+        return self._inner.name
+
+    def flow(self, features: Features) -> Flow:
+        made = (yield from self._climb(features)) if features.cascadable else []
+        best = max(made, key=lambda one: one.rank, default=None)
+        # Nothing to recall after all is no student's failure.
+        failed = any(one.rung.tier is Tier.STUDENT for one in made)
+        if best is None or not (best.evidence.available or failed):
+            yield from self._inner.flow(replace(features, student_ready=False))
+            return
+        if best.evidence.available and best.evidence.confidence is not None:
+            self._ladder.note(best.rung.tier, best.evidence.confidence)
+        flow = self._inner.flow(replace(features, student_ready=True))
+        ask = next(flow)
+        try:
+            while True:
+                if ask.tier is Tier.STUDENT and not ask.commit:
+                    ask = flow.send(best.evidence)
+                else:
+                    ask = flow.send((yield _about(ask, best.rung)))
+        except StopIteration:
+            return
+
+    def _climb(self, features: Features) -> Generator[Ask, Evidence, list[_Made]]:
+        """Draft until none is left that seems worth its price, or its time."""
+        left = [rung for rung in self._rungs if _is_ready(rung, features)]
+        made: list[_Made] = []
+        surest: float | None = None
+        while left:
+            rung = min(left, key=lambda one: self._ratio(one, features, surest))
+            left.remove(rung)
+            if not self._is_worth_it(rung, features, surest):
+                continue
+            reason = "recall" if rung.tier is Tier.RECALL else "draft"
+            evidence = yield Ask(tier=rung.tier, commit=False, reason=reason, rung=rung.name)
+            made.append(_Made(rung=rung, evidence=evidence))
+            confidence = evidence.confidence
+            if not evidence.available or confidence is None or not math.isfinite(confidence):
+                continue
+            if surest is not None and surest >= self._bar:
+                self._ladder.compare(rung, confidence > surest)
+            else:
+                self._ladder.observe(rung, features, surest, confidence >= self._bar)
+            surest = confidence if surest is None else max(surest, confidence)
+        return made
+
+    def _ratio(self, rung: Rung, features: Features, surest: float | None) -> float:
+        return rung.cost_usd / max(1e-9, self._ladder.chance(rung, features, surest))
+
+    def _is_worth_it(self, rung: Rung, features: Features, surest: float | None) -> bool:
+        free = rung.cost_usd <= 0.0
+        if surest is not None and surest >= self._bar:
+            often = free and self._ladder.is_often_surer(rung)
+            return often or (free and self._coin() < _TRIED_ANYWAY)
+        worth = free or self._ratio(rung, features, surest) < self._teacher_usd
+        return worth or self._coin() < _TRIED_ANYWAY
+
+
+def _is_ready(rung: Rung, features: Features) -> bool:
+    return features.recall_ready if rung.tier is Tier.RECALL else features.student_ready
+
+
+def _about(ask: Ask, rung: Rung) -> Ask:
+    """The inner policy's ask with the rung whose draft it is about."""
+    return replace(ask, rung=rung.name, tier=rung.tier if ask.tier is Tier.STUDENT else ask.tier)
