@@ -6,7 +6,7 @@ the last step, which moves one pointer in the store.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -40,8 +40,10 @@ _UNPROMISED = Terms(agreement=0.95)
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
     """Every question's draft by a student that had not seen it: the confidence in it, in
-    ``scores``, of a gate that had not either, and whether it disagrees with the teacher."""
+    ``scores``, of a gate that had not either, and whether it disagrees with the teacher. ``ids``:
+    of the interaction that asked each question last."""
 
+    ids: Sequence[str]
     scores: NDArray[np.float64]
     wrong: NDArray[np.bool_]
 
@@ -154,7 +156,11 @@ def _learn(learner: Learner, workload: str) -> Outcome:
         sentence=sentence,
         release=release,
         detail=detail,
-        held_out=HeldOut(scores=trained.confidence, wrong=trained.held_out != dataset.classes),
+        held_out=HeldOut(
+            ids=[question.row.id for question in dataset.questions],
+            scores=trained.confidence,
+            wrong=trained.held_out != dataset.classes,
+        ),
     )
 
 

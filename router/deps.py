@@ -46,8 +46,8 @@ class RecordSink(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Deps:
     """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
-    drafts; ``background``: audits that are still running; ``proven``: by workload, what keeps its
-    promise where learning is off."""
+    drafts; ``background``: audits that are still running; ``proven``: by workload and slice (empty:
+    all of it), what keeps its promise where learning is off."""
 
     settings: Settings
     store: Store
@@ -63,7 +63,7 @@ class Deps:
     drafter: Drafter
     coin: Coin
     background: set[asyncio.Task[None]] = field(default_factory=set)
-    proven: Mapping[str, Proven] = field(default_factory=dict)
+    proven: Mapping[str, Mapping[str, Proven]] = field(default_factory=dict)
 
 
 def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:

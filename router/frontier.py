@@ -25,6 +25,7 @@ from policies.estimate import (
     find_within_budget,
 )
 from policies.promise.certificate import Over
+from policies.promise.policy import SLICE_UNPROVEN
 from policies.types import Tier
 from router.errors import TutelageError
 from router.meter.money import plain_usd
@@ -208,8 +209,13 @@ def _find_in_force(
     if policy == "threshold" and settings.threshold is not None:
         return settings.threshold
     if policy in ("promise", "budget"):
-        drafted = (d for d in reversed(decisions) if not math.isnan(_score_of(d, release)))
-        newest = next(drafted).threshold
+        drafted = (
+            d
+            for d in reversed(decisions)
+            if not math.isnan(_score_of(d, release)) and d.reason != SLICE_UNPROVEN
+        )
+        last = next(drafted, None)
+        newest = None if last is None else last.threshold
         return newest if newest is not None and math.isfinite(newest) else None
     return None
 

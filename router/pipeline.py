@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 
 from policies.base import Policy
 from policies.budget import CHOSEN, OVER_MAX_COST, WITHIN_BUDGET
+from policies.promise.batch import Proven
 from policies.promise.guarantee import GUARANTEED
 from policies.promise.policy import PROOF
 from policies.static import StudentPolicy, TeacherPolicy
@@ -23,7 +25,9 @@ from router.deps import Deps
 from router.errors import ApiError, BadRequest, NotFound
 from router.meter.money import plain_usd
 from router.policies_for import build_policy
+from router.settings.slices import SliceSettings
 from router.settle import Outcome, expect_teacher_cost
+from router.slices import find_slices
 from router.upstream.model import CallError
 from router.wire.openai import ChatRequest, is_cascadable
 from router.wire.profile import profile_of
@@ -99,6 +103,7 @@ def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
         return TeacherPolicy(reason)
     if force is Tier.STUDENT:
         return StudentPolicy(deps.coin, 0.0, reason)
+    inside = find_slices(outcome.workload_settings, outcome.request.body, outcome.caller)
     return build_policy(
         outcome.workload,
         outcome.workload_settings,
@@ -107,8 +112,16 @@ def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
         deps.coin,
         deps.budgets,
         lambda: expect_teacher_cost(deps, outcome),
-        deps.proven.get(outcome.workload),
+        _find_proven(deps, outcome.workload, inside),
+        inside,
     )
+
+
+def _find_proven(deps: Deps, workload: str, inside: Sequence[SliceSettings]) -> list[Proven]:
+    """What a batch proved of the workload and of the slices that the request belongs to."""
+    proven = deps.proven.get(workload, {})
+    whole = proven.get("")
+    return [] if whole is None else [whole, *(proven[one.name] for one in inside)]
 
 
 async def _drive(deps: Deps, outcome: Outcome, policy: Policy) -> None:
@@ -172,7 +185,7 @@ def keep_to_max_cost(deps: Deps, outcome: Outcome) -> None:
     # A guaranteed draft needs the chance of a check, which the limit would rule out.
     if outcome.ask.tier is not Tier.STUDENT or outcome.ask.reason == GUARANTEED:
         if outcome.ask.reason == PROOF:
-            deps.promises.release(outcome.workload, outcome.ask.propensity)
+            deps.promises.release(outcome.workload, outcome.ask)
         raise BadRequest(
             f"The teacher's answer is estimated at {plain_usd(expected)} USD, more than the "
             f"max_cost_usd of {plain_usd(limit)}: raise it or leave it out.",

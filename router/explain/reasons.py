@@ -102,6 +102,12 @@ _BY_NAME: dict[str, Reason] = {
         dropped=("teacher", "it was asked and did not answer"),
         otherwise="The teacher must answer: the attempts say what failed.",
     ),
+    "slice_unproven": Reason(
+        sentence="The workload as a whole could serve this draft, but it belongs to a slice that"
+        " keeps the promise by itself and allows less, so the teacher answers.",
+        dropped=("student", "serving its draft isn't covered by what is proven of its slice"),
+        otherwise="More must be proven of the slice; its standing tells how far it is.",
+    ),
     "drift": Reason(
         sentence="The draft would have been served, but what was seen since has changed, so the"
         " teacher answers until enough is proven anew.",

@@ -28,6 +28,7 @@ ROUTER_FOR_DISTILL = (
     "record",
     "release",
     "settings",
+    "slices",
     "students",
     "testing",
     "upstream",
