@@ -6,7 +6,7 @@ the last step, which moves one pointer in the store.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.dataset import MAX_QUESTIONS, MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
+from distill.drift import Drift, find_drift
 from distill.promote import Rung, climb, may_promote
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
@@ -67,7 +68,8 @@ class Learner:
 
     ``folder``: where releases are written; ``seed``: of all choices; ``drafts``: "embedded" trains
     a student and its gate, "given" only the gate over drafts that come from elsewhere;
-    ``most_questions``: of more, a random sample is learned from.
+    ``most_questions``: of more, a random sample is learned from; ``find_drift``: tells a workload's
+    alarms.
     """
 
     settings: Settings
@@ -78,6 +80,7 @@ class Learner:
     seed: int = 0
     drafts: Literal["embedded", "given"] = "embedded"
     most_questions: int = MAX_QUESTIONS
+    find_drift: Callable[[Store, str], Drift] = find_drift
 
 
 def releases_folder(store_url: str) -> Path:
@@ -110,6 +113,9 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
 
 def _learn(learner: Learner, workload: str) -> Outcome:
     # 1. Records → dataset.
+    drift = Drift()
+    if learner.settings.learning.on_drift:
+        drift = learner.find_drift(learner.store, workload)
     dataset = build_dataset(
         workload,
         learner.store.training_rows(workload),
@@ -117,6 +123,7 @@ def _learn(learner: Learner, workload: str) -> Outcome:
         learner.redactor,
         seed=learner.seed,
         most_questions=learner.most_questions,
+        changed_seq=drift.changed_seq,
     )
     detail: dict[str, Any] = {"dataset": dataset.describe()}
     unfit = _find_unfit(dataset, closed=learner.drafts == "embedded")
@@ -190,6 +197,7 @@ def _encode(encoder: Encoder, dataset: Dataset) -> Examples:
         answers=dataset.answers,
         answer_vectors=encoder.encode(texts),
         weights=dataset.weights,
+        trust=dataset.trust,
     )
 
 

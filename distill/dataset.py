@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.drift import OLD_TRUST
 from policies.compare import Comparer, get_comparer
 from policies.compare.fold import fold_label
 from policies.types import Shape
@@ -45,7 +46,8 @@ class Question:
 
     ``key``: the answer as the comparer sees it; ``weight``: how many interactions it stands for,
     the sum of 1/propensity over those that asked it; ``row``: the newest of them, without its
-    request; ``first_release``: the one in force when it was first asked.
+    request; ``first_release``: the one in force when it was first asked; ``trust``: below 1 where
+    the answer is from before a change of what the teacher says.
     """
 
     text: str
@@ -53,6 +55,7 @@ class Question:
     weight: float
     row: TrainingRow
     first_release: str | None
+    trust: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +82,18 @@ class Dataset:
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """Of the questions, shape (questions,)."""
-        return np.asarray([question.weight for question in self.questions])
+        """How much each question counts, shape (questions,): old answers less."""
+        return np.asarray([question.weight * question.trust for question in self.questions])
+
+    @property
+    def trust(self) -> NDArray[np.float64]:
+        """In each question's answer, shape (questions,)."""
+        return np.asarray([question.trust for question in self.questions])
 
     @property
     def digest(self) -> str:
         """SHA-256 over questions, answers and weights."""
-        content = [[q.text, q.key, q.weight] for q in self.questions]
+        content = [[q.text, q.key, q.weight * q.trust] for q in self.questions]
         text = json.dumps([self.workload, self.comparer, content], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -99,6 +107,7 @@ class Dataset:
             "answers": len(self.answers),
             "coverage": round(self.coverage, 4),
             "dropped": dict(self.dropped),
+            "before_change": int((self.trust < 1.0).sum()),
         }
 
 
@@ -110,13 +119,21 @@ def build_dataset(
     *,
     seed: int,
     most_questions: int = MAX_QUESTIONS,
+    changed_seq: int | None = None,
 ) -> Dataset:
-    """The dataset of a workload, from its trainable rows, oldest first."""
+    """The dataset of a workload, from its trainable rows, oldest first.
+
+    ``changed_seq``: what the teacher said up to then is trusted less (``distill.drift``).
+    """
     dropped: Counter[str] = Counter()
     profiles: Counter[Profile] = Counter()
     licensed = _read(rows, settings, redactor, dropped, profiles)
     name = _choose_comparer(workload, [row for row, _ in licensed], settings)
     merged = _merge(licensed, get_comparer(name), dropped)
+    if changed_seq is not None:
+        merged = [
+            replace(one, trust=OLD_TRUST) if one.row.seq <= changed_seq else one for one in merged
+        ]
     # Seen before is asked of the questions' answers, not of questions asked twice.
     counts = Counter(question.key for question in merged)
     singletons = sum(count == 1 for count in counts.values())

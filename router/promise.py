@@ -136,6 +136,11 @@ class PromiseKeeper:
         kept = self._kept.get(workload)
         return None if kept is None else kept.watch.last
 
+    def watch(self, workload: str) -> Watch | None:
+        """What looks for drift in a workload; to be read, not fed."""
+        kept = self._kept.get(workload)
+        return None if kept is None else kept.watch
+
     def release(self, workload: str, ask: Ask) -> None:
         """A check by chance isn't carried out after all: ``ask`` was to be the one."""
         kept = self._kept.get(workload)

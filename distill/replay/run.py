@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from distill.cycle import HeldOut, Learner, run_cycle
+from distill.drift import Drift, locate
 from distill.replay.knowledge import DelayedPromises, DelayedRecords
 from distill.replay.line import Line, line_of
 from distill.replay.recorded import RecordedStudent, RecordedTeacher
@@ -29,6 +30,7 @@ from distill.streams import StreamRow
 from distill.trigger import count_needed
 from distill.wording import count_of
 from policies.promise.batch import Proven, certify_batch
+from policies.promise.drift import Alarm
 from policies.types import Tier
 from router.auth import Caller
 from router.deps import Deps, build_targets
@@ -129,11 +131,14 @@ class Replay:
             seed=seed,
             drafts="embedded" if self._student is None else "given",
             most_questions=_MOST_QUESTIONS,
+            find_drift=self._find_drift,
         )
         self._learning = True
         self._fitted: set[str] = set()
         self._answers: dict[str, int] = {}
         self._learned_at: dict[str, int] = {}
+        self._alarms: dict[str, Alarm] = {}
+        self._changed_at: dict[str, int] = {}
         self._releases = 0
 
     async def run(
@@ -262,6 +267,8 @@ class Replay:
         for record in self._sink.reveal(everything=everything):
             if self._learning and record.train_ok and record.teacher_answer is not None:
                 self._count(record.workload)
+            if self._learning and self._settings.learning.on_drift:
+                self._notice(record.workload)
 
     def _price(self, record: Interaction, row: StreamRow) -> Interaction:
         """The record with what asking the teacher costs, which the gateway can only estimate."""
@@ -280,17 +287,41 @@ class Replay:
     def _count(self, workload: str) -> None:
         """One more answer is known; learn where that makes enough new ones."""
         self._answers[workload] = self._answers.get(workload, 0) + 1
+        changed_at = self._changed_at.get(workload)
         needed = count_needed(
-            self._learned_at.get(workload, 0), self._settings.learning.min_new_answers
+            self._learned_at.get(workload, 0),
+            self._settings.learning.min_new_answers,
+            None if changed_at is None else self._answers[workload] - changed_at,
         )
-        if self._answers[workload] < needed:
+        if self._answers[workload] >= needed:
+            self._learn(workload)
+
+    def _notice(self, workload: str) -> None:
+        """Learn at once where an alarm has fallen, if there is a release to replace."""
+        alarm = self._promises.last_alarm(workload)
+        if alarm is None or alarm == self._alarms.get(workload):
             return
+        self._alarms[workload] = alarm
+        self._sink.flush()
+        changed = self._find_drift(self._store, workload).changed_seq
+        if changed is not None:
+            since = self._store.count_answers_after(workload, changed)
+            self._changed_at[workload] = self._answers[workload] - since
+        if workload in self._learned_at:
+            self._learn(workload)
+
+    def _learn(self, workload: str) -> None:
         self._learned_at[workload] = self._answers[workload]
         self._sink.flush()
         outcome = run_cycle(self._learner, workload)
         if outcome.result == "promoted":
             self._releases += 1
             self._deps.releases.refresh()
+
+    def _find_drift(self, store: Store, workload: str) -> Drift:
+        """By the accounts as they are: their states aren't stored."""
+        watch = self._promises.watch(workload)
+        return Drift() if watch is None else locate(store, workload, watch.state())
 
     def _encode_ahead(self, rows: Sequence[StreamRow]) -> None:
         """Queries in batches are faster to encode than one by one; nothing of answers is used."""

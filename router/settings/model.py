@@ -215,12 +215,13 @@ class LearningSettings(Section):
     """When a cycle of learning starts.
 
     ``every``: seconds between two cycles at least; ``min_new_answers``: None lets the number grow
-    with what is known already.
+    with what is known already. ``on_drift``: also at an alarm of the watch, and answers from before
+    a change of what the teacher says are trusted less.
     """
 
     every: Duration = 0.0
     min_new_answers: Count | None = None
-    on_drift: bool | None = None
+    on_drift: bool = True
     max_usd_per_cycle: Usd | None = None
 
 

@@ -83,7 +83,6 @@ def test_the_example_warns_of_exactly_what_is_not_enforced() -> None:
         "models.teacher.fallbacks",
         "workloads[0].budget",
         "data.retention_days",
-        "learning.on_drift",
         "learning.max_usd_per_cycle",
         "keys[0].budget",
         "keys[0].rate",
