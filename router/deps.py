@@ -47,7 +47,8 @@ class RecordSink(Protocol):
 class Deps:
     """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
     drafts; ``background``: audits that are still running; ``proven``: by workload and slice (empty:
-    all of it), what keeps its promise where learning is off."""
+    all of it), what keeps its promise where learning is off; ``repeats``: by workload, how
+    often the teacher was asked the same again on purpose."""
 
     settings: Settings
     store: Store
@@ -64,6 +65,7 @@ class Deps:
     coin: Coin
     background: set[asyncio.Task[None]] = field(default_factory=set)
     proven: Mapping[str, Mapping[str, Proven]] = field(default_factory=dict)
+    repeats: dict[str, int] = field(default_factory=dict)
 
 
 def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:

@@ -39,6 +39,7 @@ MIN_DRAFTS = 100
 _GRID = 60
 _PLACES = 5
 _CALLERS = ("forced", "pinned")
+_REPEAT = "repeat"
 _CONFIDENCE = 0.95
 
 
@@ -152,7 +153,9 @@ def _select(
 ) -> Iterable[Decision]:
     """Those about which a threshold of this release would decide, or the teacher whatever it is."""
     for decision in decisions:
-        if decision.reason in _CALLERS:
+        if decision.reason == _REPEAT:
+            left_out["asked_again_on_purpose"] += 1
+        elif decision.reason in _CALLERS:
             left_out["chosen_by_caller"] += 1
         elif decision.release not in (None, release):
             left_out["another_release"] += 1

@@ -25,6 +25,7 @@ from router.deps import Deps
 from router.errors import ApiError, BadRequest, NotFound
 from router.meter.money import plain_usd
 from router.policies_for import build_policy
+from router.repeat import ask_again_later
 from router.settings.slices import SliceSettings
 from router.settle import Outcome, expect_teacher_cost
 from router.slices import find_slices
@@ -47,7 +48,7 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
         return deliver_draft(deps, outcome)
     try:
         deliver = deliver_stream if request.stream else deliver_whole
-        return await deliver(deps, outcome)
+        return ask_again_later(deps, outcome, await deliver(deps, outcome))
     except CallError:
         if not outcome.can_fall_back:
             raise

@@ -52,6 +52,11 @@ def settings_for(
         change = {"promise": promise, "policy": "promise"}
         workloads = [workload.model_copy(update=change) for workload in workloads]
         workloads += [WorkloadSettings(name=name, promise=promise) for name in sorted(unknown)]
+    # A recording has one answer to each query: nothing can be asked again.
+    workloads = [
+        one.model_copy(update={"audit": one.audit.model_copy(update={"repeats": 0})})
+        for one in workloads
+    ]
     base = base.model_copy(update={"workloads": tuple(workloads), "keys": ()})
     if usd_per_interaction is not None:
         base = give_budget(base, usd_per_interaction, unknown)

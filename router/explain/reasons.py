@@ -143,6 +143,10 @@ _BY_NAME: dict[str, Reason] = {
     "audit": Reason(
         sentence="By the coin, the teacher is asked in the background about what was served."
     ),
+    "repeat": Reason(
+        sentence="The teacher was asked the same again on purpose, after its answer was delivered,"
+        " to measure how far it agrees with itself (audit.repeats); nobody waited for it.",
+    ),
     "forced": Reason(
         sentence="The request forces this tier (tutelage.force), whatever the policy says.",
         dropped=("policy", "the request names who answers"),

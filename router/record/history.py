@@ -78,6 +78,13 @@ class History:
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def count_by_reason(self, workload: str, reason: str) -> int:
+        """How many interactions had this reason."""
+        table = interactions.c
+        query = select(func.count()).where(table.workload == workload, table.reason == reason)
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def asked_again(self, workload: str, limit: int) -> list[list[Asked]]:
         """Of the newest ``limit`` interactions that the teacher answered: those whose texts were
         asked more than once (case and space folded), grouped by text, oldest first."""

@@ -166,11 +166,13 @@ class AuditSettings(Section):
     ``max_share``: of what the student serves under the policies threshold and student, checked
     in the background. ``proof_share``: of what could be served under a promise, answered by the
     teacher instead and awaited; None lets it fall from 0.2 to 0.05 as the level in force grows
-    laxer, and it is never 0, since without it nothing can be proven.
+    laxer, and it is never 0, since without it nothing can be proven. ``repeats``: so many questions
+    are asked twice under a promise, to measure the teacher's agreement with itself.
     """
 
     max_share: Share = 0.05
     proof_share: PositiveShare | None = None
+    repeats: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=1_000)] = 0
 
 
 class WorkloadBudget(Section):
