@@ -6,7 +6,7 @@ the last step, which moves one pointer in the store.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from distill.dataset import MAX_QUESTIONS, MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
 from distill.dataset.folder import save as save_dataset
 from distill.dataset.model import LEARNING_TERMS
+from distill.drift import Drift, find_drift
 from distill.promote import Rung, climb, may_promote
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
@@ -42,8 +43,10 @@ _UNPROMISED = Terms(agreement=0.95)
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
     """Every question's draft by a student that had not seen it: the confidence in it, in
-    ``scores``, of a gate that had not either, and whether it disagrees with the teacher."""
+    ``scores``, of a gate that had not either, and whether it disagrees with the teacher. ``ids``:
+    of the interaction that asked each question last."""
 
+    ids: Sequence[str]
     scores: NDArray[np.float64]
     wrong: NDArray[np.bool_]
 
@@ -68,7 +71,7 @@ class Learner:
     ``folder``: where releases are written; ``seed``: of all choices; ``drafts``: "embedded" trains
     a student and its gate, "given" only the gate over drafts that come from elsewhere;
     ``most_questions``: of more, a random sample is learned from; ``datasets``: where what was
-    learned from is kept, None where it isn't.
+    learned from is kept, None where it isn't; ``find_drift``: tells a workload's alarms.
     """
 
     settings: Settings
@@ -80,6 +83,7 @@ class Learner:
     drafts: Literal["embedded", "given"] = "embedded"
     most_questions: int = MAX_QUESTIONS
     datasets: Path | None = None
+    find_drift: Callable[[Store, str], Drift] = find_drift
 
 
 def releases_folder(store_url: str) -> Path:
@@ -114,6 +118,9 @@ def _learn(learner: Learner, workload: str) -> Outcome:
     # 1. Records → dataset.
     configured = find_settings(learner.settings, workload)
     promised = configured is not None and configured.promise is not None
+    drift = Drift()
+    if learner.settings.learning.on_drift:
+        drift = learner.find_drift(learner.store, workload)
     dataset = build_dataset(
         workload,
         learner.store.training_rows(workload),
@@ -126,6 +133,7 @@ def _learn(learner: Learner, workload: str) -> Outcome:
             most_questions=learner.most_questions,
             # What is promised is agreement with the teacher: there a correction would break it.
             target="teacher" if promised else "gold",
+            changed_seq=drift.changed_seq,
         ),
     )
     detail: dict[str, Any] = {"dataset": dataset.describe()}
@@ -168,7 +176,11 @@ def _learn(learner: Learner, workload: str) -> Outcome:
         sentence=sentence,
         release=release,
         detail=detail,
-        held_out=HeldOut(scores=trained.confidence, wrong=trained.held_out != dataset.classes),
+        held_out=HeldOut(
+            ids=[question.row.id for question in dataset.questions],
+            scores=trained.confidence,
+            wrong=trained.held_out != dataset.classes,
+        ),
     )
 
 
@@ -198,6 +210,7 @@ def _encode(encoder: Encoder, dataset: Dataset) -> Examples:
         answers=dataset.answers,
         answer_vectors=encoder.encode(texts),
         weights=dataset.weights,
+        trust=dataset.trust,
     )
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from distill.cycle import Learner, Outcome, run_cycle
+from distill.dataset import MIN_ANSWERS
 from distill.dataset.erasing import Withdrawn, expire
+from distill.drift import Drift, find_drift
 from distill.trigger import count_needed
 from router.record.learning import CYCLE_MAY_TAKE_S
 from router.record.model import Cycle
@@ -32,35 +34,48 @@ class Standing:
     """Where a workload stands between two cycles.
 
     ``answers``: trainable answers now; ``needed``: how many start the next cycle; ``ready_at``:
-    seconds since the epoch before which none starts, by the schedule.
+    seconds since the epoch before which none starts, by the schedule. ``drifted``: an alarm fell
+    since the last cycle began, so that one is due without new answers, and before its time.
     """
 
     workload: str
     answers: int
     needed: int
     ready_at: float
+    drifted: bool = False
 
     def is_due(self, now: float) -> bool:
-        """Enough new answers, and the schedule allows it."""
-        return self.answers >= self.needed and now >= self.ready_at
+        """Enough new answers or a drift, and the schedule allows it."""
+        enough = self.answers >= (MIN_ANSWERS if self.drifted else self.needed)
+        return enough and now >= self.ready_at
 
 
 def survey(store: Store, settings: Settings) -> list[Standing]:
     """All workloads with answers that may be learned from, sorted."""
-    standings = []
-    for workload, answers in sorted(store.answers_by_workload().items()):
-        recent = store.cycles(_RECENT, workload)
-        ended = next((cycle for cycle in recent if cycle.outcome not in _UNDONE), None)
-        before = 0 if ended is None else ended.answers_seen
-        standings.append(
-            Standing(
-                workload=workload,
-                answers=answers,
-                needed=count_needed(before, settings.learning.min_new_answers),
-                ready_at=_find_ready_at(next(iter(recent), None), settings.learning.every),
-            )
-        )
-    return standings
+    return [
+        _stand(store, settings, workload, answers)
+        for workload, answers in sorted(store.answers_by_workload().items())
+    ]
+
+
+def _stand(store: Store, settings: Settings, workload: str, answers: int) -> Standing:
+    recent = store.cycles(_RECENT, workload)
+    last = next(iter(recent), None)
+    ended = next((cycle for cycle in recent if cycle.outcome not in _UNDONE), None)
+    learning = settings.learning
+    drift = find_drift(store, workload) if learning.on_drift else Drift()
+    drifted = ended is not None and drift.alarm_at is not None and drift.alarm_at > ended.started_at
+    since = None
+    if drift.changed_seq is not None:
+        since = store.count_answers_after(workload, drift.changed_seq)
+    before = 0 if ended is None else ended.answers_seen
+    return Standing(
+        workload=workload,
+        answers=answers,
+        needed=count_needed(before, learning.min_new_answers, since),
+        ready_at=_find_ready_at(last, _RETRY_S if drifted else learning.every),
+        drifted=drifted,
+    )
 
 
 def _find_ready_at(last: Cycle | None, every_s: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -68,6 +68,19 @@ class Features:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InSlice:
+    """What a slice's account needs of an interaction that belongs to the slice.
+
+    ``level`` and ``floor``: as in ``Trial``, by the slice's own levels, and among the slice's
+    interactions.
+    """
+
+    name: str
+    level: int
+    floor: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ask:
     """One step that a policy wants performed.
 
@@ -78,7 +91,8 @@ class Ask:
     ``rung``: of several drafts, the one this step is about: which to make, to deliver, or to hold
     the teacher's answer against (see ``policies.cascade``); None: the only one.
     ``threshold``: the confidence that decided this step; ``level`` and ``floor``: what a
-    certificate needs of the interaction (see ``Trial``).
+    certificate needs of the interaction (see ``Trial``); ``slices``: the same for each slice of the
+    workload that it belongs to.
     """
 
     tier: Tier
@@ -90,6 +104,7 @@ class Ask:
     threshold: float | None = None
     level: int | None = None
     floor: float = 1.0
+    slices: tuple[InSlice, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +146,8 @@ class Trial:
     ``seen``: the teacher's answer is known; ``propensity``: the probability that it became known;
     ``floor``: the smallest propensity any interaction could have had at that moment;
     ``wrong``: the draft disagrees with the teacher's answer (meaningful only where ``seen``);
-    ``failed``: the teacher was asked and gave no answer; ``served``: the draft was delivered.
+    ``failed``: the teacher was asked and gave no answer; ``served``: the draft was delivered;
+    ``slices``: those that the interaction belongs to.
 
     For the watch (see ``policies.promise.drift``), None where not measured or not known:
     ``confidence``: the gate's for the draft; ``nearest``: its similarity to the nearest training
@@ -150,3 +166,11 @@ class Trial:
     nearest: float | None = None
     release: str | None = None
     teacher_version: str | None = None
+    slices: tuple[InSlice, ...] = ()
+
+    def within(self, name: str) -> Trial | None:
+        """The same interaction as evidence for a slice's account; None where it isn't of it."""
+        found = next((one for one in self.slices if one.name == name), None)
+        if found is None:
+            return None
+        return replace(self, level=found.level, floor=found.floor, slices=())

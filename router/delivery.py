@@ -91,7 +91,7 @@ async def deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
     """The teacher's answer, its bytes as they came. Raises CallError, recorded."""
     with _waiting(deps, outcome):
         reply = await _ask(deps, outcome)
-        _read_reply(outcome, reply)
+        read_reply(outcome, reply)
         body = _write_body(outcome, reply)
     outcome.answer = outcome.teacher_answer
     headers = _write_headers(outcome, _describe(deps, outcome))
@@ -219,7 +219,7 @@ async def _ask(deps: Deps, outcome: Outcome) -> Reply:
 async def _audit(deps: Deps, outcome: Outcome) -> None:
     """Ask the teacher about what was served; a failed audit leaves agreement unknown."""
     try:
-        _read_reply(outcome, await _ask(deps, outcome))
+        read_reply(outcome, await _ask(deps, outcome))
     except CallError as error:
         outcome.attempts = error.attempts
     finally:
@@ -252,7 +252,8 @@ def _waiting(deps: Deps, outcome: Outcome) -> Iterator[None]:
     outcome.upstream_s = time.perf_counter() - began_s
 
 
-def _read_reply(outcome: Outcome, reply: Reply) -> None:
+def read_reply(outcome: Outcome, reply: Reply) -> None:
+    """Note what the teacher said, and what it took."""
     outcome.attempts = reply.attempts
     outcome.usage = Usage.from_openai(reply.payload.get("usage"))
     model, choices = reply.payload.get("model"), reply.payload["choices"]

@@ -57,8 +57,10 @@ class RecordSink(Protocol):
 class Deps:
     """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
     drafts; ``recall``: what the teacher said before; ``ladders``: by workload, what is known of who
-    may draft; ``background``: audits that are still running; ``proven``: by workload, what keeps
-    its promise where learning is off; ``plugins``: policies of other distributions by name."""
+    may draft; ``background``: audits that are still running; ``proven``: by workload and slice
+    (empty: all of it), what keeps its promise where learning is off; ``plugins``: policies of other
+    distributions by name; ``repeats``: by workload, how often the teacher was asked the same again
+    on purpose."""
 
     settings: Settings
     store: Store
@@ -76,8 +78,9 @@ class Deps:
     coin: Coin
     ladders: dict[str, Ladder] = field(default_factory=dict)
     background: set[asyncio.Task[None]] = field(default_factory=set)
-    proven: Mapping[str, Proven] = field(default_factory=dict)
+    proven: Mapping[str, Mapping[str, Proven]] = field(default_factory=dict)
     plugins: Plugins = field(default_factory=dict)
+    repeats: dict[str, int] = field(default_factory=dict)
 
 
 def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:

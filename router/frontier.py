@@ -25,6 +25,7 @@ from policies.estimate import (
     find_within_budget,
 )
 from policies.promise.certificate import Over
+from policies.promise.policy import SLICE_UNPROVEN
 from policies.types import Tier
 from router.errors import TutelageError
 from router.meter.money import plain_usd
@@ -38,6 +39,7 @@ MIN_DRAFTS = 100
 _GRID = 60
 _PLACES = 5
 _CALLERS = ("forced", "pinned")
+_REPEAT = "repeat"
 _CONFIDENCE = 0.95
 
 
@@ -151,7 +153,9 @@ def _select(
 ) -> Iterable[Decision]:
     """Those about which a threshold of this release would decide, or the teacher whatever it is."""
     for decision in decisions:
-        if decision.reason in _CALLERS:
+        if decision.reason == _REPEAT:
+            left_out["asked_again_on_purpose"] += 1
+        elif decision.reason in _CALLERS:
             left_out["chosen_by_caller"] += 1
         elif decision.release not in (None, release):
             left_out["another_release"] += 1
@@ -208,8 +212,13 @@ def _find_in_force(
     if policy == "threshold" and settings.threshold is not None:
         return settings.threshold
     if policy in ("promise", "budget"):
-        drafted = (d for d in reversed(decisions) if not math.isnan(_score_of(d, release)))
-        newest = next(drafted).threshold
+        drafted = (
+            d
+            for d in reversed(decisions)
+            if not math.isnan(_score_of(d, release)) and d.reason != SLICE_UNPROVEN
+        )
+        last = next(drafted, None)
+        newest = None if last is None else last.threshold
         return newest if newest is not None and math.isfinite(newest) else None
     return None
 

@@ -39,6 +39,9 @@ _ENOUGH_OF_RELEASE = 100
 _FIRST = 2_000
 """The reverse test of a release ends with its trial of this number."""
 
+_AMONG = 10
+"""A slice's trials are looked for among this many times as many of its workload."""
+
 _ASKED = 5_000
 _SEED = 0
 _OF_AN_ANSWER = {"content", "tool_calls", "refusal", "finish_reason"}
@@ -78,13 +81,27 @@ class Outlook:
 
 @dataclass(frozen=True, kw_only=True)
 class _Case:
-    """What an outlook is made from."""
+    """What an outlook is made from; ``slice``: of which it is, None: of the whole workload."""
 
     store: Store
     workload: str
     release: Release | None
     teacher_cost_usd: Decimal | None
     terms: Terms
+    slice: str | None = None
+
+    def latest_trials(self, limit: int, release: str | None = None) -> list[Trial]:
+        """The newest; of a slice, those among ten times as many."""
+        if self.slice is None:
+            return self.store.latest_trials(self.workload, limit, release)
+        trials = self.store.latest_trials(self.workload, _AMONG * limit, release)
+        return _within(trials, self.slice)[-limit:]
+
+    def first_trials(self, release: str) -> list[Trial]:
+        """The first that the release drafted, as many as its reverse test takes."""
+        limit = _FIRST if self.slice is None else _AMONG * _FIRST
+        trials = self.store.first_trials(self.workload, limit, release)
+        return (trials if self.slice is None else _within(trials, self.slice))[:_FIRST]
 
 
 def look_ahead(
@@ -93,8 +110,9 @@ def look_ahead(
     account: Account,
     release: Release | None,
     teacher_cost_usd: Decimal | None,
+    of_slice: str | None = None,
 ) -> Outlook:
-    """The outlook of a workload whose promise is kept by ``account``. Blocks.
+    """The outlook of a workload, or a slice of it, whose promise is kept by ``account``. Blocks.
 
     ``release``: the one in force; ``teacher_cost_usd``: of one answer of the teacher, None unknown.
     """
@@ -104,6 +122,7 @@ def look_ahead(
         release=release,
         teacher_cost_usd=teacher_cost_usd,
         terms=account.terms,
+        slice=of_slice,
     )
     if isinstance(account, Ledger):
         return _look_at_ledger(case, account)
@@ -192,7 +211,7 @@ def _look_at_certificate(case: _Case, certificate: Certificate) -> Outlook:
         return _look_at_next(case, certificate, level)
     if case.release is None:
         return _refuse_wavering(case, _NO_RELEASE)
-    first = case.store.first_trials(case.workload, _FIRST, case.release.digest)
+    first = case.first_trials(case.release.digest)
     record = case.store.release(case.release.digest)
     if is_release_too_wrong(case.terms, first, 1 if record is None else record.number):
         return _refuse_wavering(case, _write_too_wrong(case))
@@ -236,14 +255,25 @@ def _look_at_next(case: _Case, certificate: Certificate, level: int) -> Outlook:
 def _find_recent(case: _Case) -> list[Trial]:
     """The newest trials of the release in force; of all, while it has few."""
     if case.release is not None:
-        own = case.store.latest_trials(case.workload, _RECENT, case.release.digest)
+        own = case.latest_trials(_RECENT, case.release.digest)
         if len(own) >= _ENOUGH_OF_RELEASE:
             return own
-    return case.store.latest_trials(case.workload, _RECENT)
+    return case.latest_trials(_RECENT)
+
+
+def _within(trials: Sequence[Trial], name: str) -> list[Trial]:
+    """Those of a slice, as evidence for its account."""
+    inside = (trial.within(name) for trial in trials)
+    return [trial for trial in inside if trial is not None]
 
 
 def _refuse_wavering(case: _Case, outlook: Outlook) -> Outlook:
-    """The same outlook, unless the teacher's agreement with itself is below the promise."""
+    """The same outlook, unless the teacher's agreement with itself is below the promise.
+
+    It is measured over the workload; of a slice alone nothing is known about it.
+    """
+    if case.slice is not None:
+        return outlook
     comparer = None if case.release is None else case.release.comparer
     terms = case.terms
     found = measure_self_agreement(case.store, case.workload, comparer, terms.confidence)

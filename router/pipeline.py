@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 
 from policies.base import Policy
 from policies.budget import CHOSEN, OVER_MAX_COST, WITHIN_BUDGET
 from policies.cascade import RECALL, STUDENT, Ladder
+from policies.promise.batch import Proven
 from policies.promise.guarantee import GUARANTEED
 from policies.promise.policy import PROOF
 from policies.static import StudentPolicy, TeacherPolicy
@@ -25,7 +27,10 @@ from router.errors import ApiError, BadRequest, NotFound
 from router.features import describe_request
 from router.meter.money import plain_usd
 from router.policies_for import Climb, build_policy
+from router.repeat import ask_again_later
+from router.settings.slices import SliceSettings
 from router.settle import Outcome, expect_teacher_cost
+from router.slices import find_slices
 from router.upstream.model import CallError, UpstreamTarget
 from router.wire.calls import write_call
 from router.wire.openai import ChatRequest, is_cascadable
@@ -48,7 +53,7 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
         return deliver_draft(deps, outcome)
     try:
         deliver = deliver_stream if request.stream else deliver_whole
-        return await deliver(deps, outcome)
+        return ask_again_later(deps, outcome, await deliver(deps, outcome))
     except CallError:
         if not outcome.can_fall_back:
             raise
@@ -129,6 +134,7 @@ def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
         return TeacherPolicy(reason)
     if force is Tier.STUDENT:
         return StudentPolicy(deps.coin, 0.0, reason)
+    inside = find_slices(outcome.workload_settings, outcome.request.body, outcome.caller)
     recall = outcome.workload_settings and outcome.workload_settings.effective_recall
     policy = build_policy(
         outcome.workload,
@@ -138,7 +144,8 @@ def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
         deps.coin,
         deps.budgets,
         lambda: expect_teacher_cost(deps, outcome),
-        deps.proven.get(outcome.workload),
+        _find_proven(deps, outcome.workload, inside),
+        inside,
         deps.plugins,
         _find_climb(deps, outcome) if recall else None,
     )
@@ -155,6 +162,13 @@ def _find_climb(deps: Deps, outcome: Outcome) -> Climb:
     """Who may draft, cheapest first: the one place to add a rung."""
     ladder = deps.ladders.setdefault(outcome.workload, Ladder())
     return Climb(rungs=(RECALL, STUDENT), ladder=ladder)
+
+
+def _find_proven(deps: Deps, workload: str, inside: Sequence[SliceSettings]) -> list[Proven]:
+    """What a batch proved of the workload and of the slices that the request belongs to."""
+    proven = deps.proven.get(workload, {})
+    whole = proven.get("")
+    return [] if whole is None else [whole, *(proven[one.name] for one in inside)]
 
 
 async def _drive(deps: Deps, outcome: Outcome, policy: Policy) -> None:
@@ -229,7 +243,7 @@ def keep_to_max_cost(deps: Deps, outcome: Outcome) -> None:
     # A guaranteed draft needs the chance of a check, which the limit would rule out.
     if outcome.ask.tier is Tier.TEACHER or outcome.ask.reason == GUARANTEED:
         if outcome.ask.reason == PROOF:
-            deps.promises.release(outcome.workload, outcome.ask.propensity)
+            deps.promises.release(outcome.workload, outcome.ask)
         raise BadRequest(
             f"The teacher's answer is estimated at {plain_usd(expected)} USD, more than the "
             f"max_cost_usd of {plain_usd(limit)}: raise it or leave it out.",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +18,16 @@ from policies.promise.batch import Proven
 from policies.promise.certificate import Certificate
 from policies.promise.guarantee import GuaranteePolicy
 from policies.promise.ledger import Ledger
-from policies.promise.policy import PromisePolicy
+from policies.promise.policy import Part, PromisePolicy
 from policies.promise.proven import ProvenPolicy
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
 from router.budget import BudgetKeeper
 from router.plugins import Plugins
-from router.promise import PromiseKeeper
+from router.promise import Account, PromiseKeeper
 from router.release import Release
-from router.settings.model import PromiseSettings, WorkloadSettings
+from router.settings.model import WorkloadSettings
+from router.settings.slices import SliceSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +46,18 @@ def build_policy(
     coin: Coin,
     budgets: BudgetKeeper,
     expect_cost: Callable[[], Decimal | None],
-    proven: Proven | None = None,
+    proven: Sequence[Proven] = (),
+    inside: Sequence[SliceSettings] = (),
     plugins: Plugins | None = None,
     climb: Climb | None = None,
 ) -> Policy:
     """The configured policy over the release in force; without one, observe and learn.
 
     ``expect_cost``: USD that asking the teacher about the request is likely to cost. ``proven``:
-    what keeps a promise where learning is off; it speaks of the student's drafts alone, so nothing
-    else drafts then. ``plugins``: policies of other distributions. ``climb``: the ladder of drafts,
-    where there is more than the one student.
+    what keeps a promise where learning is off, first the whole workload's; it speaks of the
+    student's drafts alone, so nothing else drafts then. ``inside``: the slices that the request
+    belongs to. ``plugins``: policies of other distributions. ``climb``: the ladder of drafts, where
+    there is more than the one student.
     """
     if settings is None:
         return TeacherPolicy()
@@ -79,18 +83,17 @@ def build_policy(
     if name == "threshold" and settings.threshold is not None:
         inner = ThresholdPolicy(coin, settings.threshold, settings.audit.max_share)
         return over_ladder(inner, settings.threshold)
-    if name == "promise" and proven is not None:
-        return ProvenPolicy(proven)
+    if name == "promise" and proven:
+        return ProvenPolicy(proven[0], proven[1:])
     if name == "promise" and settings.promise is not None:
-        account = promises.account(workload, settings.promise)
+        account = promises.account(workload, settings.promise, settings.slices)
+        accounts = promises.slices(workload)
+        slices = {one.name: accounts[one.name] for one in inside}
         if isinstance(account, Ledger):
-            return over_ladder(GuaranteePolicy(account, coin), 1.0 - account.cut())
-        thresholds = _find_thresholds(account, settings.promise, release, climb)
-        # While nothing is served, the strictest level stands for what would be.
-        bar = float(thresholds[account.level() or 0])
-        return over_ladder(
-            PromisePolicy(account, thresholds, coin, settings.audit.proof_share), bar
-        )
+            ledgers = {name: one for name, one in slices.items() if isinstance(one, Ledger)}
+            return over_ladder(GuaranteePolicy(account, coin, ledgers), 1.0 - account.cut())
+        kept, bar = _keep_promise(account, slices, settings, release, coin, climb)
+        return over_ladder(kept, bar)
     if name == "budget" and settings.budget is not None:
         cut = budgets.purse(workload, settings.budget).cut()
         policy = budgets.policy(workload, settings.budget, expect_cost(), coin)
@@ -116,13 +119,40 @@ def _surroundings(
     )
 
 
+def _keep_promise(
+    account: Certificate,
+    slices: Mapping[str, Account],
+    settings: WorkloadSettings,
+    release: Release | None,
+    coin: Coin,
+    climb: Climb | None,
+) -> tuple[Policy, float]:
+    """The policy over the whole's certificate and the slices', and the confidence from which it
+    serves: while nothing is served, the strictest level stands for what would be."""
+    over = "all" if settings.promise is None else settings.promise.over
+    parts = [
+        Part(
+            certificate=one,
+            thresholds=_find_thresholds(one.levels, over, release, climb),
+            name=name,
+        )
+        for name, one in slices.items()
+        if isinstance(one, Certificate)
+    ]
+    thresholds = _find_thresholds(account.levels, over, release, climb)
+    policy = PromisePolicy(account, thresholds, coin, settings.audit.proof_share, parts)
+    return policy, float(thresholds[account.level() or 0])
+
+
 def _find_thresholds(
-    account: Certificate, promise: PromiseSettings, release: Release | None, climb: Climb | None
+    levels: NDArray[np.float64],
+    over: Literal["all", "served"],
+    release: Release | None,
+    climb: Climb | None,
 ) -> NDArray[np.float64]:
     """The score threshold of each risk level, over all that may draft."""
     if climb is not None:
-        gate = None if release is None else release.gate
-        return climb.ladder.thresholds(account.levels, promise.over, gate)
+        return climb.ladder.thresholds(levels, over, None if release is None else release.gate)
     if release is None:
-        return np.full(len(account.levels), math.inf)
-    return release.thresholds(account.levels, promise.over)
+        return np.full(len(levels), math.inf)
+    return release.thresholds(levels, over)

@@ -1,21 +1,23 @@
-"""Keeps one certificate or ledger per workload, across requests and restarts."""
+"""Keeps a certificate or ledger per workload and per slice of it, across requests and restarts."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from policies.promise.certificate import Certificate, Terms
+from policies.promise.certificate import Certificate
 from policies.promise.drift import Alarm, Kind, Watch
 from policies.promise.ledger import Ledger
-from policies.types import Trial
+from policies.types import Ask, Trial
 from router.meter.metrics import Metrics
 from router.record.model import PromiseState
 from router.record.store import Store
 from router.settings.model import PromiseSettings
+from router.settings.slices import SliceSettings
+from router.slices import name_evidence, terms_of_slice, terms_of_whole
 
 Account = Certificate | Ledger
 """What a promise is kept by: a certificate, or a ledger where a guarantee was asked for."""
@@ -30,33 +32,54 @@ CHANGES: Mapping[Kind, str] = MappingProxyType(
 )
 """What an alarm says, for people."""
 
-_WATCH = "watch"
-"""Where a stored state holds the watch's."""
+_WATCH, _SLICES, _EVIDENCE = "watch", "slices", "evidence"
+"""Where a stored state holds the watch's, those of the slices, and what each of these is for."""
 
 _log = logging.getLogger("tutelage.promise")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Slice:
+    """A slice's account; ``evidence``: names what can be used as evidence for it."""
+
+    account: Account
+    evidence: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
     account: Account
     watch: Watch
+    slices: Mapping[str, _Slice] = field(default_factory=dict)
 
     def take_in(self, trial: Trial) -> Alarm | None:
-        """Evidence first, then what an alarm takes away."""
+        """Evidence first, then what an alarm takes away: from all, since it can't tell slices."""
         self.account.observe(trial)
+        for name, one in self.slices.items():
+            within = trial.within(name)
+            if within is not None:
+                one.account.observe(within)
         alarm = self.watch.observe(trial)
-        if alarm is not None and alarm.kind == "agreement":
-            self.account.withdraw()
-        elif alarm is not None:
-            self.account.be_wary()
+        if alarm is not None:
+            for account in (self.account, *(one.account for one in self.slices.values())):
+                if alarm.kind == "agreement":
+                    account.withdraw()
+                else:
+                    account.be_wary()
         return alarm
 
     def state(self) -> dict[str, Any]:
-        return {**self.account.state(), _WATCH: self.watch.state()}
+        state = {**self.account.state(), _WATCH: self.watch.state()}
+        if self.slices:
+            state[_SLICES] = {
+                name: {**one.account.state(), _EVIDENCE: one.evidence}
+                for name, one in self.slices.items()
+            }
+        return state
 
 
 class PromiseKeeper:
-    """Certificates and ledgers by workload, each with the watch that looks for drift.
+    """Certificates and ledgers by workload, with the watch that looks for drift, and its slices'.
 
     Used from one event loop only.
 
@@ -71,17 +94,29 @@ class PromiseKeeper:
         self._metrics = metrics
         self._kept: dict[str, _Kept] = {}
 
-    def account(self, workload: str, promise: PromiseSettings) -> Account:
-        """The workload's certificate or ledger; the first call for a workload reads the store."""
+    def account(
+        self, workload: str, promise: PromiseSettings, slices: Sequence[SliceSettings] = ()
+    ) -> Account:
+        """The workload's certificate or ledger; the first call for a workload reads the store.
+
+        ``slices``: all that the workload has; their accounts are made by the same call.
+        """
         found = self._kept.get(workload)
         if found is None:
-            terms = Terms(
-                agreement=promise.agreement, confidence=promise.confidence, over=promise.over
+            make = Ledger if promise.guarantee else Certificate
+            empty = _Kept(
+                account=make(terms_of_whole(promise, slices)),
+                watch=Watch(),
+                slices={one.name: _open_slice(one, promise, slices) for one in slices},
             )
-            empty = Ledger(terms) if promise.guarantee else Certificate(terms)
             found = self._kept[workload] = self._restore(workload, empty)
-            self._publish(workload, found.account)
+            self._publish(workload, found)
         return found.account
+
+    def slices(self, workload: str) -> Mapping[str, Account]:
+        """The accounts of the slices of a workload whose account is kept, by name."""
+        kept = self._kept.get(workload)
+        return {} if kept is None else {name: one.account for name, one in kept.slices.items()}
 
     def observe(self, workload: str, trial: Trial) -> PromiseState:
         """Take in one interaction of a workload whose account is kept; returns a snapshot.
@@ -93,7 +128,7 @@ class PromiseKeeper:
         if alarm is not None:
             self._metrics.add_drift_alarm(workload, alarm.kind)
             _log.warning("Drift in workload %s: %s; tightened.", workload, CHANGES[alarm.kind])
-        self._publish(workload, kept.account)
+        self._publish(workload, kept)
         return PromiseState(terms=kept.account.key, state=kept.state())
 
     def last_alarm(self, workload: str) -> Alarm | None:
@@ -101,34 +136,74 @@ class PromiseKeeper:
         kept = self._kept.get(workload)
         return None if kept is None else kept.watch.last
 
-    def release(self, workload: str, share: float) -> None:
-        """A check by chance at this share isn't carried out after all."""
+    def watch(self, workload: str) -> Watch | None:
+        """What looks for drift in a workload; to be read, not fed."""
         kept = self._kept.get(workload)
-        if kept is not None and isinstance(kept.account, Ledger):
-            kept.account.release(share)
+        return None if kept is None else kept.watch
 
-    def _restore(self, workload: str, empty: Account) -> _Kept:
+    def release(self, workload: str, ask: Ask) -> None:
+        """A check by chance isn't carried out after all: ``ask`` was to be the one."""
+        kept = self._kept.get(workload)
+        if kept is None:
+            return
+        inside = [kept.slices[one.name].account for one in ask.slices if one.name in kept.slices]
+        for account in (kept.account, *inside):
+            if isinstance(account, Ledger):
+                account.release(ask.propensity)
+
+    def _restore(self, workload: str, empty: _Kept) -> _Kept:
         stored = self._store.promise_state(workload)
-        if stored is None or stored.terms != empty.key:
-            return _Kept(account=empty, watch=Watch())
+        if stored is None or stored.terms != empty.account.key:
+            return empty
         try:
-            kept = _Kept(
-                account=type(empty).restore(empty.terms, stored.state),
-                watch=Watch.restore(stored.state[_WATCH]) if _WATCH in stored.state else Watch(),
-            )
+            kept = _read_kept(empty, stored.state)
+            known = {name for name, one in kept.slices.items() if one.account.trials}
             for _, trial in self._store.trials(workload, after_seq=stored.upto_seq):
-                kept.take_in(trial)
+                # Of a slice that matched something else then, it is no evidence.
+                inside = tuple(one for one in trial.slices if one.name in known)
+                kept.take_in(replace(trial, slices=inside))
         except (LookupError, TypeError, ValueError) as error:
             _log.warning(
                 "What was proven for workload %s can't be used (%s): it starts afresh.",
                 workload,
                 error,
             )
-            return _Kept(account=empty, watch=Watch())
+            return empty
         return kept
 
-    def _publish(self, workload: str, account: Account) -> None:
-        self._metrics.set_promise(workload, account.terms.agreement, proven_agreement(account))
+    def _publish(self, workload: str, kept: _Kept) -> None:
+        self._show(workload, kept.account)
+        for name, one in kept.slices.items():
+            # No workload's name has a slash in it.
+            self._show(f"{workload}/{name}", one.account)
+
+    def _show(self, label: str, account: Account) -> None:
+        self._metrics.set_promise(label, account.terms.agreement, proven_agreement(account))
+
+
+def _open_slice(
+    one: SliceSettings, promise: PromiseSettings, slices: Sequence[SliceSettings]
+) -> _Slice:
+    terms = terms_of_slice(one, promise, slices)
+    account = Ledger(terms) if promise.guarantee else Certificate(terms)
+    return _Slice(account=account, evidence=name_evidence(one, account.key))
+
+
+def _read_kept(empty: _Kept, state: Mapping[str, Any]) -> _Kept:
+    """What was stored in place of what is empty; a slice that matched something else, or was no
+    slice yet, stays empty."""
+    stored = dict(state).get(_SLICES, {})
+    slices = {}
+    for name, one in empty.slices.items():
+        account = type(one.account)(one.account.terms)
+        if name in stored and stored[name][_EVIDENCE] == one.evidence:
+            account = type(one.account).restore(one.account.terms, stored[name])
+        slices[name] = _Slice(account=account, evidence=one.evidence)
+    return _Kept(
+        account=type(empty.account).restore(empty.account.terms, state),
+        watch=Watch.restore(state[_WATCH]) if _WATCH in state else Watch(),
+        slices=slices,
+    )
 
 
 def proven_agreement(account: Account) -> float:

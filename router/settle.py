@@ -152,6 +152,7 @@ def settle(deps: Deps, outcome: Outcome) -> None:
             nearest=record.evidence.get("nearest"),
             release=record.release,
             teacher_version=record.teacher_version,
+            slices=outcome.ask.slices,
         )
         if deps.budgets.keeps(record.workload):
             payment = Payment(trial=trial, cost_usd=record.cost_usd, at_s=record.created_at)
@@ -242,7 +243,8 @@ def _propensity_of(outcome: Outcome) -> float:
     if outcome.ask.tier is Tier.TEACHER:
         return outcome.ask.propensity
     # Not 1 − propensity: rounded, that can fall short of the floor that bounds the bets.
-    return outcome.ask.floor
+    # With slices the largest share counts.
+    return max([outcome.ask.floor, *(one.floor for one in outcome.ask.slices)])
 
 
 def _write_attempts(outcome: Outcome, cost: Decimal | None) -> tuple[Attempt, ...]:

@@ -120,6 +120,8 @@ def is_contradicted(claims: Sequence[Row], lines: Sequence[Line]) -> bool:
     """Whether the lines of any claim, over all or over the served ones, agree less than it says."""
     for claim in claims:
         part = lines[claim["from"] : claim["to"]]
+        if claim.get("slice") is not None:
+            part = [line for line in part if claim["slice"] in line.slices]
         if claim["over"] == "served":
             part = [line for line in part if line.tier != "teacher"]
         if part and sum(line.agreed for line in part) / len(part) < claim["at_least"]:

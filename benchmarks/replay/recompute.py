@@ -84,6 +84,32 @@ def curve(rows: list[Row]) -> list[Row]:
     return points
 
 
+def recompute_slices(rows: list[Row], given: list[Row]) -> list[Row]:
+    """The figures of each slice whose name and terms are given."""
+    found = []
+    for terms in given:
+        name, workload, promise = terms["slice"], terms["workload"], terms["promise"]
+        of_workload = [row for row in rows if row["workload"] == workload]
+        inside = [row for row in of_workload if name in row.get("slices", ())]
+        served = [row for row in inside if row["tier"] == "student"]
+        agreement = mean(column(inside, "agreed"))
+        found.append(
+            {
+                "workload": workload,
+                "slice": name,
+                "n": len(inside),
+                "promise": promise,
+                "confidence": terms["confidence"],
+                "asked_rate": mean(column(inside, "asked")),
+                "served_by_student": len(served),
+                "agreement": agreement,
+                "agreement_served": mean(column(served, "agreed")),
+                "promise_held": None if agreement is None else agreement >= promise,
+            }
+        )
+    return found
+
+
 def recompute(rows: list[Row], promise: float | None) -> dict[str, Any]:
     """Every figure that follows from the rows, by name."""
     served = [row for row in rows if row["tier"] == "student"]
@@ -126,6 +152,8 @@ def compare(result: dict[str, Any], rows: list[Row]) -> list[tuple[str, Any, Any
     A figure that only one side has differs.
     """
     found = recompute(rows, result.get("promise"))
+    if "slices" in result:
+        found["slices"] = recompute_slices(rows, result["slices"])
     names = [*found, *(name for name in result if name not in found and name not in GIVEN)]
     absent = "absent"
     pairs = [(name, result.get(name, absent), found.get(name, absent)) for name in names]

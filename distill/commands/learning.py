@@ -37,7 +37,7 @@ from router.errors import ReleaseError, StoreError, TutelageError
 from router.meter.metrics import Metrics
 from router.meter.money import usd
 from router.outlook import Outlook, look_ahead
-from router.promise import PromiseKeeper
+from router.promise import PromiseKeeper, proven_agreement
 from router.settings.model import Settings
 from router.students.encoder import Encoder
 from router.workload import find_settings
@@ -186,7 +186,7 @@ def _status(args: Namespace) -> int:
             reports.append(
                 asdict(standing)
                 | {"due": due, "release": active.get(standing.workload), "last_cycle": last}
-                | {"outlook": _look_ahead(place, standing.workload)}
+                | _look_ahead(place, standing.workload)
             )
         if args.json:
             problems = _find_obstacles(place.settings)
@@ -200,21 +200,36 @@ def _status(args: Namespace) -> int:
     return 0
 
 
-def _look_ahead(place: Workplace, workload: str) -> dict[str, Any] | None:
-    """How far the workload's promise is from serving; None where it promises nothing."""
+def _look_ahead(place: Workplace, workload: str) -> dict[str, Any]:
+    """``outlook``: how far the workload's promise is from serving; None where it promises nothing.
+    ``slices``: the same of each of its slices, with what is proven of it."""
     configured = find_settings(place.settings, workload)
     if configured is None or configured.promise is None:
-        return None
+        return {"outlook": None, "slices": []}
     if configured.effective_policy != "promise":
-        return None
-    account = PromiseKeeper(place.store, Metrics()).account(workload, configured.promise)
+        return {"outlook": None, "slices": []}
+    promises = PromiseKeeper(place.store, Metrics())
+    account = promises.account(workload, configured.promise, configured.slices)
     total_usd, answers = place.store.teacher_costs().get(workload, (Decimal(0), 0))
     cost = usd(total_usd / answers) if answers else None
     try:
         release = load_active(place.store, workload)
     except ReleaseError as error:
-        return asdict(Outlook(kind="unknown", cause="release_damaged", sentence=str(error)))
-    return asdict(look_ahead(place.store, workload, account, release, cost))
+        damaged = Outlook(kind="unknown", cause="release_damaged", sentence=str(error))
+        return {"outlook": asdict(damaged), "slices": []}
+    slices = [
+        {
+            "slice": name,
+            "agreement": one.terms.agreement,
+            "confidence": one.terms.confidence,
+            "interactions": one.trials,
+            "proven_agreement": proven_agreement(one),
+            "outlook": asdict(look_ahead(place.store, workload, one, release, cost, name)),
+        }
+        for name, one in promises.slices(workload).items()
+    ]
+    outlook = asdict(look_ahead(place.store, workload, account, release, cost))
+    return {"outlook": outlook, "slices": slices}
 
 
 def _write_status(report: dict[str, Any]) -> str:
@@ -226,6 +241,9 @@ def _write_status(report: dict[str, Any]) -> str:
     ]
     if report["outlook"] is not None:
         lines.append(f"  promise: {report['outlook']['sentence']}")
+    for one in report["slices"]:
+        count = count_of(one["interactions"], "interaction")
+        lines.append(f"  slice {one['slice']}: {one['outlook']['sentence']} ({count})")
     if last is not None:
         told = last["detail"].get("sentence") or last["detail"].get("error") or ""
         ended = describe_time(last["ended_at"])

@@ -23,7 +23,7 @@ from distill.commands.progress import Progress
 from distill.replay.line import write_trace
 from distill.replay.result import summarize
 from distill.replay.run import Replayed, has_student, order, replay
-from distill.replay.terms import settings_for
+from distill.replay.terms import settings_for, slices_of
 from distill.streams import read_stream
 from distill.wording import count_of
 from router.errors import ConfigError, UsageError
@@ -180,6 +180,7 @@ def _summarize(args: Namespace, settings: Settings, run: Replayed) -> dict[str, 
         claims=run.claims,
         releases=run.releases,
         seconds=run.seconds,
+        slices=slices_of(settings),
     )
 
 
@@ -195,6 +196,13 @@ def _describe(result: dict[str, Any], args: Namespace) -> str:
     ]
     if (args.promise, args.config, args.usd_per_interaction) == (None, None, None):
         lines.append("Nothing was promised, so nothing was served: give --promise 0.95.")
+    for one in result.get("slices", ()):
+        if one["n"]:
+            kept = "held" if one["promise_held"] else "BROKEN"
+            lines.append(
+                f"slice {one['slice']}: {count_of(one['n'], 'query', 'queries')}, asked "
+                f"{one['asked_rate']:.1%}, agreement {one['agreement']:.2%}, promise {kept}"
+            )
     for claimed in result["certified"] if args.usd_per_interaction is not None else ():
         lines.append(
             f"proven: at least {claimed['at_least']:.1%} agreement at "

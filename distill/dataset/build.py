@@ -20,6 +20,7 @@ from distill.dataset.model import LEARNING_TERMS, BuildTerms, Dataset, Question,
 from distill.dataset.sampling import mix, sample
 from distill.dataset.selection import Selected, select, select_corrected
 from distill.dataset.splitting import split
+from distill.drift import OLD_TRUST
 from policies.compare import get_comparer
 from router.record.model import Corrected, TrainingRow
 from router.record.redact import Redactor
@@ -56,6 +57,8 @@ def build_dataset(
     questions = admit(questions, said, comparer, redactor, tally)
     if terms.target == "teacher":
         questions = _without_gold(questions, tally)
+    if terms.changed_seq is not None:
+        questions = _trust_less(questions, terms.changed_seq)
     # 4. Old beside new, not too many, and what is held out.
     questions = sample(mix(questions, terms, tally), terms, tally)
     questions = split(questions, terms.held_out)
@@ -87,6 +90,13 @@ def build_dataset(
         prompts=_find_common(one.profile.prompt for one in selected),
         bundle=bundle,
     )
+
+
+def _trust_less(questions: Sequence[Question], changed_seq: int) -> list[Question]:
+    """A question that was asked again since the change has its new answer, and full trust."""
+    return [
+        replace(one, trust=OLD_TRUST) if one.row.seq <= changed_seq else one for one in questions
+    ]
 
 
 _NOT_SELECTED = frozenset({"licence", "consent", "other_tenant"})

@@ -40,7 +40,8 @@ class BuildTerms:
     that fold to the same; ``held_out``: share of the questions, the newest, to evaluate on;
     ``reasoning``: what becomes of traces before an answer; ``since``: seconds since the epoch from
     which a question is new, None: all are; ``replay``: share of older questions beside new ones;
-    ``target``: whether corrections are taught in place of the teacher's answers.
+    ``target``: whether corrections are taught in place of the teacher's answers; ``changed_seq``:
+    what the teacher said up to that record is trusted less (``distill.drift``).
     """
 
     seed: int = 0
@@ -51,6 +52,7 @@ class BuildTerms:
     since: float | None = None
     replay: float = 0.15
     target: Target = "teacher"
+    changed_seq: int | None = None
 
 
 LEARNING_TERMS = BuildTerms(near=None, held_out=0.0)
@@ -87,7 +89,8 @@ class Question:
     it has, without its request; ``first_release``: the one in force when it was first asked.
     ``request``: the body as JSON text; ``sources``: all interactions it stands for, oldest first;
     ``gold``: a correction that was admitted; ``refuted``: a client scored the answer below zero;
-    ``group``: questions of one number belong together and are never split apart.
+    ``group``: questions of one number belong together and are never split apart; ``trust``: below 1
+    where the answer is from before a change of what the teacher says.
     """
 
     text: str
@@ -102,6 +105,7 @@ class Question:
     group: int = 0
     split: Split = "train"
     replayed: bool = False
+    trust: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +192,13 @@ class Dataset:
 
     @cached_property
     def weights(self) -> NDArray[np.float64]:
-        """Of the questions, shape (questions,)."""
-        return np.asarray([question.weight for question in self.questions])
+        """How much each question counts, shape (questions,): old answers less."""
+        return np.asarray([question.weight * question.trust for question in self.questions])
+
+    @cached_property
+    def trust(self) -> NDArray[np.float64]:
+        """In each question's answer, shape (questions,)."""
+        return np.asarray([question.trust for question in self.questions])
 
     @property
     def digest(self) -> str:
@@ -206,6 +215,7 @@ class Dataset:
             "answers": len(self.answers),
             "coverage": round(self.coverage, 4),
             "dropped": dict(self.dropped),
+            "before_change": int((self.trust < 1.0).sum()),
         }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
@@ -37,7 +37,8 @@ class Line:
     confidence and what it was held against; None also where the threshold is out of reach.
     ``agreed``: the delivered answer agrees with the teacher's. ``release``: the one that drafted.
     ``teacher_cost_usd``: what asking the teacher costs, asked or not. ``correct``,
-    ``teacher_correct``: whether the delivered and the teacher's answer are right.
+    ``teacher_correct``: whether the delivered and the teacher's answer are right. ``slices``: of
+    its workload, those that it belongs to; only written where there are any.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Line:
     teacher_correct: bool | None
     reason: str
     workload: str
+    slices: tuple[str, ...] = ()
 
 
 _NAMES: Final = tuple(field.name for field in fields(Line))
@@ -68,7 +70,7 @@ _OPTIONAL: Final = frozenset({"draft", "final", "release", "correct", "teacher_c
 )
 
 
-def line_of(record: Interaction, row: StreamRow, comparer: str) -> Line:
+def line_of(record: Interaction, row: StreamRow, comparer: str, slices: Sequence[str] = ()) -> Line:
     """The line of a settled interaction that was this row's query.
 
     The record must hold the answers as they were delivered: stored, and not redacted. An answer
@@ -111,6 +113,7 @@ def line_of(record: Interaction, row: StreamRow, comparer: str) -> Line:
         teacher_correct=judge.teacher(),
         reason=record.reason,
         workload=record.workload,
+        slices=tuple(slices),
     )
 
 
@@ -247,7 +250,7 @@ def read_trace(path: Path) -> list[Line]:
 
 
 def _write_line(line: Line) -> str:
-    values = ((name, getattr(line, name)) for name in _NAMES)
+    values = ((name, getattr(line, name)) for name in _NAMES if name != "slices" or line.slices)
     members = (
         f'"{name}": {plain_usd(value) if isinstance(value, Decimal) else json.dumps(value)}'
         for name, value in values
@@ -263,6 +266,7 @@ def _read_line(text: str) -> Line:
         raise ValueError("it is not valid JSON") from None
     if not isinstance(value, dict):
         raise ValueError("it is no JSON object")
+    value.setdefault("slices", [])
     missing = [name for name in _NAMES if name not in value]
     if missing:
         raise ValueError(f"{missing[0]!r} is missing")
@@ -272,7 +276,9 @@ def _read_line(text: str) -> Line:
 def _read_value(name: str, value: Any) -> Any:
     if value is None and name in _OPTIONAL:
         return None
-    if name in _FLAGS:
+    if name == "slices":
+        fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    elif name in _FLAGS:
         fits = isinstance(value, bool)
     elif name in _NUMBERS:
         fits = isinstance(value, int | Decimal) and not isinstance(value, bool)
@@ -280,6 +286,8 @@ def _read_value(name: str, value: Any) -> Any:
         fits = isinstance(value, str)
     if not fits:
         raise ValueError(f"{name!r} has a value of the wrong type")
+    if name == "slices":
+        return tuple(value)
     if name in _MONEY:
         return Decimal(value)
     return float(value) if name in _NUMBERS else value

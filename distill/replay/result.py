@@ -20,6 +20,7 @@ from policies.types import Tier
 __all__ = [
     "Claim",
     "Line",
+    "SliceTerms",
     "TraceError",
     "line_of",
     "read_trace",
@@ -36,7 +37,8 @@ CURVE_POINTS: Final = 50
 class Claim:
     """What the system claimed of the queries from ``start``, counted from 0, up to before ``end``.
 
-    ``at_least``: agreement; ``over``: all | served; ``kind``: exchangeable | guaranteed.
+    ``at_least``: agreement; ``over``: all | served; ``kind``: exchangeable | guaranteed; ``slice``:
+    only those of this slice are meant, None: all.
     """
 
     at_least: float
@@ -45,6 +47,21 @@ class Claim:
     kind: str
     start: int
     end: int
+    slice: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceTerms:
+    """What was promised of a slice of a workload; ``confidence``: its part of the workload's."""
+
+    workload: str
+    name: str
+    agreement: float
+    confidence: float
+
+    def holds(self, line: Line) -> bool:
+        """The line is of this slice."""
+        return line.workload == self.workload and self.name in line.slices
 
 
 def summarize(
@@ -57,6 +74,7 @@ def summarize(
     claims: Sequence[Claim],
     releases: int,
     seconds: float,
+    slices: Sequence[SliceTerms] = (),
 ) -> dict[str, Any]:
     """The replay's result, ready for ``json.dumps``; ``stream``: its name as the user gave it.
 
@@ -68,6 +86,8 @@ def summarize(
     - ``cost_usd``, ``teacher_cost_usd``: sums, None unless every line has it. ``saving``: 1 −
       cost/teacher's cost; None where either is None or the teacher costs nothing.
     - ``second_half``: from line ``n // 2``, counted from 0, on.
+    - ``slices``: the same of the queries of each slice, whose promise is its own; only where there
+      are any.
     - ``curve``: after ``i`` queries, everything so far: at most 50 points, the last at ``n``.
     """
     n = len(lines)
@@ -106,6 +126,24 @@ def summarize(
         "releases": releases,
         "seconds": seconds,
         "curve": _curve(lines),
+    } | ({"slices": [_summarize_slice(lines, one) for one in slices]} if slices else {})
+
+
+def _summarize_slice(lines: Sequence[Line], terms: SliceTerms) -> dict[str, Any]:
+    inside = [line for line in lines if terms.holds(line)]
+    agreement = _share(line.agreed for line in inside)
+    served = [line for line in inside if line.tier == Tier.STUDENT]
+    return {
+        "workload": terms.workload,
+        "slice": terms.name,
+        "n": len(inside),
+        "promise": terms.agreement,
+        "confidence": terms.confidence,
+        "asked_rate": _share(line.asked for line in inside),
+        "served_by_student": len(served),
+        "agreement": agreement,
+        "agreement_served": _share(line.agreed for line in served),
+        "promise_held": None if agreement is None else agreement >= terms.agreement,
     }
 
 
@@ -170,7 +208,7 @@ def _curve(lines: Sequence[Line]) -> list[dict[str, Any]]:
 
 
 def _write_claim(claim: Claim) -> dict[str, Any]:
-    return {
+    written = {
         "at_least": claim.at_least,
         "confidence": claim.confidence,
         "over": claim.over,
@@ -178,3 +216,4 @@ def _write_claim(claim: Claim) -> dict[str, Any]:
         "from": claim.start,
         "to": claim.end,
     }
+    return written if claim.slice is None else {**written, "slice": claim.slice}

@@ -11,12 +11,15 @@ import math
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from distill.cycle import Learner, run_cycle
+import numpy as np
+
+from distill.cycle import HeldOut, Learner, run_cycle
+from distill.drift import Drift, locate
 from distill.replay.knowledge import DelayedPromises, DelayedRecall, DelayedRecords
 from distill.replay.line import Line, line_of
 from distill.replay.recorded import RecordedStudent, RecordedTeacher
@@ -27,6 +30,7 @@ from distill.streams import StreamRow
 from distill.trigger import count_needed
 from distill.wording import count_of
 from policies.promise.batch import Proven, certify_batch
+from policies.promise.drift import Alarm
 from policies.types import Tier
 from router.auth import Caller
 from router.deps import Deps, build_targets
@@ -41,8 +45,10 @@ from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
 from router.settings.model import Settings
+from router.slices import find_slices
 from router.students.encoder import Encoder
 from router.wire.openai import ChatRequest, input_text, parse_chat
+from router.workload import find_settings
 
 _CALLER = Caller(key_name="replay", tenant="", train_on=True)
 _PREFETCH = 256
@@ -99,7 +105,7 @@ class Replay:
         self._redactor = Redactor(settings.data.redact)
         metrics = Metrics()
         self._promises = DelayedPromises(self._store, metrics, label_delay)
-        self._proven: dict[str, Proven] = {}
+        self._proven: dict[str, dict[str, Proven]] = {}
         self._budgets = RecordedCosts(self._store, metrics)
         targets = build_targets(settings)
         self._recall = DelayedRecall(self._store, settings, targets, label_delay)
@@ -130,11 +136,14 @@ class Replay:
             seed=seed,
             drafts="embedded" if self._student is None else "given",
             most_questions=_MOST_QUESTIONS,
+            find_drift=self._find_drift,
         )
         self._learning = True
         self._fitted: set[str] = set()
         self._answers: dict[str, int] = {}
         self._learned_at: dict[str, int] = {}
+        self._alarms: dict[str, Alarm] = {}
+        self._changed_at: dict[str, int] = {}
         self._releases = 0
 
     async def run(
@@ -166,7 +175,8 @@ class Replay:
                 release = self._deps.releases.get(record.workload)
                 comparer = record.comparer if release is None else release.comparer
                 judged = row if self._student is not None else replace(row, student=None)
-                lines.append(line_of(self._price(record, row), judged, comparer))
+                inside = self._find_slices(record.workload, row)
+                lines.append(line_of(self._price(record, row), judged, comparer, inside))
                 self._progress(i + 1, len(rows), count_of(self._releases, "release"))
             self._sink.flush()
         finally:
@@ -194,32 +204,50 @@ class Replay:
             settings=observe_only(self._settings),
             promises=PromiseKeeper(self._store, Metrics()),
         )
-        workloads: set[str] = set()
+        slices: dict[str, dict[str, Sequence[str]]] = {}
         for i, row in enumerate(rows):
-            workloads.add((await self._ask(asking, row, force=None)).workload)
+            record = await self._ask(asking, row, force=None)
+            of_row = self._find_slices(record.workload, row)
+            slices.setdefault(record.workload, {})[record.id] = of_row
             self._progress(i + 1, len(rows), "reading what to learn from")
         self._reveal(everything=True)
         self._sink.flush()
-        self._fitted = workloads
+        self._fitted = set(slices)
         notes = []
-        for workload in sorted(workloads):
+        for workload in sorted(slices):
             self._progress(len(rows), len(rows), f"learning {workload}")
             outcome = run_cycle(self._learner, workload)
             if outcome.result != "promoted" or outcome.held_out is None:
                 notes.append(f"Nothing is served: {outcome.sentence}")
                 continue
             self._releases += 1
-            terms = terms_of(self._settings, workload)
-            if terms is not None:
-                proven = certify_batch(outcome.held_out.scores, outcome.held_out.wrong, terms)
-                self._proven[workload] = proven
-                if math.isinf(proven.threshold):
-                    notes.append(
-                        f"Nothing is served: the {proven.rows} questions of {workload} prove no "
-                        "threshold; promise less, or fit on more."
-                    )
+            notes += self._prove(workload, outcome.held_out, slices[workload])
         self._deps.releases.refresh()
         return notes
+
+    def _prove(
+        self, workload: str, held_out: HeldOut, slices: Mapping[str, Sequence[str]]
+    ) -> list[str]:
+        """Thresholds of the workload and its slices; a sentence for each that has none.
+
+        ``slices``: by the interaction's id.
+        """
+        notes = []
+        for name, terms in terms_of(self._settings, workload).items():
+            inside = np.asarray([not name or name in slices[one] for one in held_out.ids])
+            proven = certify_batch(held_out.scores[inside], held_out.wrong[inside], terms)
+            self._proven.setdefault(workload, {})[name] = proven
+            if math.isinf(proven.threshold):
+                what = f"slice {name} of {workload}" if name else workload
+                notes.append(
+                    f"Nothing is served: the {proven.rows} questions of {what} prove no "
+                    "threshold; promise less, or fit on more."
+                )
+        return notes
+
+    def _find_slices(self, workload: str, row: StreamRow) -> list[str]:
+        configured = find_settings(self._settings, workload)
+        return [one.name for one in find_slices(configured, row.body, _CALLER)]
 
     def _name_unfitted(self, lines: Sequence[Line]) -> list[str]:
         """A sentence for each workload that the rows to fit on had nothing of."""
@@ -245,6 +273,8 @@ class Replay:
         for record in self._sink.reveal(everything=everything):
             if self._learning and record.train_ok and record.teacher_answer is not None:
                 self._count(record.workload)
+            if self._learning and self._settings.learning.on_drift:
+                self._notice(record.workload)
 
     def _price(self, record: Interaction, row: StreamRow) -> Interaction:
         """The record with what asking the teacher costs, which the gateway can only estimate."""
@@ -263,17 +293,41 @@ class Replay:
     def _count(self, workload: str) -> None:
         """One more answer is known; learn where that makes enough new ones."""
         self._answers[workload] = self._answers.get(workload, 0) + 1
+        changed_at = self._changed_at.get(workload)
         needed = count_needed(
-            self._learned_at.get(workload, 0), self._settings.learning.min_new_answers
+            self._learned_at.get(workload, 0),
+            self._settings.learning.min_new_answers,
+            None if changed_at is None else self._answers[workload] - changed_at,
         )
-        if self._answers[workload] < needed:
+        if self._answers[workload] >= needed:
+            self._learn(workload)
+
+    def _notice(self, workload: str) -> None:
+        """Learn at once where an alarm has fallen, if there is a release to replace."""
+        alarm = self._promises.last_alarm(workload)
+        if alarm is None or alarm == self._alarms.get(workload):
             return
+        self._alarms[workload] = alarm
+        self._sink.flush()
+        changed = self._find_drift(self._store, workload).changed_seq
+        if changed is not None:
+            since = self._store.count_answers_after(workload, changed)
+            self._changed_at[workload] = self._answers[workload] - since
+        if workload in self._learned_at:
+            self._learn(workload)
+
+    def _learn(self, workload: str) -> None:
         self._learned_at[workload] = self._answers[workload]
         self._sink.flush()
         outcome = run_cycle(self._learner, workload)
         if outcome.result == "promoted":
             self._releases += 1
             self._deps.releases.refresh()
+
+    def _find_drift(self, store: Store, workload: str) -> Drift:
+        """By the accounts as they are: their states aren't stored."""
+        watch = self._promises.watch(workload)
+        return Drift() if watch is None else locate(store, workload, watch.state())
 
     def _encode_ahead(self, rows: Sequence[StreamRow]) -> None:
         """Queries in batches are faster to encode than one by one; nothing of answers is used."""

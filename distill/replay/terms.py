@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from distill.replay.line import Line
-from distill.replay.result import Claim
+from distill.replay.result import Claim, SliceTerms
 from distill.replay.spending import give_budget, price_by_stream
 from distill.streams import StreamRow
 from policies.promise.certificate import Terms
 from policies.promise.guarantee import GUARANTEED
-from policies.promise.policy import CERTIFIED, PROOF
+from policies.promise.policy import CERTIFIED, PROOF, SLICE_UNPROVEN
 from router.settings.model import ModelSettings, PromiseSettings, Settings, WorkloadSettings
+from router.slices import terms_of_slice, terms_of_whole
 from router.workload import find_settings, find_workload
 
 STREAM_WORKLOAD = "stream"
 """The workload of rows that name none and that no configured pattern matches."""
 
-_UNDER_PROMISE = ("below_threshold", PROOF, CERTIFIED, GUARANTEED)
+_UNDER_PROMISE = ("below_threshold", SLICE_UNPROVEN, PROOF, CERTIFIED, GUARANTEED)
 
 
 def settings_for(
@@ -50,6 +52,11 @@ def settings_for(
         change = {"promise": promise, "policy": "promise"}
         workloads = [workload.model_copy(update=change) for workload in workloads]
         workloads += [WorkloadSettings(name=name, promise=promise) for name in sorted(unknown)]
+    # A recording has one answer to each query: nothing can be asked again.
+    workloads = [
+        one.model_copy(update={"audit": one.audit.model_copy(update={"repeats": 0})})
+        for one in workloads
+    ]
     base = base.model_copy(update={"workloads": tuple(workloads), "keys": ()})
     if usd_per_interaction is not None:
         base = give_budget(base, usd_per_interaction, unknown)
@@ -71,34 +78,58 @@ def observe_only(settings: Settings) -> Settings:
     return settings.model_copy(update={"workloads": tuple(workloads)})
 
 
-def terms_of(settings: Settings, workload: str) -> Terms | None:
-    """What a batch has to prove for the workload; None where nothing is promised that way."""
+def terms_of(settings: Settings, workload: str) -> dict[str, Terms]:
+    """What a batch has to prove: for the whole workload under the empty name, and for each slice;
+    nothing where nothing is promised that way."""
     found = find_settings(settings, workload)
     promise = None if found is None else found.promise
     if found is None or promise is None or found.effective_policy != "promise" or promise.guarantee:
-        return None
-    return Terms(agreement=promise.agreement, confidence=promise.confidence, over=promise.over)
+        return {}
+    slices = {one.name: terms_of_slice(one, promise, found.slices) for one in found.slices}
+    return {"": terms_of_whole(promise, found.slices), **slices}
+
+
+def slices_of(settings: Settings) -> list[SliceTerms]:
+    """What is promised of every slice of every workload whose policy keeps promises."""
+    return [
+        SliceTerms(
+            workload=workload.name,
+            name=one.name,
+            agreement=terms.agreement,
+            confidence=terms.confidence,
+        )
+        for workload in settings.workloads
+        if workload.promise is not None and workload.effective_policy == "promise"
+        for one in workload.slices
+        for terms in [terms_of_slice(one, workload.promise, workload.slices)]
+    ]
 
 
 def claim(settings: Settings, lines: Sequence[Line]) -> list[Claim]:
-    """The promise over the whole run, once something could be served; otherwise nothing is claimed.
+    """The promise over the whole run, once something could be served, and that of each slice of
+    which something could be; otherwise nothing is claimed.
 
     Of several workloads each has its own promise, and nothing is claimed about their mixture.
     """
     names = {line.workload for line in lines}
-    if len(names) != 1 or all(line.reason not in _UNDER_PROMISE for line in lines):
+    if len(names) != 1:
         return []
-    promises = {workload.name: workload.promise for workload in settings.workloads}
-    promise = promises.get(names.pop())
-    if promise is None:
+    name = names.pop()
+    workload = next((one for one in settings.workloads if one.name == name), None)
+    promise = None if workload is None else workload.promise
+    if workload is None or promise is None:
         return []
-    return [
-        Claim(
-            at_least=promise.agreement,
-            confidence=promise.confidence,
-            over=promise.over,
-            kind="guaranteed" if promise.guarantee else "exchangeable",
-            start=0,
-            end=len(lines),
-        )
-    ]
+    whole = Claim(
+        at_least=promise.agreement,
+        confidence=terms_of_whole(promise, workload.slices).confidence,
+        over=promise.over,
+        kind="guaranteed" if promise.guarantee else "exchangeable",
+        start=0,
+        end=len(lines),
+    )
+    claims = [whole] if any(line.reason in _UNDER_PROMISE for line in lines) else []
+    for terms in slices_of(settings):
+        inside = [line for line in lines if terms.holds(line)]
+        if any(line.reason in _UNDER_PROMISE and line.reason != SLICE_UNPROVEN for line in inside):
+            claims.append(replace(whole, at_least=terms.agreement, slice=terms.name))
+    return claims

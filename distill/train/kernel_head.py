@@ -41,7 +41,8 @@ class Examples:
 
     ``vectors``: of the queries, shape (rows, 384); ``classes``: the answer of each row, an index
     into ``answers`` and ``answer_vectors`` (the encoded texts of the answers); ``weights``: how
-    many interactions each row stands for (1/propensity).
+    many interactions each row stands for (1/propensity), times its ``trust``, 0..1 (None: 1): the
+    noise of a row trusted a tenth is ten times that of the others.
     """
 
     vectors: NDArray[np.float32]
@@ -49,6 +50,7 @@ class Examples:
     answers: Sequence[Mapping[str, Any]]
     answer_vectors: NDArray[np.float32]
     weights: Floats
+    trust: Floats | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +78,11 @@ def train(examples: Examples, *, seed: int) -> Trained:
     queries = len(examples.vectors)
     near = similarity[:queries, :queries].copy()
     np.fill_diagonal(near, -1.0)
-    noise, solution = _choose_noise(examples, kernel, targets, near, classes, seed)
-    weights, held_out = solution or _solve(kernel, targets, noise)
+    scale = np.ones(len(support))
+    if examples.trust is not None:
+        scale[:queries] /= examples.trust
+    noise, solution = _choose_noise(examples, kernel, targets, near, classes, scale, seed)
+    weights, held_out = solution or _solve(kernel, targets, noise * scale)
     top, signals = measure(held_out[:queries], near, classes)
     student = EmbeddedStudent(
         answers=examples.answers,
@@ -103,6 +108,7 @@ def _choose_noise(
     targets: Floats,
     near: NDArray[np.float32],
     classes: NDArray[np.int32],
+    scale: Floats,
     seed: int,
 ) -> tuple[float, Solution | None]:
     """The λ with the lowest area under the risk-coverage curve, and what was solved with it.
@@ -120,7 +126,7 @@ def _choose_noise(
     right, weights = examples.classes[queries], examples.weights[queries]
     best: tuple[float, float, Solution] | None = None
     for noise in _NOISES:
-        solution = _solve(inner, targets[rows], noise)
+        solution = _solve(inner, targets[rows], noise * scale[rows])
         top, signals = measure(solution[1][: len(queries)], close, classes[rows])
         area = _risk_area(signals[:, 0], top == right, weights)
         if best is None or area < best[0]:
@@ -131,8 +137,8 @@ def _choose_noise(
     return chosen_noise, solved if whole else None
 
 
-def _solve(kernel: Floats, targets: Floats, noise: float) -> Solution:
-    """Dual weights and leave-one-out predictions.
+def _solve(kernel: Floats, targets: Floats, noise: Floats) -> Solution:
+    """Dual weights and leave-one-out predictions; ``noise``: of each row, the diagonal of Λ.
 
     With K + Λ = L·Lᵀ the inverse is L⁻ᵀ·L⁻¹; it is never formed, since its diagonal and its product
     with the targets are all that is needed. Two thirds of n³ operations, and one copy of K.

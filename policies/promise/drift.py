@@ -65,6 +65,9 @@ _RATE, _SETTLING_RATE = 0.005, 0.05
 _WORST_OFFSET = -2.0
 """How far down it is recalibrated, in log-odds."""
 
+_CALM = 0.02
+"""While S is below this share of A, nothing speaks for a change yet."""
+
 _SETTLING = 100
 """Seen trials after an alarm in which the gate is recalibrated fast and nothing is tested."""
 
@@ -194,12 +197,16 @@ class LevelWatch:
 class Watch:
     """All detectors of a workload, fed by one trial after another.
 
-    What a trial doesn't know (None) is not tested. Not thread-safe.
+    What a trial doesn't know (None) is not tested. ``changed``: the trial, from 1, after which
+    drafts began to disagree, by the last alarm about that: the last one at which nothing spoke for
+    it yet. None: there was no such alarm. Not thread-safe.
     """
 
     def __init__(self) -> None:
         self.trials = 0
         self.last: Alarm | None = None
+        self.changed: int | None = None
+        self._calm = 0
         self._agreement = AgreementWatch()
         self._levels: dict[Kind, LevelWatch] = {"novelty": LevelWatch(), "evidence": LevelWatch()}
         self._release: str | None = None
@@ -219,6 +226,10 @@ class Watch:
                 level.forget()
         strengths = dict(self._measure(trial))
         raised = [kind for kind in KINDS if strengths.get(kind, 0.0) >= 1.0]
+        if "agreement" in raised:
+            self.changed = self._calm
+        if strengths.get("agreement", _CALM) < _CALM or "agreement" in raised:
+            self._calm = self.trials
         for kind in raised:
             self._restart(kind)
         if not raised:
@@ -231,6 +242,8 @@ class Watch:
         return {
             "trials": self.trials,
             "last": None if self.last is None else asdict(self.last),
+            "changed": self.changed,
+            "calm": self._calm,
             "agreement": self._agreement.state(),
             "levels": {kind: level.state() for kind, level in self._levels.items()},
             "release": self._release,
@@ -249,6 +262,10 @@ class Watch:
             watch.last = Alarm(**state["last"])
             if watch.last.kind not in KINDS:
                 raise ValueError("the stored watch holds something that can't be")
+        # Absent from what was stored before anything was learned from them.
+        changed = state.get("changed")
+        watch.changed = None if changed is None else int(changed)
+        watch._calm = int(state.get("calm", watch.trials))
         watch._agreement.load(state["agreement"])
         for kind, level in watch._levels.items():
             level.load(state["levels"][kind])

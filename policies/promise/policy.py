@@ -1,13 +1,23 @@
-"""Serve as much as the certificate allows, and keep asking at random to keep it honest."""
+"""Serve as much as the certificates allow, and keep asking at random to keep them honest.
+
+A workload has a certificate, and each of its slices one more. A draft is served where all those
+allow it that the interaction belongs to. One coin serves them all: it falls for the teacher with
+the largest of their shares. The share that each account bets by, its floor, is of its own state and
+the whole's, never of the interaction's other slices: a bet that knew them could favour those that
+err less.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policies.base import Coin, Flow, draft_or_teacher
 from policies.promise.certificate import LEVEL_MULTIPLES, Certificate
-from policies.types import Ask, Features, Tier
+from policies.types import Ask, Features, InSlice, Tier
 
 CERTIFIED = "certified"
 """The draft is served: its threshold is proven."""
@@ -17,6 +27,9 @@ PROOF = "proof"
 
 PROOF_FAILED = "proof_failed"
 """It was to answer by chance and couldn't, so the draft was served after all."""
+
+SLICE_UNPROVEN = "slice_unproven"
+"""The workload's certificate would let the draft be served; that of one of its slices doesn't."""
 
 DRIFT = "drift"
 """The draft would have been served but for an alarm."""
@@ -43,6 +56,40 @@ def choose_proof_share(level: int) -> float:
     return float(np.interp(LEVEL_MULTIPLES[level], multiples, shares))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A certificate with the active release's score threshold per level of it; ``name``: of the
+    slice, empty for the whole workload."""
+
+    certificate: Certificate
+    thresholds: NDArray[np.float64]
+    name: str = ""
+
+    def level_of(self, confidence: float) -> int:
+        """The strictest level that the draft passes; how many there are where it passes none."""
+        return int(np.count_nonzero(self.thresholds > confidence))
+
+    def threshold(self) -> float | None:
+        """That of the level in force; None: nothing may be served."""
+        allowed = self.certificate.level()
+        return None if allowed is None else float(self.thresholds[allowed])
+
+    def allows(self, confidence: float) -> bool:
+        """The draft may be served, as far as this certificate goes."""
+        allowed = self.certificate.level()
+        return allowed is not None and self.level_of(confidence) <= allowed
+
+    def share(self, configured: float | None) -> float:
+        """How much of what may be served is to be checked; 1 where nothing may."""
+        allowed = self.certificate.level()
+        if allowed is None:
+            return 1.0
+        share = configured or choose_proof_share(allowed)
+        if self.certificate.wary:
+            return max(share, _WARY_SHARE)
+        return max(share, _LEANING_SHARE) if self.certificate.leans else share
+
+
 class PromisePolicy:
     """Keeps a promise about agreement at the lowest cost that is proven.
 
@@ -50,7 +97,8 @@ class PromisePolicy:
     where the release has none. ``proof_share``: probability with which an interaction that could
     be served is answered by the teacher instead, so that what is served stays measured; that
     answer is awaited and delivered, so it can't be wrong. None: by the level in force
-    (``choose_proof_share``). The certificate is shared with its owner, who feeds it the outcomes.
+    (``choose_proof_share``). ``slices``: those of the workload that the interaction belongs to.
+    Certificates are shared with their owner, who feeds them the outcomes.
     """
 
     name = "promise"
@@ -61,11 +109,12 @@ class PromisePolicy:
         thresholds: NDArray[np.float64],
         coin: Coin,
         proof_share: float | None = None,
+        slices: Sequence[Part] = (),
     ) -> None:
         if proof_share is not None and not 0.0 < proof_share <= 1.0:
             raise ValueError("proof_share must lie in (0, 1]: unasked, nothing is proven")
-        self._certificate = certificate
-        self._thresholds = thresholds
+        self._whole = Part(certificate=certificate, thresholds=thresholds)
+        self._slices = slices
         self._coin = coin
         self._proof_share = proof_share
 
@@ -73,45 +122,41 @@ class PromisePolicy:
         evidence = yield from draft_or_teacher(features)
         if evidence is None or evidence.confidence is None:
             return
-        level = int(np.count_nonzero(self._thresholds > evidence.confidence))
-        allowed = self._certificate.level()
-        if allowed is None:
-            withheld = self._certificate.withheld
-            reason = "observe" if withheld is None or level > withheld else DRIFT
-            yield Ask(tier=Tier.TEACHER, commit=True, reason=reason, level=level)
+        confidence, whole = evidence.confidence, self._whole
+        floor = whole.share(self._proof_share)
+        ask = Ask(
+            tier=Tier.TEACHER,
+            commit=True,
+            reason="observe",
+            threshold=whole.threshold(),
+            level=whole.level_of(confidence),
+            floor=floor,
+            slices=tuple(self._weigh(one, confidence, floor) for one in self._slices),
+        )
+        refusal = self._refuse(ask, confidence)
+        if refusal is not None:
+            yield refusal
             return
-        threshold = float(self._thresholds[allowed])
-        share = self._proof_share or choose_proof_share(allowed)
-        if self._certificate.wary:
-            share = max(share, _WARY_SHARE)
-        elif self._certificate.leans:
-            share = max(share, _LEANING_SHARE)
-        if level > allowed:
-            yield Ask(
-                tier=Tier.TEACHER,
-                commit=True,
-                reason="below_threshold",
-                threshold=threshold,
-                level=level,
-                floor=share,
-            )
-        elif self._coin() < share:
-            yield Ask(
-                tier=Tier.TEACHER,
-                commit=True,
-                reason=PROOF,
-                propensity=share,
-                threshold=threshold,
-                level=level,
-                floor=share,
-            )
+        share = max([floor, *(one.floor for one in ask.slices)])
+        if self._coin() < share:
+            yield replace(ask, reason=PROOF, propensity=share)
         else:
-            yield Ask(
-                tier=Tier.STUDENT,
-                commit=True,
-                reason=CERTIFIED,
-                propensity=1.0 - share,
-                threshold=threshold,
-                level=level,
-                floor=share,
-            )
+            yield replace(ask, tier=Tier.STUDENT, reason=CERTIFIED, propensity=1.0 - share)
+
+    def _weigh(self, part: Part, confidence: float, floor: float) -> InSlice:
+        share = max(floor, part.share(self._proof_share))
+        return InSlice(name=part.name, level=part.level_of(confidence), floor=share)
+
+    def _refuse(self, ask: Ask, confidence: float) -> Ask | None:
+        """The teacher's turn, and why the draft isn't fit to be served; None where it is."""
+        certificate = self._whole.certificate
+        if certificate.level() is None:
+            withheld = certificate.withheld
+            held = withheld is not None and ask.level is not None and ask.level <= withheld
+            return replace(ask, reason=DRIFT) if held else ask
+        if not self._whole.allows(confidence):
+            return replace(ask, reason="below_threshold")
+        for part in self._slices:
+            if not part.allows(confidence):
+                return replace(ask, reason=SLICE_UNPROVEN, threshold=part.threshold())
+        return None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from decimal import Decimal
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from router.settings.model import PromiseSettings, WorkloadSettings
 from router.ui.standing import read_account
 from router.wire.openai import is_cascadable
 from router.wire.profile import profile_of
+
+_NO_SLICES: Final[Mapping[str, Account]] = MappingProxyType({})
 
 
 def find_promise(settings: WorkloadSettings | None) -> PromiseSettings | None:
@@ -36,14 +39,34 @@ def describe_standing(
     account: Account,
     release: Release | None,
     teacher_cost_usd: Decimal | None,
+    slices: Mapping[str, Account] = _NO_SLICES,
 ) -> dict[str, Any]:
-    """What is promised, what of it is proven, and what is missing. Blocks."""
+    """What is promised, what of it is proven, and what is missing; the same of ``slices``, each
+    with its part of the confidence. Blocks."""
+    standing = _describe_account(account)
+    outlook = look_ahead(store, workload, account, release, teacher_cost_usd)
+    standing |= {"confidence": promise.confidence, "outlook": asdict(outlook)}
+    if slices:
+        standing["slices"] = [
+            _describe_account(one)
+            | {
+                "slice": name,
+                "outlook": asdict(
+                    look_ahead(store, workload, one, release, teacher_cost_usd, name)
+                ),
+            }
+            for name, one in slices.items()
+        ]
+    return standing
+
+
+def _describe_account(account: Account) -> dict[str, Any]:
     reading = read_account(account)
     standing: dict[str, Any] = {
         "kind": "certificate" if isinstance(account, Certificate) else "guarantee",
-        "agreement": promise.agreement,
-        "confidence": promise.confidence,
-        "over": promise.over,
+        "agreement": account.terms.agreement,
+        "confidence": account.terms.confidence,
+        "over": account.terms.over,
         "level": None if reading.level is None else reading.level + 1,
         "levels": reading.levels,
         "proven_agreement": reading.lower_bound,
@@ -62,8 +85,7 @@ def describe_standing(
             "disagreements_to_spare": account.spare(),
             "doubt_served_below": account.cut(),
         }
-    outlook = look_ahead(store, workload, account, release, teacher_cost_usd)
-    return standing | {"outlook": asdict(outlook)}
+    return standing
 
 
 def list_levels(account: Account | None, release: Release | None) -> tuple[Level, ...]:
@@ -84,10 +106,13 @@ def list_levels(account: Account | None, release: Release | None) -> tuple[Level
 
 
 def find_account(
-    promises: PromiseKeeper, workload: str, promise: PromiseSettings | None
+    promises: PromiseKeeper, workload: str, settings: WorkloadSettings | None
 ) -> Account | None:
     """The workload's certificate or ledger as the store has it."""
-    return None if promise is None else promises.account(workload, promise)
+    promise = find_promise(settings)
+    if settings is None or promise is None:
+        return None
+    return promises.account(workload, promise, settings.slices)
 
 
 def find_skip(body: Mapping[str, Any], release: Release | None) -> str | None:

@@ -47,7 +47,8 @@ class Facts:
     where it passes none; ``level_in_force``: from 1. ``propensity``: the probability that the
     teacher's answer becomes known; ``floor``: the smallest of any draft then. ``branches``: where a
     coin still has to fall. ``costs``: USD as decimal strings. ``standing``: of the promise, now.
-    ``recorded``: what else a record holds. ``notes``: what keeps the picture from being complete.
+    ``slices``: those that it belongs to. ``recorded``: what else a record holds. ``notes``: what
+    keeps the picture from being complete.
     """
 
     subject: Literal["interaction", "request"]
@@ -71,6 +72,7 @@ class Facts:
     branches: Sequence[Branch] = ()
     costs: Mapping[str, str | None] = field(default_factory=dict)
     standing: Mapping[str, Json] | None = None
+    slices: Sequence[str] = ()
     recorded: Mapping[str, Json] | None = None
     notes: Sequence[str] = ()
 

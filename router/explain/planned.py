@@ -93,7 +93,7 @@ async def plan_request(deps: Deps, request: ChatRequest, caller: Caller) -> Fact
     teacher_usd = expect_teacher_cost(deps, outcome)
     settings = outcome.workload_settings
     promise = find_promise(settings)
-    account = find_account(deps.promises, outcome.workload, promise)
+    account = find_account(deps.promises, outcome.workload, settings)
     levels = list_levels(account, outcome.release)
     standing = _describe_standing(deps, outcome, promise, account)
     evidence = outcome.evidence
@@ -122,6 +122,7 @@ async def plan_request(deps: Deps, request: ChatRequest, caller: Caller) -> Fact
         },
         standing=standing,
         notes=() if likely.refusal is None else (likely.refusal,),
+        slices=tuple(one.name for one in ask.slices),
     )
 
 
@@ -132,7 +133,7 @@ async def _decide(deps: Deps, request: ChatRequest, caller: Caller, coin: Coin) 
     except BadRequest as error:
         return _Case(outcome=outcome, refusal=str(error))
     if outcome.ask.reason == PROOF:  # it isn't carried out
-        deps.promises.release(outcome.workload, outcome.ask.propensity)
+        deps.promises.release(outcome.workload, outcome.ask)
     return _Case(outcome=outcome, refusal=None)
 
 
@@ -158,6 +159,7 @@ def _describe_standing(
     if promise is None or account is None:
         return None
     estimate = deps.teacher_costs.estimate(outcome.workload)
+    slices = deps.promises.slices(outcome.workload)
     return describe_standing(
-        deps.store, outcome.workload, promise, account, outcome.release, estimate
+        deps.store, outcome.workload, promise, account, outcome.release, estimate, slices
     )

@@ -116,6 +116,12 @@ _BY_NAME: dict[str, Reason] = {
         dropped=("teacher", "it was asked and did not answer"),
         otherwise="The teacher must answer: the attempts say what failed.",
     ),
+    "slice_unproven": Reason(
+        sentence="The workload as a whole could serve this draft, but it belongs to a slice that"
+        " keeps the promise by itself and allows less, so the teacher answers.",
+        dropped=("student", "serving its draft isn't covered by what is proven of its slice"),
+        otherwise="More must be proven of the slice; its standing tells how far it is.",
+    ),
     "drift": Reason(
         sentence="The draft would have been served, but what was seen since has changed, so the"
         " teacher answers until enough is proven anew.",
@@ -150,6 +156,10 @@ _BY_NAME: dict[str, Reason] = {
     ),
     "audit": Reason(
         sentence="By the coin, the teacher is asked in the background about what was served."
+    ),
+    "repeat": Reason(
+        sentence="The teacher was asked the same again on purpose, after its answer was delivered,"
+        " to measure how far it agrees with itself (audit.repeats); nobody waited for it.",
     ),
     "forced": Reason(
         sentence="The request forces this tier (tutelage.force), whatever the policy says.",

@@ -19,7 +19,7 @@ from router.explain.context import (
     write_usd,
 )
 from router.explain.explanation import Facts, Level
-from router.record.model import Attempt, Interaction
+from router.record.model import Attempt, Interaction, read_slices
 from router.record.store import Store
 from router.release import Release, load_release
 from router.workload import find_settings
@@ -31,7 +31,7 @@ def read_interaction(deps: Deps, record: Interaction) -> Facts:
     """What was recorded; the promise's standing is today's. Blocks."""
     settings = find_settings(deps.settings, record.workload)
     promise = find_promise(settings)
-    account = find_account(deps.promises, record.workload, promise)
+    account = find_account(deps.promises, record.workload, settings)
     active = deps.releases.get(record.workload)
     release, notes = _find_release(deps.store, record.release)
     levels = list_levels(account, release)
@@ -39,7 +39,8 @@ def read_interaction(deps: Deps, record: Interaction) -> Facts:
     if promise is not None and account is not None:
         estimate = deps.teacher_costs.estimate(record.workload)
         standing = describe_standing(
-            deps.store, record.workload, promise, account, active, estimate
+            *(deps.store, record.workload, promise, account, active, estimate),
+            deps.promises.slices(record.workload),
         )
     return Facts(
         subject="interaction",
@@ -66,6 +67,7 @@ def read_interaction(deps: Deps, record: Interaction) -> Facts:
         },
         standing=standing,
         recorded=_write_record(record),
+        slices=tuple(one.name for one in read_slices(record.trace)),
         notes=(*notes, *_find_gaps(record, deps.settings.digest)),
     )
 

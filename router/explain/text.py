@@ -27,6 +27,7 @@ def write_text(explanation: Explanation) -> str:
         ("Scores", list(_write_scores(facts))),
         ("Thresholds", list(_write_levels(facts))),
         (_name_promise(facts), list(_write_standing(facts.standing))),
+        ("Slices", list(_write_slices(facts))),
         ("Cost", list(_write_costs(facts))),
         ("Recorded", list(_write_record(facts.recorded))),
         ("For another answer", list(explanation.otherwise)),
@@ -131,6 +132,16 @@ def _write_standing(standing: Mapping[str, Any] | None) -> Iterator[str]:
             f" {standing['log_wealth_needed']:.2f} accepts it ({standing['interactions']} trials)"
         )
     yield standing["outlook"]["sentence"]
+
+
+def _write_slices(facts: Facts) -> Iterator[str]:
+    """Those that the interaction belongs to first in words, then each one's standing."""
+    standings = (facts.standing or {}).get("slices", ())
+    if standings:
+        yield f"it belongs to: {', '.join(facts.slices) or 'none'}"
+    for standing in standings:
+        yield f"{standing['slice']}:"
+        yield from (f"  {line}" for line in _write_standing(standing))
 
 
 def _write_costs(facts: Facts) -> Iterator[str]:

@@ -11,7 +11,7 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
 from typing import Final, NamedTuple
 
@@ -150,11 +150,14 @@ async def _build(deps: Deps, workload: str | None) -> bytes:
             sink=sink,
             at=time.time(),
             outlooks={
-                name: look_ahead(
-                    deps.store, name, one.snapshot, deps.releases.get(name), costs[name]
+                label: look_ahead(
+                    *(deps.store, name, one.snapshot, deps.releases.get(name), costs[name]),
+                    of_slice,
                 )
-                for name, one in readings.items()
-                if name in shown and one.level is None and one.snapshot is not None
+                for name, reading in readings.items()
+                if name in shown
+                for label, of_slice, one in _list_accounts(name, reading)
+                if one.level is None and one.snapshot is not None
             },
         )
         return json.dumps(view, allow_nan=False).encode()
@@ -169,11 +172,22 @@ async def _build(deps: Deps, workload: str | None) -> bytes:
         ) from error
 
 
+def _list_accounts(
+    name: str, reading: AccountReading
+) -> Iterator[tuple[str, str | None, AccountReading]]:
+    """(label, slice, reading) of the workload and of each of its slices."""
+    yield name, None, reading
+    for of_slice, one in reading.slices.items():
+        yield f"{name}/{of_slice}", of_slice, one
+
+
 def _read_certificates(deps: Deps) -> dict[str, AccountReading]:
     """One reading per promise. A certificate that no request has needed yet is restored."""
     return {
         one.name: read_account(
-            deps.promises.account(one.name, one.promise), deps.promises.last_alarm(one.name)
+            deps.promises.account(one.name, one.promise, one.slices),
+            deps.promises.last_alarm(one.name),
+            deps.promises.slices(one.name),
         )
         for one in deps.settings.workloads
         if one.promise is not None and one.effective_policy == "promise"

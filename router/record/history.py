@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 
 from policies.compare.fold import fold_label
 from policies.types import Trial
@@ -66,6 +66,38 @@ class History:
         oldest = _trials_of(workload, release).order_by(interactions.c.seq).limit(limit)
         with self._database.read() as connection:
             return [rows.to_trial(row) for row in connection.execute(oldest).mappings()]
+
+    def trial_from_end(
+        self, workload: str, back: int, upto_seq: int | None = None
+    ) -> tuple[int, float] | None:
+        """(seq, seconds since the epoch) of the trial before the newest ``back`` ones; of those up
+        to ``upto_seq``, where given. None where it isn't there (any more)."""
+        table = interactions.c
+        query = select(table.seq, table.created_at).where(
+            table.workload == workload, table.level.is_not(None)
+        )
+        if upto_seq is not None:
+            query = query.where(table.seq <= upto_seq)
+        query = query.order_by(table.seq.desc()).offset(back).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (row.seq, row.created_at)
+
+    def count_answers_after(self, workload: str, seq: int) -> int:
+        """Answers that may be trained on, stored after this one."""
+        table = interactions.c
+        query = select(func.count()).where(
+            table.workload == workload, table.trainable, table.seq > seq
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def count_by_reason(self, workload: str, reason: str) -> int:
+        """How many interactions had this reason."""
+        table = interactions.c
+        query = select(func.count()).where(table.workload == workload, table.reason == reason)
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def asked_again(self, workload: str, limit: int) -> list[list[Asked]]:
         """Of the newest ``limit`` interactions that the teacher answered: those whose texts were

@@ -6,12 +6,12 @@ latencies milliseconds, money USD.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from policies.types import Ask, Tier
+from policies.types import Ask, InSlice, Tier
 from router.meter.prices import Usage
 
 Json = Any
@@ -244,9 +244,9 @@ class Cycle:
 
 
 def write_ask(ask: Ask) -> dict[str, Any]:
-    """An ask as a step of a stored trace; the rung only where there are several."""
+    """An ask as a step of a stored trace; ``rung`` and ``slices`` only where there are several."""
     rung = {} if ask.rung is None else {"rung": ask.rung}
-    return {
+    step: dict[str, Any] = {
         **rung,
         "tier": str(ask.tier),
         "commit": ask.commit,
@@ -254,3 +254,14 @@ def write_ask(ask: Ask) -> dict[str, Any]:
         "propensity": ask.propensity,
         "background": ask.background,
     }
+    if ask.slices:
+        step["slices"] = [asdict(one) for one in ask.slices]
+    return step
+
+
+def read_slices(trace: Sequence[Mapping[str, Json]]) -> tuple[InSlice, ...]:
+    """The slices that a traced interaction belongs to."""
+    found: Sequence[Mapping[str, Json]] = next(
+        (step["slices"] for step in trace if step.get("slices")), ()
+    )
+    return tuple(InSlice(**one) for one in found)

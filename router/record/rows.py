@@ -12,7 +12,15 @@ from policies.promise.policy import PROOF_FAILED
 from policies.purse import Payment
 from policies.types import Tier, Trial
 from router.meter.prices import Usage
-from router.record.model import Attempt, Cycle, Decision, Interaction, Release, TrainingRow
+from router.record.model import (
+    Attempt,
+    Cycle,
+    Decision,
+    Interaction,
+    Release,
+    TrainingRow,
+    read_slices,
+)
 from router.record.schema import attempts, interactions
 
 _CONTENT: Final = ("request", "answer", "teacher_answer", "draft")
@@ -33,7 +41,7 @@ TRIAL_COLUMNS: Final = tuple(
     interactions.c[name]
     for name in (
         *("seq", "tier", "reason", "level", "seen", "draft_agreed", "propensity", "floor"),
-        *("confidence", "evidence", "release", "teacher_version"),
+        *("confidence", "evidence", "release", "teacher_version", "trace"),
     )
 )
 """What ``to_trial`` needs."""
@@ -115,6 +123,7 @@ def to_trial(row: RowMapping) -> Trial:
         nearest=row["evidence"].get("nearest"),
         release=row["release"],
         teacher_version=row["teacher_version"],
+        slices=read_slices(row["trace"]),
     )
 
 

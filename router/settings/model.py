@@ -17,13 +17,14 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     model_validator,
 )
+
+from router.settings.slices import SliceSettings
+from router.settings.values import AboveHalf, Count, Section, Text, WorkloadName, refuse_bool
 
 BUILT_IN_POLICIES = ("promise", "budget", "threshold", "teacher", "student")
 Distillation = Literal["allowed", "denied", "unknown"]
@@ -32,13 +33,6 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:s|m|h|d)\s*)+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _LONGEST_S = 3650 * 86_400
 _MIB = 1024 * 1024
-
-
-def _refuse_bool(value: Any) -> Any:
-    """True is an int in Python; in a configuration it is a slip."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number, not true or false")
-    return value
 
 
 def _check_upstream(url: str) -> str:
@@ -82,36 +76,24 @@ def _read_duration(value: Any) -> Any:
     return value
 
 
-Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=1)]
-Seconds = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=86_400)]
-Share = Annotated[float, BeforeValidator(_refuse_bool), Field(ge=0, le=1)]
-PositiveShare = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=1)]
-AboveHalf = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0.5, lt=1)]
+Seconds = Annotated[float, BeforeValidator(refuse_bool), Field(gt=0, le=86_400)]
+Share = Annotated[float, BeforeValidator(refuse_bool), Field(ge=0, le=1)]
+PositiveShare = Annotated[float, BeforeValidator(refuse_bool), Field(gt=0, le=1)]
 Usd = Annotated[
-    Decimal, BeforeValidator(_refuse_bool), Field(ge=0, le=1_000_000, allow_inf_nan=False)
+    Decimal, BeforeValidator(refuse_bool), Field(ge=0, le=1_000_000, allow_inf_nan=False)
 ]
 PositiveUsd = Annotated[
-    Decimal, BeforeValidator(_refuse_bool), Field(gt=0, le=1_000_000, allow_inf_nan=False)
+    Decimal, BeforeValidator(refuse_bool), Field(gt=0, le=1_000_000, allow_inf_nan=False)
 ]
 Duration = Annotated[float, BeforeValidator(_read_duration), Field(ge=0, le=_LONGEST_S)]
-WorkloadName = Annotated[
-    str, Field(min_length=1, max_length=100, pattern=r"^[^/\s]([^/\r\n]*[^/\s])?$")
-]
 UpstreamUrl = Annotated[str, AfterValidator(_check_upstream)]
-
-
-class Section(BaseModel):
-    """A mapping of the file: immutable, and without keys that nobody reads."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ServerSettings(Section):
     """Where the gateway listens; port 0 lets the system choose one."""
 
     host: Text = "127.0.0.1"
-    port: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=65_535)] = 8080
+    port: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=65_535)] = 8080
     max_body_bytes: Count = 20 * _MIB
 
 
@@ -151,7 +133,7 @@ class ModelSettings(Section):
     dialect: Literal["openai", "anthropic"] = "openai"
     price: Price | None = None
     timeout_s: TimeoutSettings = TimeoutSettings()
-    retries: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=10)] = 2
+    retries: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=10)] = 2
     fallbacks: tuple[Text, ...] = ()
     distillation: Distillation = "unknown"
 
@@ -184,11 +166,13 @@ class AuditSettings(Section):
     ``max_share``: of what the student serves under the policies threshold and student, checked
     in the background. ``proof_share``: of what could be served under a promise, answered by the
     teacher instead and awaited; None lets it fall from 0.2 to 0.05 as the level in force grows
-    laxer, and it is never 0, since without it nothing can be proven.
+    laxer, and it is never 0, since without it nothing can be proven. ``repeats``: so many questions
+    are asked twice under a promise, to measure the teacher's agreement with itself.
     """
 
     max_share: Share = 0.05
     proof_share: PositiveShare | None = None
+    repeats: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=1_000)] = 0
 
 
 class RecallSettings(Section):
@@ -234,6 +218,7 @@ class WorkloadSettings(Section):
     policy: Text | None = None
     options: Mapping[Text, Any] = Field(default_factory=dict)
     promise: PromiseSettings | None = None
+    slices: Annotated[tuple[SliceSettings, ...], Field(max_length=20)] = ()
     budget: WorkloadBudget | None = None
     threshold: Share | None = None
     audit: AuditSettings = AuditSettings()
@@ -264,12 +249,13 @@ class LearningSettings(Section):
     """When a cycle of learning starts.
 
     ``every``: seconds between two cycles at least; ``min_new_answers``: None lets the number grow
-    with what is known already.
+    with what is known already. ``on_drift``: also at an alarm of the watch, and answers from before
+    a change of what the teacher says are trusted less.
     """
 
     every: Duration = 0.0
     min_new_answers: Count | None = None
-    on_drift: bool | None = None
+    on_drift: bool = True
     max_usd_per_cycle: Usd | None = None
 
 

@@ -185,6 +185,7 @@ def _check_workloads(view: View) -> Iterator[Problem]:
         for policy, hint in _NEEDS.items():
             if workload.get("policy") == policy and view.lacks(workload, path, policy):
                 yield problem((*path, "policy"), f"{policy} needs {hint}")
+        yield from _check_slices(view, path, workload)
         if workload.get("policy") == "budget" and _lacks_price(view):
             message = f"budget needs a price of the model {view.teacher}: give it one"
             yield problem((*path, "policy"), message)
@@ -201,6 +202,26 @@ def _check_policy(view: View, path: Path, workload: Mapping[str, Any]) -> Iterat
         yield view.document.problem(where, message)
     elif "options" in workload and (name is None or name in BUILT_IN_POLICIES):
         yield view.document.problem((*path, "options"), "are only for the policy of a plug-in")
+
+
+def _check_slices(view: View, path: Path, workload: Mapping[str, Any]) -> Iterator[Problem]:
+    """Names differ; there is a promise that slices can keep."""
+    slices = _entries(workload.get("slices"))
+    if slices and workload.get("policy") not in (None, "promise", "budget"):
+        message = f"play no part under policy {workload['policy']}: use promise, or remove them"
+        yield view.document.problem((*path, "slices"), message)
+    elif slices and view.lacks(workload, path, "promise"):
+        yield view.document.problem((*path, "slices"), f"need {_NEEDS['promise']}")
+    seen: dict[str, int] = {}
+    for i, one in slices.items():
+        name, where = one.get("name"), (*path, "slices", i, "name")
+        if not isinstance(name, str):
+            continue
+        if name in seen:
+            first = view.document.line_of((*path, "slices", seen[name], "name"))
+            message = f"{view.document.show(where, name)} is already on line {first}"
+            yield view.document.problem(where, message)
+        seen.setdefault(name, i)
 
 
 def _lacks_price(view: View) -> bool:

@@ -81,6 +81,10 @@ def _describe(detail: ErrorDetails, path: Path, document: Document) -> str:
         return "must not be empty" if not detail["input"] else _BAD_NAME
     if kind == "value_error":
         return str(context["error"])
+    if kind == "too_long":
+        return f"must have at most {context['max_length']:,} entries"
+    if kind == "too_short":
+        return "must not be empty"
     if kind in _EXPECTED:
         return f"must be {_EXPECTED[kind]}"
     return _limit(context) or "is not valid here"

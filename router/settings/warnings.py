@@ -38,14 +38,13 @@ def _find(view: View) -> Iterator[tuple[Path, str]]:
 def _not_enforced(view: View) -> Iterator[tuple[Path, str]]:
     learning = view.top.get("learning")
     given: list[tuple[Path, Any, tuple[str, ...]]] = [
-        (("learning",), learning, ("on_drift", "max_usd_per_cycle")),
+        (("learning",), learning, ("max_usd_per_cycle",)),
         *((("models", key), model, ("fallbacks",)) for key, model in view.upstream_models.items()),
         *((("keys", i), key, ("budget", "rate")) for i, key in view.keys.items()),
     ]
     for path, section, names in given:
         for name in names:
-            # ``on_drift: false`` asks for what happens anyway.
-            if isinstance(section, dict) and section.get(name, False) is not False:
+            if isinstance(section, dict) and name in section:
                 yield (*path, name), _NOT_ENFORCED
 
 

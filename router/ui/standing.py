@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from router.settings.model import BUILT_IN_POLICIES, Settings, WorkloadSettings
 from router.wording import show_about
 
 _NO_OUTLOOKS: Final[Mapping[str, Outlook]] = {}
+_NO_SLICES: Final[Mapping[str, Account]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class AccountReading:
     at that level. ``progress``: evidence for the strictest level as a share, 0..1, of what accepts
     it. A ledger has one level, and its progress is the part of its start that is earned.
     ``drift``: the change that it is tightened for, in words, None where it isn't. ``snapshot``: the
-    account as it was, for whoever looks ahead from another thread.
+    account as it was, for whoever looks ahead from another thread. ``slices``: the same by name.
     """
 
     level: int | None
@@ -37,10 +38,20 @@ class AccountReading:
     trials: int
     drift: str | None = None
     snapshot: Account | None = None
+    slices: Mapping[str, AccountReading] = field(default_factory=dict)
 
 
-def read_account(account: Account, alarm: Alarm | None = None) -> AccountReading:
+def read_account(
+    account: Account,
+    alarm: Alarm | None = None,
+    slices: Mapping[str, Account] = _NO_SLICES,
+) -> AccountReading:
     """Call it on the event loop, where the account is fed. ``alarm``: its workload's last one."""
+    reading = _read_one(account, alarm)
+    return replace(reading, slices={name: _read_one(one, alarm) for name, one in slices.items()})
+
+
+def _read_one(account: Account, alarm: Alarm | None) -> AccountReading:
     reading = _read_ledger(account) if isinstance(account, Ledger) else _read_certificate(account)
     if alarm is None or not account.tightened:
         return reading
@@ -79,16 +90,24 @@ def describe_workloads(
     workload: str | None,
     outlooks: Mapping[str, Outlook] = _NO_OUTLOOKS,
 ) -> list[dict[str, Any]]:
-    """One JSON-ready entry per configured workload, or for ``workload`` alone.
+    """One JSON-ready entry per configured workload, or for ``workload`` alone, and after it one for
+    each of its slices, named by ``slice``.
 
     ``active``: the digest in force, by workload; ``outlooks``: of those whose promise isn't proven
-    yet, where one was made. A workload that isn't configured is observed.
+    yet, where one was made, a slice's as ``workload/slice``. A workload that isn't configured is
+    observed.
     """
-    found = [
-        _describe(one, readings.get(one.name), active.get(one.name), outlooks.get(one.name))
-        for one in settings.workloads
-        if workload in (None, one.name)
-    ]
+    found = []
+    for one in settings.workloads:
+        if workload not in (None, one.name):
+            continue
+        reading, release = readings.get(one.name), active.get(one.name)
+        whole = _describe(one, reading, release, outlooks.get(one.name))
+        found.append(whole)
+        for name, of_slice in ({} if reading is None else reading.slices).items():
+            outlook = outlooks.get(f"{one.name}/{name}")
+            entry = _describe(one, of_slice, release, outlook, name)
+            found.append(entry | {"serving": entry["serving"] and whole["serving"]})
     if workload is not None and not found:
         found.append(
             _describe(WorkloadSettings(name="-"), None, None, None) | {"workload": workload}
@@ -101,19 +120,23 @@ def _describe(
     reading: AccountReading | None,
     release: str | None,
     outlook: Outlook | None,
+    of_slice: str | None = None,
 ) -> dict[str, Any]:
     serving, text = _mode(workload, reading, release, outlook)
     entry: dict[str, Any] = {
         "workload": workload.name,
+        "slice": of_slice,
         "policy": workload.effective_policy,
         "serving": serving,
-        "mode": text,
+        "mode": text if of_slice is None else f"Slice {of_slice}: {text}",
         "promise": None,
     }
     if workload.effective_policy == "promise" and workload.promise and reading:
+        promise = workload.promise
+        terms = None if of_slice is None or reading.snapshot is None else reading.snapshot.terms
         entry["promise"] = {
-            "agreement": workload.promise.agreement,
-            "confidence": workload.promise.confidence,
+            "agreement": promise.agreement if terms is None else terms.agreement,
+            "confidence": promise.confidence if terms is None else terms.confidence,
             "over": workload.promise.over,
             "lower_bound": reading.lower_bound if serving else None,
             "progress": reading.progress,

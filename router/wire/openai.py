@@ -18,6 +18,7 @@ from router.wire.requests import (
     parse_chat,
     shape_of,
     system_prompt,
+    user_messages,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "parse_chat",
     "shape_of",
     "system_prompt",
+    "user_messages",
 ]

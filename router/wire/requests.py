@@ -119,6 +119,12 @@ def input_text(body: Mapping[str, Any]) -> str:
     return "\n".join([turns[last][1], *reversed(others)])[:MAX_INPUT_CHARS]
 
 
+def user_messages(body: Mapping[str, Any]) -> list[str]:
+    """The texts of the messages by the user, oldest first."""
+    messages = _objects_in(body.get("messages"))
+    return [_text_of(message) for message in messages if message.get("role") == "user"]
+
+
 def count_prompt_chars(body: Mapping[str, Any]) -> int:
     """Characters of text in all messages; pictures, sound and tools don't count."""
     return sum(len(_text_of(message)) for message in _objects_in(body.get("messages")))

@@ -31,6 +31,7 @@ ROUTER_FOR_DISTILL = (
     "release",
     "retention",
     "settings",
+    "slices",
     "students",
     "testing",
     "upstream",

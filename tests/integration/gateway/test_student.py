@@ -16,8 +16,12 @@ from distill.train.kernel_head import Examples, train
 from policies.base import Flow, draft_or_teacher
 from policies.plugins import POLICY_GROUP, PolicyContext
 from policies.types import Answer, Ask, Features, Tier
+from router.meter.metrics import Metrics
+from router.outlook import measure_self_agreement
+from router.promise import PromiseKeeper
 from router.record.store import Store
 from router.release import save_release
+from router.settings.model import PromiseSettings
 from router.students.encoder import Encoder
 from router.testing import FakeUpstream
 from router.wire.openai import answer_to_json
@@ -226,3 +230,29 @@ async def test_a_plugin_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "teacher",
         "long",
     )
+
+
+async def test_a_few_questions_are_asked_twice_on_purpose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.repeat.SHARE", 1.0)
+    promote(tmp_path)
+    policy = workload(promise={"agreement": 0.95}, audit={"repeats": 2})
+    async with FakeUpstream("parcel") as up, gateway(tmp_path, up.base_url, **policy) as base:
+        await ask(base, "not kept", extra_body={"tutelage": {"store": False}})
+        for text in PARCEL:
+            await ask(base, text)
+    store = Store.open(f"sqlite:///{tmp_path}/t.db")
+    rows = store.latest(200)
+    again = [row for row in rows if row.reason == "repeat"]
+    measured = measure_self_agreement(store, "shop", "label", 0.95)
+    promises = PromiseKeeper(store, Metrics())
+    trials = promises.account("shop", PromiseSettings(agreement=0.95)).trials
+    assert store.count_by_reason("shop", "repeat") == 2
+    store.close()
+    assert len(up.requests) == len(rows)
+    assert [row.input_text for row in reversed(again)] == PARCEL[:2]
+    # They cost, teach nothing, and are evidence for nothing but what they are for.
+    assert all(row.cost_usd is not None and not row.train_ok for row in again)
+    assert (measured.questions, measured.alike) == (2, 2)
+    assert trials == len(PARCEL) + 1

@@ -162,17 +162,23 @@ def test_status(shop: Shop) -> None:
 
 
 def test_status_says_how_far_the_promise_is(tmp_path: Path) -> None:
-    promised = {"name": "support", "promise": {"agreement": 0.95}}
+    slices = [{"name": "refunds", "match": "*refund*"}]
+    promised = {"name": "support", "promise": {"agreement": 0.95}, "slices": slices}
     shop = Shop(folder=tmp_path, settings={"workloads": [promised]})
     shop.answer(MESSAGES[:110])
     assert "promise: Can't be told yet: there is no release" in shop.run("distill", "status").out
     shop.run("distill", "run")
     (digest,) = (one["digest"] for one in json.loads(shop.run("releases", "list", "--json").out))
-    drafted = {"release": digest, "level": 0, "draft_agreed": True}
+    inside = {"slices": [{"name": "refunds", "level": 0, "floor": 1.0}]}
+    drafted = {"release": digest, "level": 0, "draft_agreed": True, "trace": (inside,)}
     shop.answer(MESSAGES[110:160], "drafted", **drafted)
     (report,) = json.loads(shop.run("distill", "status", "--json").out)["workloads"]
     assert report["outlook"]["kind"] == "not_yet"
     assert report["outlook"]["checks"] > 0
+    (found,) = report["slices"]
+    assert (found["slice"], found["confidence"]) == ("refunds", pytest.approx(0.975))
+    assert found["outlook"]["kind"] == "not_yet"
+    assert "slice refunds: Not yet: about" in shop.run("distill", "status").out
     assert f"  promise: {report['outlook']['sentence']}" in shop.run("distill", "status").out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,25 @@ def test_release_comes_back_as_it_was(trained: Trained, tmp_path: Path) -> None:
     (path / "manifest.json").write_text("{}")
     with pytest.raises(ReleaseError):
         load_release(path)
+
+
+def test_what_is_trusted_less_gives_way_to_newer_answers() -> None:
+    """All answers of one class were called another before, and few are new."""
+    old, new = _examples(2, rows=160, spread=1.2), _examples(3, rows=60, spread=1.2)
+    renamed = np.where(old.classes == 0, 1, old.classes).astype(np.int32)
+    joined = replace(
+        old,
+        vectors=np.vstack([old.vectors, new.vectors]),
+        classes=np.concatenate([renamed, new.classes]),
+        weights=np.ones(220),
+    )
+    trust = np.where(np.arange(220) < 160, 0.1, 1.0)
+    fresh = _examples(4, rows=300, spread=1.2)
+
+    def agreement(examples: Examples) -> float:
+        student = train(examples, seed=0).student
+        assert student is not None
+        drafts = [student.draft(vector)[0].content for vector in fresh.vectors]
+        return float(np.mean(np.array(drafts) == [f"intent {one}" for one in fresh.classes]))
+
+    assert agreement(replace(joined, trust=trust)) > agreement(joined) + 0.05

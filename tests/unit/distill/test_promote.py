@@ -252,3 +252,13 @@ def test_an_equal_candidate_is_rarely_called_worse() -> None:
         rung = compare("agreement", before, after, np.ones(300))
         failed += rung.high is not None and rung.high < 0
     assert failed / runs <= 0.025 + 3 * (0.025 * 0.975 / runs) ** 0.5
+
+
+def test_questions_from_before_a_change_compare_nothing() -> None:
+    old = [replace(question(True), trust=0.1) for _ in range(400)]
+    assert not may_promote(
+        climb(dataset([question(True)] * 400), trained([False] * 400), release(), TERMS)
+    )
+    rungs = rungs_of(old, trained([False] * 400), release())
+    assert may_promote(list(rungs.values()))
+    assert rungs["agreement"].questions == 0

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.replay import recompute
-from distill.replay.result import Claim, Line, read_trace, summarize, write_trace
+from distill.replay.result import Claim, Line, SliceTerms, read_trace, summarize, write_trace
 from policies.types import Tier
 from tests.unit.distill.replay_lines import BY_STUDENT, BY_TEACHER
 
@@ -244,6 +244,33 @@ def test_the_second_program_finds_every_wrong_figure(tmp_path: Path) -> None:
             differing = [each for each, *_, same in recompute.compare(changed, rows) if not same]
             assert differing == [name]
     assert not recompute.compare({**result, "more": 1}, rows)[-1][-1]
+
+
+def test_a_slice_has_its_own_figures_and_both_programs_find_them(tmp_path: Path) -> None:
+    inside = replace(BY_STUDENT, workload="w", slices=("s",), agreed=False)
+    elsewhere = replace(inside, workload="v")
+    lines = [inside, replace(BY_TEACHER, workload="w", slices=("s", "t")), BY_STUDENT, elsewhere]
+    terms = [
+        SliceTerms(workload="w", name=name, agreement=0.5, confidence=0.9) for name in ("s", "u")
+    ]
+    claim = Claim(
+        at_least=0.5, confidence=0.9, over="all", kind="exchangeable", start=0, end=4, slice="s"
+    )
+    given = {"stream": "s", "seed": 0, "promise": None, "confidence": None}
+    result = summarize(lines, **given, claims=[claim], releases=0, seconds=1.0, slices=terms)
+    first, second = result["slices"]
+    assert (first["slice"], first["n"], first["served_by_student"]) == ("s", 2, 1)
+    assert (first["agreement"], first["agreement_served"], first["asked_rate"]) == (0.5, 0.0, 0.5)
+    assert first["promise_held"] is True
+    assert (second["n"], second["agreement"], second["promise_held"]) == (0, None, None)
+    assert result["certified"][0]["slice"] == "s"
+    path = tmp_path / "trace.jsonl"
+    write_trace(lines, path)
+    assert read_trace(path) == lines
+    rows = recompute.read_rows(path)
+    assert all(same for *_, same in recompute.compare(result, rows))
+    first["agreement"] = 0.4
+    assert [one for one, *_, same in recompute.compare(result, rows) if not same] == ["slices"]
 
 
 def _run_recompute(*arguments: Path) -> subprocess.CompletedProcess[str]:

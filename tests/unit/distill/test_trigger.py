@@ -21,3 +21,11 @@ def test_a_quarter_more_but_at_least_fifty(before: int, needed: int) -> None:
 )
 def test_a_configured_number_counts_alone(before: int, new: int, needed: int) -> None:
     assert count_needed(before, new) == needed
+
+
+@pytest.mark.parametrize(
+    ("since", "needed"), [(0, 1050), (100, 1050), (400, 1100), (1000, 1250), (2000, 1250)]
+)
+def test_after_a_change_only_what_came_since_is_known(since: int, needed: int) -> None:
+    assert count_needed(1000, None, since) == needed
+    assert count_needed(1000, 10, since) == 1010

@@ -10,6 +10,7 @@ import pytest
 
 from distill.cycle import Learner
 from distill.watch import Standing, run_due, survey
+from router.record.model import PromiseState
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.settings.model import Settings
@@ -152,3 +153,29 @@ def test_a_cycle_that_fails_does_not_stop_the_others(
     assert [(one.workload, one.result) for one in found] == [("a", "failed"), ("b", "too_few")]
     assert "the cycle failed: The stored answer lacks a field" in found[0].sentence
     assert [cycle.outcome for cycle in store.cycles(9, "a")] == ["failed"]
+
+
+def drift(store: Store, trials: int, alarm: int, changed: int | None) -> None:
+    """The watch's state after so many trials."""
+    last = {"kind": "agreement", "trial": alarm, "strength": 1.0}
+    watch = {"trials": trials, "last": last, "changed": changed}
+    store.append([], {"shop": PromiseState(terms="t", state={"watch": watch})})
+
+
+def test_an_alarm_makes_a_cycle_due_before_its_time(store: Store, clock: Clock) -> None:
+    add(store, 400, level=0, created_at=clock.now)
+    end(store, clock, "promoted", 400)
+    add(store, 30, start=400, level=0, created_at=clock.now + 5)
+    assert not stand(store, every="6h").drifted
+    drift(store, trials=430, alarm=425, changed=410)
+    found = stand(store, every="6h")
+    # A quarter of the twenty answers since the change is little, so fifty.
+    assert (found.drifted, found.needed) == (True, 450)
+    assert not found.is_due(clock.now)
+    assert found.is_due(clock.now + 300)
+    assert not stand(store, on_drift=False).drifted
+    clock.now += 60.0
+    end(store, clock, "promoted", 430)
+    assert not stand(store).drifted
+    drift(store, trials=430, alarm=425, changed=None)
+    assert stand(store).needed == 538

@@ -157,3 +157,22 @@ SHORT = {"evidence": [0.0, 0.0], "counts": [1]}
 def test_a_snapshot_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
         Watch.restore(noticed().state() | change)
+
+
+def test_when_drafts_began_to_disagree_is_told_by_the_alarm_and_kept() -> None:
+    watch = Watch()
+    feed(watch, 300, confidence=0.95)
+    assert watch.changed is None
+    while not feed(watch, 1, confidence=0.95, wrong=True):
+        pass
+    assert watch.changed is not None
+    assert 300 <= watch.changed < watch.trials
+    state = json.loads(json.dumps(watch.state()))
+    assert Watch.restore(state).changed == watch.changed
+    # A milder alarm later doesn't make one forget it; states from before it was kept are read.
+    feed(watch, 1, teacher_version="a")
+    (alarm,) = feed(watch, 1, teacher_version="b")
+    assert (alarm.kind, watch.changed) == ("teacher", state["changed"])
+    for name in ("changed", "calm"):
+        del state[name]
+    assert Watch.restore(state).changed is None

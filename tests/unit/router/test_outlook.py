@@ -243,3 +243,15 @@ def test_an_answer_that_cannot_be_read_is_passed_over(store: Store) -> None:
     store.append([damaged, *(make_record(n, workload="w", teacher_answer=say("x")) for n in "bc")])
     found = measure_self_agreement(store, "w", "label", 0.95)
     assert (found.questions, found.alike) == (1, 1)
+
+
+def test_a_slice_has_an_outlook_from_its_own_trials(store: Store) -> None:
+    inside = ({"slices": [{"name": "s", "level": 0, "floor": 1.0}]},)
+    take_in(store, Certificate(TERMS), [drafted(i, agreed=i % 3 > 0) for i in range(60)])
+    take_in(store, Certificate(TERMS), [drafted(i, trace=inside) for i in range(60, 100)])
+    release, account = make_release(store), Certificate(TERMS)
+    whole = look_ahead(store, "w", account, release, CENT)
+    of_slice = look_ahead(store, "w", account, release, CENT, "s")
+    assert (whole.cause, of_slice.cause) == ("release_too_wrong", "not_proven")
+    nothing = look_ahead(store, "w", account, release, CENT, "t")
+    assert (nothing.cause, nothing.self_agreement) == ("too_few", None)

@@ -9,16 +9,18 @@ import pytest
 
 from policies.promise.certificate import Certificate, Terms
 from policies.promise.ledger import Ledger
-from policies.types import Trial
+from policies.types import Ask, InSlice, Tier, Trial
 from router.meter.metrics import Metrics
 from router.promise import PromiseKeeper, proven_agreement
-from router.record.model import PromiseState
+from router.record.model import PromiseState, write_ask
 from router.record.store import Store
 from router.settings.model import PromiseSettings
+from router.settings.slices import SliceSettings
 from tests.unit.router.record.records import make_record
 
 PROMISE = PromiseSettings(agreement=0.95)
 GOOD = Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0)
+CHECK = Ask(tier=Tier.TEACHER, commit=True, reason="proof", propensity=0.5, level=0, floor=0.5)
 
 
 def _gather(store: Store, trials: int) -> PromiseKeeper:
@@ -75,7 +77,7 @@ def test_only_a_ledger_has_reservations_to_give_back() -> None:
     ledger.reserve(0.5)
     assert ledger.spare() < free
     for workload in ("g", "c", "unknown"):
-        keeper.release(workload, 0.5)
+        keeper.release(workload, CHECK)
     assert ledger.spare() == free
 
 
@@ -193,3 +195,63 @@ def test_a_stored_interaction_that_cannot_be_evidence_starts_afresh() -> None:
     store.append([odd], {})
     again = PromiseKeeper(store, Metrics())
     assert again.account("w", PromiseSettings(agreement=0.95)).trials == 0
+
+
+def _slice(match: str = "*refund*") -> SliceSettings:
+    return SliceSettings.model_validate({"name": "s", "match": match})
+
+
+IN_SLICE = replace(GOOD, slices=(InSlice(name="s", level=0, floor=1.0),))
+
+
+def test_a_slice_has_an_account_of_its_own_that_outlives_a_restart() -> None:
+    store, metrics = Store.open(":memory:"), Metrics()
+    keeper = PromiseKeeper(store, metrics)
+    whole = keeper.account("w", PROMISE, [_slice()])
+    step = write_ask(
+        Ask(tier=Tier.TEACHER, commit=True, reason="observe", level=0, slices=IN_SLICE.slices)
+    )
+    for i, trial in enumerate([GOOD, IN_SLICE, IN_SLICE]):
+        state = keeper.observe("w", trial)
+        store.append([make_record(f"i{i}", workload="w", level=0)], {"w": state})
+    late = make_record("late", workload="w", level=0, seen=True, draft_agreed=True, trace=(step,))
+    store.append([late], {})
+    assert (whole.trials, keeper.slices("w")["s"].trials) == (3, 2)
+    assert whole.terms.confidence == pytest.approx(0.975)
+    assert b'tutelage_promise{workload="w/s"} 0.95' in metrics.render()[0]
+    again = PromiseKeeper(store, Metrics())
+    assert again.account("w", PROMISE, [_slice()]).trials == 4
+    assert again.slices("w")["s"].trials == 3
+    other = PromiseKeeper(store, Metrics())
+    assert other.account("w", PROMISE, [_slice("*return*")]).trials == 4
+    # What the old pattern matched is no evidence.
+    assert other.slices("w")["s"].trials == 0
+    assert PromiseKeeper(store, Metrics()).slices("w") == {}
+
+
+def test_an_alarm_tightens_every_slice() -> None:
+    metrics = Metrics()
+    keeper = PromiseKeeper(Store.open(":memory:"), metrics)
+    keeper.account("w", PROMISE, [_slice()])
+    good = replace(IN_SLICE, confidence=0.95)
+    for _ in range(300):
+        keeper.observe("w", good)
+    found = keeper.slices("w")["s"]
+    assert isinstance(found, Certificate)
+    assert found.level() is not None
+    while keeper.last_alarm("w") is None:
+        keeper.observe("w", replace(GOOD, confidence=0.95, wrong=True, level=20))
+    assert found.level() is None
+    assert found.tightened
+
+
+def test_the_ledgers_of_slices_get_their_reservations_back() -> None:
+    keeper = PromiseKeeper(Store.open(":memory:"), Metrics())
+    guarantee = PromiseSettings(agreement=0.95, guarantee=True)
+    keeper.account("w", guarantee, [_slice()])
+    ledger = keeper.slices("w")["s"]
+    assert isinstance(ledger, Ledger)
+    free = ledger.spare()
+    ledger.reserve(0.5)
+    keeper.release("w", replace(CHECK, slices=IN_SLICE.slices))
+    assert ledger.spare() == free

@@ -10,6 +10,7 @@ import pytest
 
 from distill.dataset import MAX_QUESTIONS, Dataset, build_dataset
 from distill.dataset.model import LEARNING_TERMS
+from distill.drift import OLD_TRUST
 from router.record.model import TrainingRow
 from router.record.redact import Redactor
 from router.settings.model import Settings
@@ -162,3 +163,17 @@ def test_instructions_that_vary_with_every_request_are_no_part_of_the_profile() 
     built = build_dataset("shop", rows, allow("teacher"), Redactor(()))
     assert built.prompts is None
     assert len(built.forms) == 1
+
+
+def test_what_was_said_before_a_change_is_trusted_less() -> None:
+    rows = [row("a", "x", seq=1), row("b", "y", seq=2), row("c", "x", seq=3), row("a", "z", seq=4)]
+    found = build_dataset(
+        "shop", rows, ALLOWED, PLAIN, terms=replace(LEARNING_TERMS, changed_seq=2)
+    )
+    trust = {question.text: question.trust for question in found.questions}
+    # Of a question that was asked again since, only the new answer counts.
+    assert trust == {"a": 1.0, "b": OLD_TRUST, "c": 1.0}
+    assert sorted(found.weights) == sorted([OLD_TRUST, 1.0, 2.0])
+    assert found.describe()["before_change"] == 1
+    assert found.digest != build(rows).digest
+    assert build(rows).describe()["before_change"] == 0

@@ -110,3 +110,25 @@ def test_it_is_json_and_text() -> None:
     text = write_text(told)
     assert "by level: 1: none, 2: 0.9000, 3: 0.7000" in text
     assert "{" not in text
+
+
+def test_slices_are_told_with_their_standings() -> None:
+    standing = {
+        "kind": "certificate",
+        "agreement": 0.95,
+        "confidence": 0.975,
+        "over": "all",
+        "proven_agreement": None,
+        "progress": 0.5,
+        "interactions": 30,
+        "log_wealth_of_next_level": 1.5,
+        "log_wealth_needed": 3.69,
+        "outlook": {"sentence": "Not yet: about 40 more checks."},
+    }
+    whole = {**standing, "slices": [{**standing, "slice": "refunds"}]}
+    told = facts("teacher", "slice_unproven", standing=whole, slices=("refunds",))
+    text = write_text(explain(told))
+    assert "it belongs to a slice that keeps the promise by itself" in text
+    assert "Slices\n  it belongs to: refunds\n  refunds:\n    95 % of all answers" in text
+    assert explain(told).to_json()["slices"] == ("refunds",)
+    assert "Slices" not in write_text(explain(facts("teacher", "observe", standing=standing)))

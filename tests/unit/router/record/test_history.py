@@ -50,3 +50,20 @@ def test_what_the_teacher_did_not_answer_is_not_asked_again(store: Store) -> Non
         ]
     )
     assert store.asked_again("support", 100) == []
+
+
+def test_trials_and_answers_are_counted_from_the_end(store: Store) -> None:
+    store.append(
+        [
+            ask("a", "1", level=0, created_at=1.0),
+            ask("b", "2", level=None),
+            ask("c", "3", level=2, created_at=3.0),
+            ask("d", "4", level=2, created_at=4.0, train_ok=False),
+        ]
+    )
+    assert store.trial_from_end("support", 0) == (4, 4.0)
+    assert store.trial_from_end("support", 2) == (1, 1.0)
+    assert store.trial_from_end("support", 0, upto_seq=3) == (3, 3.0)
+    assert store.trial_from_end("support", 3) is None
+    assert store.count_answers_after("support", 1) == 2
+    assert store.count_answers_after("other", 0) == 0

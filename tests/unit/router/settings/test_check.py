@@ -318,10 +318,10 @@ def test_half_a_price_is_no_price(price: str, keys: set[str]) -> None:
     assert all((p.line, p.severity) == (6, "warning") for p in found)
 
 
-@pytest.mark.parametrize(("written", "warned"), [("true", True), ("false", False)])
-def test_only_what_is_asked_for_is_called_not_enforced(written: str, warned: bool) -> None:
-    found = check_settings(TEACHER + f"learning: {{on_drift: {written}}}\n", {})
-    assert [p.key for p in found] == ["learning.on_drift"] * warned
+@pytest.mark.parametrize(("name", "warned"), [("max_usd_per_cycle", True), ("on_drift", False)])
+def test_only_what_is_not_enforced_is_called_so(name: str, warned: bool) -> None:
+    found = check_settings(TEACHER + f"learning: {{{name}: 1}}\n", {})
+    assert [p.key for p in found] == [f"learning.{name}"] * warned
 
 
 @pytest.mark.parametrize("share", ["0", "-0.1", "1.1", "true", ".nan"])

@@ -131,3 +131,27 @@ def test_what_is_missing_is_named(outlook: Outlook | None, mode: str) -> None:
     )
     assert entry["mode"] == f"Observing: {mode}"
     assert (entry["promise"]["outlook"] is None) is (outlook is None)
+
+
+def test_each_slice_has_a_line_of_its_own() -> None:
+    whole, part = Certificate(Terms(agreement=0.9)), Certificate(Terms(agreement=0.95))
+    observe(whole, 400)
+    observe(part, 30)
+    slices = [{"name": "s", "match": "x", "agreement": 0.95}]
+    workload = WorkloadSettings.model_validate(
+        {"name": "w", "promise": {"agreement": 0.9}, "slices": slices}
+    )
+    readings = {"w": read_account(whole, None, {"s": part})}
+    outlook = Outlook(kind="not_yet", cause="not_proven", sentence="Not yet.", checks=40)
+    first, second = describe_workloads(
+        Settings(workloads=(workload,)), readings, {"w": "r1"}, None, {"w/s": outlook}
+    )
+    assert (first["slice"], second["slice"]) == (None, "s")
+    assert first["serving"] is True
+    assert second["serving"] is False
+    assert second["mode"] == "Slice s: Observing: not proven yet, about 40 more checks"
+    assert (second["promise"]["agreement"], second["promise"]["trials"]) == (0.95, 30)
+    observe(part, 400)
+    unserved = {"w": read_account(Certificate(Terms(agreement=0.9)), None, {"s": part})}
+    entries = describe_workloads(Settings(workloads=(workload,)), unserved, {"w": "r1"}, None)
+    assert [entry["serving"] for entry in entries] == [False, False]

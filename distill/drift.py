@@ -1,0 +1,58 @@
+"""What the watch's alarms mean for learning: when to learn at once, and which answers are old.
+
+A cycle follows on any alarm. Where drafts began to disagree with the teacher, what it said before
+may no longer be what it says: answers from before that moment are trusted a tenth as much as those
+since, in the student and in its gate. They are not left out: a change seldom touches everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from router.record.store import Store
+
+OLD_TRUST = 0.1
+"""How much an answer from before a change counts."""
+
+_WATCH = "watch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """``alarm_at``: when the last alarm fell, in seconds since the epoch; None: it isn't known any
+    more. ``changed_seq``: the last interaction before drafts began to disagree with the teacher;
+    None: there was no alarm about that, or all from before it is purged."""
+
+    alarm_at: float | None = None
+    changed_seq: int | None = None
+
+
+def find_drift(store: Store, workload: str) -> Drift:
+    """What the store knows of a workload's alarms; nothing where it keeps no promise."""
+    stored = store.promise_state(workload)
+    watch = None if stored is None else stored.state.get(_WATCH)
+    if stored is None or not isinstance(watch, Mapping):
+        return Drift()
+    return locate(store, workload, watch, stored.upto_seq)
+
+
+def locate(
+    store: Store, workload: str, watch: Mapping[str, Any], upto_seq: int | None = None
+) -> Drift:
+    """Where the alarms of a watch's state lie among the stored interactions.
+
+    ``upto_seq``: the last that the watch has seen; None: all.
+    """
+    last, changed, trials = watch.get("last"), watch.get("changed"), int(watch["trials"])
+    alarm = None
+    if last is not None:
+        alarm = store.trial_from_end(workload, trials - int(last["trial"]), upto_seq)
+    before = None
+    if changed:
+        before = store.trial_from_end(workload, trials - int(changed), upto_seq)
+    return Drift(
+        alarm_at=None if alarm is None else alarm[1],
+        changed_seq=None if before is None else before[0],
+    )
