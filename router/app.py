@@ -37,7 +37,9 @@ from router.record.store import Store
 from router.release import ActiveReleases
 from router.settings.model import Settings, WorkloadSettings
 from router.students.encoder import Encoder
+from router.upstream.breakers import MemoryBreakers
 from router.upstream.client import UpstreamClient
+from router.upstream.failover import Failover
 from router.workload import find_workload
 
 _log = logging.getLogger("tutelage")
@@ -103,7 +105,7 @@ def build_deps(settings: Settings, store: Store) -> Deps:
         store=store,
         sink=Sink(store, metrics),
         metrics=metrics,
-        upstream=UpstreamClient(),
+        upstream=Failover(UpstreamClient(), MemoryBreakers()),
         targets=build_targets(settings),
         teacher_costs=teacher_costs,
         redactor=redactor,

@@ -11,17 +11,17 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
-from policies.types import Tier
+from policies.types import Answer, Tier
 from router.deps import Deps
 from router.errors import ApiError
 from router.meter.money import plain_usd
 from router.meter.prices import Usage
 from router.settle import Outcome, price_outcome, settle
-from router.upstream.model import CallError, Reply, StreamBroken
+from router.upstream.model import AttemptLog, CallError, Reply, StreamBroken, UpstreamTarget
 from router.upstream.stream import StreamReply
 from router.wire.openai import (
     answer_from_message,
@@ -82,16 +82,15 @@ def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
     include_usage = outcome.request.include_usage
     chunks = chunks_from_answer(outcome.draft, **identity, include_usage=include_usage)
     if include_usage:
-        chunks[-1]["tutelage"] = description
+        chunks[-1]["tutelage"] = _in_numbers(description)
     return Delivery(headers=headers, events=_DraftStream(deps, outcome, chunks))
 
 
 async def deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
     """The teacher's answer, its bytes as they came. Raises CallError, recorded."""
-    with _waiting(deps, outcome):
-        reply = await deps.upstream.complete(deps.targets[outcome.model], outcome.request.body)
-        _read_reply(outcome, reply)
-    outcome.answer = outcome.teacher_answer
+    with _waiting(deps, outcome) as tries:
+        reply = await deps.upstream.complete(_target(deps, outcome), outcome.request.body, tries)
+        outcome.answer = _read_reply(outcome, reply)
     headers = _write_headers(outcome, _describe(deps, outcome))
     outcome.stop_clock()
     return Delivery(headers=headers, body=reply.raw, settle=lambda: settle(deps, outcome))
@@ -99,9 +98,11 @@ async def deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
 
 async def deliver_stream(deps: Deps, outcome: Outcome) -> Delivery:
     """The teacher's stream from its first chunk on. Raises CallError, recorded."""
-    with _waiting(deps, outcome):
-        stream = await deps.upstream.open_stream(deps.targets[outcome.model], outcome.request.body)
+    with _waiting(deps, outcome) as tries:
+        target, body = _target(deps, outcome), outcome.request.body
+        stream = await deps.upstream.open_stream(target, body, tries)
     outcome.attempts = stream.attempts
+    outcome.answered_by = stream.attempts[-1].model
     headers = _write_headers(outcome, _describe(deps, outcome))
     return Delivery(headers=headers, events=_TeacherStream(deps, outcome, stream))
 
@@ -192,7 +193,8 @@ class _TeacherStream:
     def _tell(self, chunk: Mapping[str, Any]) -> bytes:
         self._told = True
         _read_stream(self._outcome, self._stream)
-        return encode({**chunk, "tutelage": _describe(self._deps, self._outcome)})
+        told = _in_numbers(_describe(self._deps, self._outcome))
+        return encode({**chunk, "tutelage": told})
 
 
 def _finish_draft(deps: Deps, outcome: Outcome) -> None:
@@ -206,80 +208,109 @@ def _finish_draft(deps: Deps, outcome: Outcome) -> None:
 
 async def _audit(deps: Deps, outcome: Outcome) -> None:
     """Ask the teacher about what was served; a failed audit leaves agreement unknown."""
+    tries: list[AttemptLog] = []
+    target = replace(deps.targets[outcome.model], fallbacks=())
     try:
-        reply = await deps.upstream.complete(deps.targets[outcome.model], outcome.request.body)
-        _read_reply(outcome, reply)
-    except CallError as error:
-        outcome.attempts = error.attempts
+        _read_reply(outcome, await deps.upstream.complete(target, outcome.request.body, tries))
+    except BaseException as error:
+        outcome.attempts = tuple(tries)
+        if not isinstance(error, CallError):
+            raise
     finally:
         settle(deps, outcome)
 
 
+def _target(deps: Deps, outcome: Outcome) -> UpstreamTarget:
+    """Whom to ask. A check by chance has no fallbacks: nobody else's answer would check anything,
+    and the draft is fit to be served."""
+    target = deps.targets[outcome.model]
+    return replace(target, fallbacks=()) if outcome.can_fall_back else target
+
+
 @contextmanager
-def _waiting(deps: Deps, outcome: Outcome) -> Iterator[None]:
+def _waiting(deps: Deps, outcome: Outcome) -> Iterator[list[AttemptLog]]:
     """Time spent on the teacher; what fails or is cancelled meanwhile is recorded, then raised.
 
-    Where a draft can stand for the answer, a failure is raised only: the interaction goes on.
+    Yields the list that the call adds its tries to. Where a draft may stand for the answer, a
+    failure is raised only: the interaction goes on.
     """
     began_s = time.perf_counter()
+    tries: list[AttemptLog] = []
     try:
-        yield
+        yield tries
     except CallError as error:
         outcome.upstream_s = time.perf_counter() - began_s
         outcome.attempts = error.attempts
-        if outcome.can_fall_back:
-            raise
-        outcome.status = "error"
-        error.headers.update(_write_headers(outcome, _describe(deps, outcome)))
-        settle(deps, outcome)
+        if not outcome.can_fall_back and not outcome.may_draft_after(error):
+            record_failure(deps, outcome, error)
         raise
     except BaseException:
         outcome.upstream_s = time.perf_counter() - began_s
+        outcome.attempts = tuple(tries)
         outcome.status = "broken"
         settle(deps, outcome)
         raise
     outcome.upstream_s = time.perf_counter() - began_s
 
 
-def _read_reply(outcome: Outcome, reply: Reply) -> None:
+def record_failure(deps: Deps, outcome: Outcome, error: CallError) -> None:
+    """Settle an interaction that ends in this error, which is told whose it is."""
+    outcome.status = "error"
+    error.headers.update(_write_headers(outcome, _describe(deps, outcome)))
+    settle(deps, outcome)
+
+
+def _read_reply(outcome: Outcome, reply: Reply) -> Answer:
     outcome.attempts = reply.attempts
+    outcome.answered_by = reply.attempts[-1].model or outcome.model
     outcome.usage = Usage.from_openai(reply.payload.get("usage"))
     model, choice = reply.payload.get("model"), reply.payload["choices"][0]
     outcome.upstream_model = model if isinstance(model, str) else None
     finish = choice.get("finish_reason")
-    outcome.teacher_answer = answer_from_message(
+    answer = answer_from_message(
         choice.get("message") or {}, finish if isinstance(finish, str) else None
     )
+    outcome.teacher_answer = answer if outcome.is_teachers else None
+    return answer
 
 
 def _read_stream(outcome: Outcome, stream: StreamReply) -> None:
     outcome.attempts = stream.attempts
-    outcome.answer = outcome.teacher_answer = stream.assembled.answer
+    outcome.answer = stream.assembled.answer
+    outcome.teacher_answer = outcome.answer if outcome.is_teachers else None
     outcome.usage = Usage.from_openai(stream.assembled.usage)
     outcome.upstream_model = stream.assembled.model
 
 
 def _describe(deps: Deps, outcome: Outcome) -> dict[str, Any]:
-    """Who answered, why and for how much: the headers and the part in a stream's last chunk.
+    """Who answered, why and for how much: of the headers and of a stream's last chunk.
 
     None is what isn't known, or not yet: a stream's cost at its start, an audit's before it came.
     """
     served, evidence = outcome.ask.tier is Tier.STUDENT, outcome.evidence
     cost = price_outcome(deps, outcome)
-    saved = None if cost is None else Decimal(0)
+    saved = None if cost is None or outcome.status == "error" else Decimal(0)
     if served and cost is not None:
         spared = deps.teacher_costs.estimate(outcome.workload)
         saved = None if spared is None else spared - cost
     return {
         "id": outcome.id,
         "tier": str(outcome.ask.tier),
-        "model": "student" if served else outcome.model,
+        "model": "student" if served else outcome.answered_by or outcome.model,
         "reason": outcome.ask.reason,
         "confidence": None if evidence is None else evidence.confidence,
         "release": None if evidence is None else evidence.release,
         "attempts": len(outcome.attempts),
-        "cost_usd": None if cost is None else plain_usd(cost),
-        "saved_usd": None if saved is None else plain_usd(saved),
+        "cost_usd": cost,
+        "saved_usd": saved,
+    }
+
+
+def _in_numbers(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The description for JSON, where money is a number, as in ``/v1/interactions``."""
+    return {
+        name: float(value) if isinstance(value, Decimal) else value
+        for name, value in description.items()
     }
 
 
@@ -289,6 +320,7 @@ def _write_headers(outcome: Outcome, description: Mapping[str, Any]) -> dict[str
     for name, value in description.items():
         if value is not None:
             text = f"{value:.6f}" if isinstance(value, float) else str(value)
+            text = plain_usd(value) if isinstance(value, Decimal) else text
             headers[f"x-tutelage-{name.replace('_', '-')}"] = text
     headers["x-tutelage-overhead-ms"] = f"{outcome.overhead_ms:.3f}"
     return headers

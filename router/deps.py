@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from policies.base import Coin
@@ -19,17 +19,28 @@ from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
 from router.settings.model import Settings
-from router.upstream.model import Reply, UpstreamTarget
+from router.upstream.model import AttemptLog, Reply, UpstreamTarget
 from router.upstream.stream import StreamReply
 
 
 class Upstream(Protocol):
-    """Whoever answers for the models: ``UpstreamClient``, or recorded answers in a replay."""
+    """Whoever answers for the models: ``Failover`` over ``UpstreamClient``, or recorded answers in
+    a replay. ``tries`` is given every failed try as it ends."""
 
     async def start(self) -> None: ...
     async def close(self) -> None: ...
-    async def complete(self, target: UpstreamTarget, body: Mapping[str, Any]) -> Reply: ...
-    async def open_stream(self, target: UpstreamTarget, body: Mapping[str, Any]) -> StreamReply: ...
+    async def complete(
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        tries: list[AttemptLog] | None = None,
+    ) -> Reply: ...
+    async def open_stream(
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        tries: list[AttemptLog] | None = None,
+    ) -> StreamReply: ...
 
 
 class RecordSink(Protocol):
@@ -82,4 +93,9 @@ def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:
             total_timeout_s=model.timeout_s.total,
             retries=model.retries,
         )
-    return targets
+    return {
+        key: replace(
+            target, fallbacks=tuple(targets[name] for name in settings.models[key].fallbacks)
+        )
+        for key, target in targets.items()
+    }

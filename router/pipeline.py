@@ -14,16 +14,22 @@ from dataclasses import replace
 from policies.base import Policy
 from policies.budget import CHOSEN, OVER_MAX_COST, WITHIN_BUDGET
 from policies.promise.guarantee import GUARANTEED
-from policies.promise.policy import PROOF
+from policies.promise.policy import PROOF, TEACHER_FAILED
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.types import Ask, Evidence, Features, Tier, Trace, TraceStep
 from router.auth import Caller
-from router.delivery import Delivery, deliver_draft, deliver_stream, deliver_whole
+from router.delivery import (
+    Delivery,
+    deliver_draft,
+    deliver_stream,
+    deliver_whole,
+    record_failure,
+)
 from router.deps import Deps
 from router.errors import ApiError, BadRequest, NotFound
 from router.meter.money import plain_usd
 from router.policies_for import build_policy
-from router.settle import Outcome, expect_teacher_cost
+from router.settle import Outcome, expect_teacher_cost, settle
 from router.upstream.model import CallError
 from router.wire.openai import ChatRequest, is_cascadable
 from router.wire.profile import profile_of
@@ -44,11 +50,31 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
     try:
         deliver = deliver_stream if request.stream else deliver_whole
         return await deliver(deps, outcome)
-    except CallError:
-        if not outcome.can_fall_back:
+    except CallError as error:
+        if outcome.can_fall_back:
+            outcome.fall_back()
+        elif outcome.may_draft_after(error):
+            await _draft_after(deps, outcome, error)
+        else:
             raise
-    outcome.fall_back()
     return deliver_draft(deps, outcome)
+
+
+async def _draft_after(deps: Deps, outcome: Outcome, error: CallError) -> None:
+    """Have a draft stand in for a teacher that failed. Raises the failure, recorded, where there is
+    no draft."""
+    try:
+        ready = deps.drafter.is_ready(outcome.release) and _can_be_drafted(outcome)
+        if outcome.draft is None and ready:
+            outcome.evidence = await _draft(deps, outcome)
+    except BaseException:
+        outcome.status = "broken"  # the client left
+        settle(deps, outcome)
+        raise
+    if outcome.draft is None:
+        record_failure(deps, outcome, error)
+        raise error
+    outcome.fall_back(reason=TEACHER_FAILED)
 
 
 async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:

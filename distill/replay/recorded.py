@@ -35,7 +35,12 @@ class RecordedTeacher:
     async def close(self) -> None:
         """There is nothing to close."""
 
-    async def complete(self, target: UpstreamTarget, body: Mapping[str, Any]) -> Reply:
+    async def complete(
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        tries: list[AttemptLog] | None = None,
+    ) -> Reply:
         """The recorded answer, as the upstream would have sent it."""
         row = self.row
         if row is None or body["messages"] != row.body["messages"]:
@@ -65,7 +70,12 @@ class RecordedTeacher:
             attempts=(attempt,),
         )
 
-    async def open_stream(self, target: UpstreamTarget, body: Mapping[str, Any]) -> StreamReply:
+    async def open_stream(
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        tries: list[AttemptLog] | None = None,
+    ) -> StreamReply:
         """A replay streams nothing."""
         raise CallFailed("The recorded teacher gives whole answers only.")
 

@@ -216,6 +216,7 @@ class WorkloadSettings(Section):
     budget: WorkloadBudget | None = None
     threshold: Share | None = None
     audit: AuditSettings = AuditSettings()
+    on_teacher_failure: Literal["error", "draft"] = "error"
 
     @property
     def effective_policy(self) -> Policy:

@@ -35,7 +35,6 @@ def _not_enforced(view: View) -> Iterator[tuple[Path, str]]:
     given: list[tuple[Path, Any, tuple[str, ...]]] = [
         (("learning",), learning, ("on_drift", "max_usd_per_cycle")),
         (("data",), view.top.get("data"), ("retention_days",)),
-        *((("models", key), model, ("fallbacks",)) for key, model in view.upstream_models.items()),
         *((("keys", i), key, ("budget", "rate")) for i, key in view.keys.items()),
     ]
     for path, section, names in given:

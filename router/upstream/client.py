@@ -21,7 +21,7 @@ from router.upstream.failures import (
     read_completion,
 )
 from router.upstream.model import AttemptClock, AttemptLog, Reply, UpstreamTarget
-from router.upstream.retry import choose_delay_s
+from router.upstream.retry import RetryBudget, choose_delay_s
 from router.upstream.stream import StreamReply
 
 MAX_ANSWER_BYTES = 64 << 20
@@ -70,6 +70,7 @@ class UpstreamClient:
         """``rng`` and ``sleep`` (seconds) serve the waits between tries."""
         self._rng = rng or random.Random()
         self._sleep = sleep
+        self._budget = RetryBudget()
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -98,9 +99,15 @@ class UpstreamClient:
     ) -> None:
         await self.close()
 
-    async def complete(self, target: UpstreamTarget, body: Mapping[str, Any]) -> Reply:
+    async def complete(
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        tries: list[AttemptLog] | None = None,
+    ) -> Reply:
         """Ask for a whole answer; a body that asks for a stream is asked without.
 
+        ``tries`` is given every try as it ends: all that is known of a call that is cancelled.
         Raises ``CallFailed``, ``CallTimedOut`` or ``CallRejected``.
         """
         asked = {**body, "model": target.model}
@@ -108,9 +115,14 @@ class UpstreamClient:
             asked["stream"] = False
         if not asked.get("stream"):
             asked.pop("stream_options", None)
-        return await self._call(target, asked, self._complete_once)
+        return await self._call(target, asked, self._complete_once, tries)
 
-    async def open_stream(self, target: UpstreamTarget, body: Mapping[str, Any]) -> StreamReply:
+    async def open_stream(
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        tries: list[AttemptLog] | None = None,
+    ) -> StreamReply:
         """Ask for a stream, always with usage, and wait for its first chunk.
 
         Use as ``async with await client.open_stream(...) as reply``. Raises what ``complete``
@@ -130,33 +142,36 @@ class UpstreamClient:
         async def open_once(this: _Try) -> StreamReply | Failure:
             return await self._open_once(this, choices)
 
-        return await self._call(target, asked, open_once)
+        return await self._call(target, asked, open_once, tries)
 
     async def _call(
         self,
         target: UpstreamTarget,
         body: Mapping[str, Any],
         once: Callable[[_Try], Awaitable[_Outcome | Failure]],
+        tries: list[AttemptLog] | None,
     ) -> _Outcome:
         """Try until an answer comes, the tries are used up or the deadline is near."""
         payload = json.dumps(body, separators=(",", ":")).encode()
         now_s = asyncio.get_running_loop().time
         deadline_s = now_s() + target.total_timeout_s
         logs: tuple[AttemptLog, ...] = ()
+        noted = [] if tries is None else tries
+        self._budget.earn(target.key)
         while True:
-            clock = AttemptClock()
-            outcome = await once(
-                _Try(
-                    target=target,
-                    payload=payload,
-                    clock=clock,
-                    earlier=logs,
-                    deadline_s=deadline_s,
-                )
+            clock = AttemptClock(target.key)
+            this = _Try(
+                target=target, payload=payload, clock=clock, earlier=logs, deadline_s=deadline_s
             )
+            try:
+                outcome = await once(this)
+            except asyncio.CancelledError:
+                noted.append(clock.log(error="left before its end", billing="unknown"))
+                raise
             if not isinstance(outcome, Failure):
                 return outcome
-            logs = (*logs, clock.log(error=outcome.reason))
+            logs = (*logs, clock.log(error=outcome.reason, billing=outcome.billing))
+            noted.append(logs[-1])
             delay_s = self._choose_delay_s(outcome, len(logs), target, deadline_s - now_s())
             if delay_s is None:
                 outcome.error.attempts = logs
@@ -168,14 +183,15 @@ class UpstreamClient:
     ) -> float | None:
         if not failure.retryable:
             return None
-        return choose_delay_s(
+        delay_s = choose_delay_s(
             tries=tries,
             retries=target.retries,
             headers=failure.headers,
-            remaining_s=remaining_s,
+            remaining_s=min(remaining_s, target.longest_wait_s),
             rng=self._rng,
             now=datetime.now(UTC),
         )
+        return delay_s if delay_s is not None and self._budget.spend(target.key) else None
 
     async def _complete_once(self, this: _Try) -> Reply | Failure:
         response: aiohttp.ClientResponse | None = None

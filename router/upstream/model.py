@@ -12,10 +12,11 @@ CallError
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter, time
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from router.errors import (
@@ -27,6 +28,10 @@ from router.errors import (
     UpstreamTimeout,
 )
 
+Billing = Literal["nothing", "answer", "unknown"]
+"""What an upstream charges for a try, as far as can be told from here: nothing where it refused or
+was lost before its answer began; an answer, by its usage; unknown where it may have begun one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class UpstreamTarget:
@@ -35,7 +40,9 @@ class UpstreamTarget:
     ``key``: its name in the configuration; ``base_url``: up to and including ``/v1``; ``model``:
     the name that the upstream knows it by. ``first_byte_timeout_s``: the longest silence allowed,
     before the answer begins and between its parts; ``total_timeout_s``: for the whole call with
-    all its tries and waits. ``retries``: further tries after the first.
+    all its tries and waits. ``retries``: further tries after the first, none of them after a wait
+    of more than ``longest_wait_s``. ``fallbacks``: whom to ask where this one fails, in order, all
+    within the total of this one; their own fallbacks play no part.
     """
 
     key: str
@@ -46,6 +53,8 @@ class UpstreamTarget:
     first_byte_timeout_s: float = 30.0
     total_timeout_s: float = 120.0
     retries: int = 2
+    longest_wait_s: float = math.inf
+    fallbacks: tuple[UpstreamTarget, ...] = ()
 
     def __post_init__(self) -> None:
         if self.api_key is not None and not self.api_key.isprintable():
@@ -65,7 +74,8 @@ class AttemptLog:
     """One try of a call.
 
     ``started_at``: seconds since the epoch; ``first_byte_ms``: until the answer's headers, for a
-    stream until its first chunk; ``error``: why the try failed, in a few words without secrets.
+    stream until its first chunk; ``error``: why the try failed, in a few words without secrets;
+    ``model``: key of the one that was asked, empty for the model that the call was about.
     """
 
     started_at: float
@@ -73,12 +83,15 @@ class AttemptLog:
     first_byte_ms: float | None = None
     status: int | None = None
     error: str | None = None
+    model: str = ""
+    billing: Billing = "answer"
 
 
 class AttemptClock:
-    """A try while it runs; the clock starts with it."""
+    """A try of ``model`` while it runs; the clock starts with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = "") -> None:
+        self._model = model
         self._started_at = time()
         self._start_s = perf_counter()
         self._first_byte_ms: float | None = None
@@ -92,7 +105,7 @@ class AttemptClock:
         """The answer's first part has come."""
         self._first_byte_ms = self._elapsed_ms()
 
-    def log(self, *, error: str | None = None) -> AttemptLog:
+    def log(self, *, error: str | None = None, billing: Billing = "answer") -> AttemptLog:
         """The try as it stands now."""
         return AttemptLog(
             started_at=self._started_at,
@@ -100,6 +113,8 @@ class AttemptClock:
             first_byte_ms=self._first_byte_ms,
             status=self._status,
             error=error,
+            model=self._model,
+            billing=billing,
         )
 
     def _elapsed_ms(self) -> float:
@@ -121,9 +136,15 @@ class Reply:
 
 
 class CallError(ApiError):
-    """A call that failed; ``attempts``: every try, the last of which decided."""
+    """A call that failed; ``attempts``: every try, the last of which decided.
+
+    ``falls_over``: another model may answer the same request; false where the request itself was
+    refused. ``down``: the upstream is at fault, and likely to be so again.
+    """
 
     attempts: tuple[AttemptLog, ...] = ()
+    falls_over = True
+    down = True
 
 
 class CallFailed(CallError, UpstreamFailed):

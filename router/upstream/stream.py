@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,7 +20,13 @@ from router.upstream.failures import (
     from_nonsense,
     hide_key,
 )
-from router.upstream.model import AttemptClock, AttemptLog, StreamBroken, UpstreamTarget
+from router.upstream.model import (
+    AttemptClock,
+    AttemptLog,
+    Billing,
+    StreamBroken,
+    UpstreamTarget,
+)
 from router.wire.openai import StreamAssembler
 from router.wire.sse import EventTooLarge, SseDecoder, SseEvent
 
@@ -35,7 +42,8 @@ class StreamReply:
 
     Leaving it before the end closes the connection, which tells the upstream to stop generating.
     ``assembled``: the answer, usage and model as far as they have come; ``done_seen``: ``[DONE]``
-    has come; ``headers``: the answer's, lower-case names.
+    has come; ``headers``: the answer's, lower-case names; ``on_end``: told once whether the stream
+    was whole, and never where it is left before its end.
     """
 
     def __init__(
@@ -54,6 +62,7 @@ class StreamReply:
         self.headers = headers
         self.assembled = StreamAssembler(n=n)
         self.done_seen = False
+        self.on_end: Callable[[bool], None] | None = None
         self._response = response
         self._target = target
         self._clock = clock
@@ -78,6 +87,7 @@ class StreamReply:
             failure = from_nonsense(exc.reason, self._target)
         except (aiohttp.ClientError, OSError) as exc:
             failure = from_exception(exc, self._target, answered=False)
+            failure = replace(failure, billing="unknown")  # it had begun to answer
         else:
             if isinstance(self._first[1].get("choices"), list):
                 self._clock.note_first_byte()
@@ -96,11 +106,12 @@ class StreamReply:
             first, self._first = self._first, None
             yield first
         broken: str | None = None
+        billing: Billing = "answer"
         try:
             async for chunk in self._chunks:
                 yield chunk
         except StreamBroken as exc:
-            broken = f"it sent {exc.reason}"
+            broken, billing = f"it sent {exc.reason}", "unknown"  # it may go on, unread
         except (aiohttp.ClientError, OSError) as exc:
             if not self.assembled.whole:
                 broken = from_exception(exc, self._target, answered=True).reason
@@ -108,9 +119,15 @@ class StreamReply:
             self._ended = True
             if not (self.done_seen or self.assembled.whole):
                 broken = "it ended without a finish reason"
-        self._log = self._clock.log(error=broken)
+        self._log = self._clock.log(error=broken, billing=billing)
+        if self.on_end is not None:
+            self.on_end(broken is None)
         if broken is not None:  # raised here, so that aiohttp's exception is not its context
             raise StreamBroken(broken)
+
+    def follow(self, earlier: tuple[AttemptLog, ...]) -> None:
+        """Count these tries, of other models, as made before this stream's."""
+        self._earlier = (*earlier, *self._earlier)
 
     @property
     def attempts(self) -> tuple[AttemptLog, ...]:
