@@ -20,6 +20,7 @@ from router.deps import Deps
 from router.errors import ApiError
 from router.meter.money import plain_usd
 from router.meter.prices import Usage
+from router.record.model import write_ask
 from router.settle import Outcome, price_outcome, settle
 from router.upstream.model import AttemptLog, CallError, Reply, StreamBroken, UpstreamTarget
 from router.upstream.stream import StreamReply
@@ -201,6 +202,14 @@ def _finish_draft(deps: Deps, outcome: Outcome) -> None:
     if outcome.audit is None:
         settle(deps, outcome)
         return
+    summary = {
+        "id": outcome.id,
+        "tier": str(outcome.ask.tier),
+        "model": "student",
+        "cost_usd": None,
+        "trace": [write_ask(step.ask) for step in outcome.trace.steps],
+    }
+    deps.unaudited.put(outcome.id, outcome.caller.key_name, summary)
     task = asyncio.create_task(_audit(deps, outcome))
     deps.background.add(task)
     task.add_done_callback(deps.background.discard)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from policies.base import Coin
 from policies.promise.batch import Proven
+from router.admission import Admission
 from router.budget import BudgetKeeper
 from router.drafting import Drafter
 from router.meter.metrics import Metrics
@@ -19,6 +20,7 @@ from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
 from router.settings.model import Settings
+from router.unaudited import Unaudited
 from router.upstream.model import AttemptLog, Reply, UpstreamTarget
 from router.upstream.stream import StreamReply
 
@@ -57,8 +59,9 @@ class RecordSink(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Deps:
     """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
-    drafts; ``background``: audits that are still running; ``proven``: by workload, what keeps its
-    promise where learning is off."""
+    drafts; ``admission``: who is let in; ``background``: audits that are still running;
+    ``unaudited``: their interactions; ``proven``: by workload, what keeps its promise where
+    learning is off."""
 
     settings: Settings
     store: Store
@@ -73,6 +76,8 @@ class Deps:
     budgets: BudgetKeeper
     drafter: Drafter
     coin: Coin
+    admission: Admission = field(default_factory=Admission)
+    unaudited: Unaudited = field(default_factory=Unaudited)
     background: set[asyncio.Task[None]] = field(default_factory=set)
     proven: Mapping[str, Proven] = field(default_factory=dict)
 

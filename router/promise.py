@@ -70,18 +70,26 @@ class PromiseKeeper:
         self._store = store
         self._metrics = metrics
         self._kept: dict[str, _Kept] = {}
+        self._promises: dict[str, PromiseSettings] = {}
 
     def account(self, workload: str, promise: PromiseSettings) -> Account:
         """The workload's certificate or ledger; the first call for a workload reads the store."""
         found = self._kept.get(workload)
         if found is None:
-            terms = Terms(
-                agreement=promise.agreement, confidence=promise.confidence, over=promise.over
-            )
-            empty = Ledger(terms) if promise.guarantee else Certificate(terms)
-            found = self._kept[workload] = self._restore(workload, empty)
+            found = self._kept[workload] = self._restore(workload, _empty(promise))
+            self._promises[workload] = promise
             self._publish(workload, found.account)
         return found.account
+
+    def keeps(self, workload: str, promise: PromiseSettings | None) -> bool:
+        """Whether the workload's account is for this promise, so that its interactions count."""
+        return promise is not None and self._promises.get(workload) == promise
+
+    def keep_only(self, promises: Mapping[str, PromiseSettings]) -> None:
+        """Let go of the accounts of workloads that promise something else now, or nothing."""
+        for workload in list(self._kept):
+            if not self.keeps(workload, promises.get(workload)):
+                del self._kept[workload], self._promises[workload]
 
     def observe(self, workload: str, trial: Trial) -> PromiseState:
         """Take in one interaction of a workload whose account is kept; returns a snapshot.
@@ -129,6 +137,11 @@ class PromiseKeeper:
 
     def _publish(self, workload: str, account: Account) -> None:
         self._metrics.set_promise(workload, account.terms.agreement, proven_agreement(account))
+
+
+def _empty(promise: PromiseSettings) -> Account:
+    terms = Terms(agreement=promise.agreement, confidence=promise.confidence, over=promise.over)
+    return Ledger(terms) if promise.guarantee else Certificate(terms)
 
 
 def proven_agreement(account: Account) -> float:

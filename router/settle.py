@@ -15,7 +15,7 @@ from policies.types import Answer, Ask, Evidence, Shape, Tier, Trace, TraceStep,
 from router.auth import Caller
 from router.deps import Deps
 from router.meter.prices import Usage, cost_of
-from router.record.model import Attempt, Interaction, Status, write_ask
+from router.record.model import Attempt, Interaction, PromiseState, Status, write_ask
 from router.record.rows import teacher_failed
 from router.release import Release
 from router.settings.model import WorkloadSettings
@@ -153,7 +153,6 @@ def expect_teacher_cost(deps: Deps, outcome: Outcome) -> Decimal | None:
 def settle(deps: Deps, outcome: Outcome) -> None:
     """Compare, record, meter and count the interaction; never blocks."""
     cost = price_outcome(deps, outcome)
-    served = outcome.ask.tier is Tier.STUDENT
     if outcome.status == "ok" and outcome.teacher_answer is not None:
         answer_usd = _price_attempt(deps, outcome, len(outcome.attempts) - 1)[1]
         if answer_usd is not None:
@@ -161,26 +160,43 @@ def settle(deps: Deps, outcome: Outcome) -> None:
     record = _write_record(deps, outcome, cost)
     state = None
     if record.level is not None:
-        trial = Trial(
-            level=record.level,
-            seen=record.seen,
-            wrong=not record.draft_agreed,
-            propensity=record.propensity,
-            floor=record.floor,
-            failed=teacher_failed(record.tier, record.reason, record.seen),
-            served=served,
-            confidence=record.confidence,
-            nearest=record.evidence.get("nearest"),
-            release=record.release,
-            teacher_version=record.teacher_version,
-        )
-        if deps.budgets.keeps(record.workload):
-            payment = Payment(trial=trial, cost_usd=record.cost_usd, at_s=record.created_at)
-            state = deps.budgets.observe(record.workload, payment)
-        else:
-            state = deps.promises.observe(record.workload, trial)
+        state = _count_trial(deps, outcome, record, record.level)
+        if state is None:
+            record = replace(record, level=None)
     deps.metrics.observe_interaction(record)
     deps.sink.put(record, state)
+
+
+def _count_trial(
+    deps: Deps, outcome: Outcome, record: Interaction, level: int
+) -> PromiseState | None:
+    """Let the interaction count for its workload's promise or budget; returns a snapshot of that.
+
+    None where the workload has had another one since the interaction began: a level means something
+    only beside the one that it was found for.
+    """
+    configured = outcome.workload_settings
+    trial = Trial(
+        level=level,
+        seen=record.seen,
+        wrong=not record.draft_agreed,
+        propensity=record.propensity,
+        floor=record.floor,
+        failed=teacher_failed(record.tier, record.reason, record.seen),
+        served=record.tier is Tier.STUDENT,
+        confidence=record.confidence,
+        nearest=record.evidence.get("nearest"),
+        release=record.release,
+        teacher_version=record.teacher_version,
+    )
+    if configured is None or configured.effective_policy != "budget":
+        promise = None if configured is None else configured.promise
+        kept = deps.promises.keeps(record.workload, promise)
+        return deps.promises.observe(record.workload, trial) if kept else None
+    if not deps.budgets.keeps(record.workload):
+        return None
+    payment = Payment(trial=trial, cost_usd=record.cost_usd, at_s=record.created_at)
+    return deps.budgets.observe(record.workload, payment)
 
 
 def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interaction:
@@ -194,11 +210,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
     draft_agreed = None
     if teacher is not None and outcome.draft is not None:
         draft_agreed = get_comparer(comparer).agrees(teacher, outcome.draft, shape)
-    stood_in = not outcome.is_teachers
-    estimated = (served and (teacher is None or cost is None)) or stood_in
-    estimate = deps.teacher_costs.estimate(outcome.workload) if estimated else cost
-    if outcome.status == "error":
-        estimate = None
+    teacher_usd, estimated = _find_teacher_cost(deps, outcome, teacher, cost)
 
     def write(answer: Answer | None) -> dict[str, Any] | None:
         if answer is None or not keep:
@@ -238,7 +250,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         agreed=draft_agreed if served else (True if teacher is not None else None),
         draft_agreed=draft_agreed,
         cost_usd=cost,
-        teacher_cost_usd=estimate,
+        teacher_cost_usd=teacher_usd,
         teacher_cost_estimated=estimated,
         latency_ms=outcome.elapsed_s * 1000,
         overhead_ms=outcome.overhead_ms,
@@ -246,6 +258,18 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         settings_digest=deps.settings.digest,
         attempts=_write_attempts(deps, outcome),
     )
+
+
+def _find_teacher_cost(
+    deps: Deps, outcome: Outcome, teacher: Answer | None, cost: Decimal | None
+) -> tuple[Decimal | None, bool]:
+    """USD that the teacher's answer costs or would have cost, and whether that is an estimate."""
+    if outcome.status == "error":
+        return None, False
+    unasked = outcome.ask.tier is Tier.STUDENT and (teacher is None or cost is None)
+    if unasked or not outcome.is_teachers:
+        return deps.teacher_costs.estimate(outcome.workload), True
+    return cost, False
 
 
 def _name_comparer(outcome: Outcome, shape: Shape, teacher: Answer | None) -> str:

@@ -108,11 +108,19 @@ class Section(BaseModel):
 
 
 class ServerSettings(Section):
-    """Where the gateway listens; port 0 lets the system choose one."""
+    """Where the gateway listens; port 0 lets the system choose one.
+
+    ``max_in_flight``: requests that a worker answers at once; ``max_waiting``: how many more may
+    wait, each for ``max_wait_s`` at most; ``drain_s``: seconds that running answers get at the end.
+    """
 
     host: Text = "127.0.0.1"
     port: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=65_535)] = 8080
     max_body_bytes: Count = 20 * _MIB
+    max_in_flight: Count = 1000
+    max_waiting: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0)] = 1000
+    max_wait_s: Seconds = 10.0
+    drain_s: Seconds = 30.0
 
 
 class StoreSettings(Section):

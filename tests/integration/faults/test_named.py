@@ -61,9 +61,11 @@ def _plain(price: dict[str, Decimal]) -> dict[str, float]:
 async def faulty(
     folder: Path, fault: str, *, retries: int = 2, **more: Any
 ) -> AsyncIterator[tuple[FaultyUpstream, str]]:
-    async with FaultyUpstream(fault, scale=SCALE, **more) as up:
-        async with gateway(folder, up.base_url, **models(up, retries)) as base:
-            yield up, base
+    async with (
+        FaultyUpstream(fault, scale=SCALE, **more) as up,
+        gateway(folder, up.base_url, **models(up, retries)) as base,
+    ):
+        yield up, base
 
 
 async def ask(base: str, *, stream: bool) -> Seen:
@@ -226,7 +228,7 @@ async def test_a_minute_of_flapping(tmp_path: Path, stream: bool) -> None:
 
 
 async def test_a_failed_over_stream_says_who_answered_and_what_it_cost(tmp_path: Path) -> None:
-    async with faulty(tmp_path, "failover") as (up, base):
+    async with faulty(tmp_path, "failover") as (_, base):
         seen = await ask(base, stream=True)
         (row,) = await settled(tmp_path)
     assert (seen.tutelage["model"], seen.tutelage["attempts"]) == ("teacher-b", 4)
