@@ -199,6 +199,8 @@ class Purse:
             self._earn()
         if trial.seen:
             self._pay(self._price if payment.cost_usd is None else payment.cost_usd)
+        elif trial.failed and payment.cost_usd:
+            self._pay(payment.cost_usd)  # a fallback's answer
         if self.proven.trials % _EVERY == 0:
             self._cut = None
 

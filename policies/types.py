@@ -146,8 +146,9 @@ class Trial:
     ``seen``: the teacher's answer is known; ``propensity``: the probability that it became known;
     ``floor``: the smallest propensity any interaction could have had at that moment;
     ``wrong``: the draft disagrees with the teacher's answer (meaningful only where ``seen``);
-    ``failed``: the teacher was asked and gave no answer; ``served``: the draft was delivered;
-    ``slices``: those that the interaction belongs to.
+    ``failed``: the teacher was asked and gave no answer; ``served``: the draft was delivered. Both
+    at a propensity of 1 is a draft that stood in for a teacher that failed: whatever it was fit
+    for, it counts as wrong. ``slices``: those that the interaction belongs to.
 
     For the watch (see ``policies.promise.drift``), None where not measured or not known:
     ``confidence``: the gate's for the draft; ``nearest``: its similarity to the nearest training

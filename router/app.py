@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from router.admission import Admission, AdmissionMiddleware
 from router.budget import BudgetKeeper
 from router.deps import Deps, build_targets
 from router.drafting import EmbeddedDrafter
@@ -39,10 +42,13 @@ from router.record.redact import Redactor
 from router.record.sink import Sink
 from router.record.store import Store
 from router.release import ActiveReleases
+from router.reload import ConfigFollower, explain_refusal, take_up
 from router.retention import keep_retention
 from router.settings.model import Settings, WorkloadSettings
 from router.students.encoder import Encoder
+from router.upstream.breakers import MemoryBreakers
 from router.upstream.client import UpstreamClient
+from router.upstream.failover import Failover
 from router.wire.speaking import form_at, write_error
 from router.workload import find_workload
 
@@ -50,11 +56,16 @@ _log = logging.getLogger("tutelage")
 
 _DRAIN_S = 10.0
 _FOLLOW_S = 1.0
+_LOOK_S = 0.5
 _RETRY_AFTER_S = "1"
 
 
-def create_app(settings: Settings, store: Store) -> FastAPI:
-    """The gateway over an open store, which it closes when it ends."""
+def create_app(settings: Settings, store: Store, config: Path | None = None) -> FastAPI:
+    """The gateway over an open store, which it closes when it ends.
+
+    ``config``: the file of the settings, whose changes are taken up; None where there is none.
+    """
+    config_file = None if config is None else ConfigFollower(config, os.environ)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -62,18 +73,20 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         await run_in_threadpool(_restore_workloads, deps)
         await deps.upstream.start()
         app.state.deps = deps
+        app.state.config_file = config_file
         await _take_up_releases(deps)  # so that the first request after a restart finds them
-        tasks = [
-            asyncio.create_task(_follow_releases(deps)),
+        followers = [
+            asyncio.create_task(_follow_releases(app)),
             asyncio.create_task(keep_retention(store, settings.data.retention_days)),
         ]
+        if config_file is not None:
+            followers.append(asyncio.create_task(_follow_config(app, config_file)))
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            for follower in followers:
+                follower.cancel()
+            await asyncio.gather(*followers, return_exceptions=True)
             await _finish_background(deps)
             await deps.upstream.close()
             deps.drafter.close()
@@ -97,6 +110,7 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
             *dashboard_routes(),
         ]
     )
+    app.add_middleware(AdmissionMiddleware)
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(StoreError, _answer_store_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
@@ -116,7 +130,7 @@ def build_deps(settings: Settings, store: Store) -> Deps:
         store=store,
         sink=Sink(store, metrics),
         metrics=metrics,
-        upstream=UpstreamClient(),
+        upstream=Failover(UpstreamClient(), MemoryBreakers()),
         targets=targets,
         teacher_costs=teacher_costs,
         redactor=redactor,
@@ -127,6 +141,11 @@ def build_deps(settings: Settings, store: Store) -> Deps:
         recall=RecallKeeper(store, settings, targets),
         coin=random.Random().random,
         plugins=load_policies(settings),
+        admission=Admission(
+            max_in_flight=settings.server.max_in_flight,
+            max_waiting=settings.server.max_waiting,
+            max_wait_s=settings.server.max_wait_s,
+        ),
     )
 
 
@@ -149,11 +168,53 @@ def _configured_workloads(settings: Settings) -> Iterator[tuple[str, WorkloadSet
             yield find_workload(settings, {}, configured.name, tenant)[0], configured
 
 
-async def _follow_releases(deps: Deps) -> None:
+async def _follow_config(app: FastAPI, file: ConfigFollower) -> None:
+    """Take up what the file says, some time after it has changed; what is wrong is told once."""
+    told: str | None = None
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        try:
+            settings = await run_in_threadpool(file.look)
+            if settings is not None:
+                _take_up_settings(app, settings)
+        except Exception as error:  # noqa: BLE001 - the follower must outlive whatever it meets
+            file.problem = str(error) or type(error).__name__
+        if file.problem is not None and file.problem != told:
+            _log.error("%s", explain_refusal(file.problem))
+            app.state.deps.metrics.add_config_change(taken_up=False)
+        told = file.problem
+
+
+def _take_up_settings(app: FastAPI, settings: Settings) -> None:
+    """Put other settings in force, in one step for every request that is still to come."""
+    deps = take_up(app.state.deps, settings)
+    configured = dict(_configured_workloads(deps.settings))
+    deps.promises.keep_only(
+        {
+            workload: (one.promise, one.slices)
+            for workload, one in configured.items()
+            if one.promise is not None and one.effective_policy == "promise"
+        }
+    )
+    deps.budgets.keep_only(
+        {
+            workload: one.budget
+            for workload, one in configured.items()
+            if one.budget is not None and one.effective_policy == "budget"
+        }
+    )
+    _restore_workloads(deps)
+    app.state.deps = deps
+    deps.metrics.add_config_change(taken_up=True)
+    _show_releases(deps, set(deps.releases.all()))
+    _log.warning("The changed configuration is in force.")
+
+
+async def _follow_releases(app: FastAPI) -> None:
     """Take up what was promoted, once a second; a failure is told once."""
     told: str | None = None
     while True:
-        problem = await _take_up_releases(deps)
+        problem = await _take_up_releases(app.state.deps)
         if problem is not None and problem != told:
             _log.error("Releases could not be followed: %s", problem)
         told = problem

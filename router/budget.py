@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from policies.base import Coin
@@ -38,10 +38,7 @@ class BudgetKeeper:
         """The workload's purse; the first call for a workload reads the store."""
         found = self._kept.get(workload)
         if found is None:
-            allowance = Allowance(
-                usd_per_interaction=budget.usd_per_interaction, usd_per_day=budget.usd_per_day
-            )
-            found = self._kept[workload] = self._restore(workload, allowance)
+            found = self._kept[workload] = self._restore(workload, _allow(budget))
             self._publish(workload, found)
         return found
 
@@ -56,6 +53,13 @@ class BudgetKeeper:
     def keeps(self, workload: str) -> bool:
         """Whether the workload has a purse, so that its interactions are observed here."""
         return workload in self._kept
+
+    def keep_only(self, budgets: Mapping[str, WorkloadBudget]) -> None:
+        """Let go of the purses of workloads that have another budget now, or none."""
+        for workload, purse in list(self._kept.items()):
+            budget = budgets.get(workload)
+            if budget is None or purse.key != _allow(budget).key:
+                del self._kept[workload]
 
     def observe(self, workload: str, payment: Payment) -> PromiseState:
         """Take in one interaction of a workload whose purse is kept; returns a snapshot."""
@@ -91,3 +95,7 @@ class BudgetKeeper:
 
     def _publish(self, workload: str, purse: Purse) -> None:
         self._metrics.set_agreement_bound(workload, purse.proven.agreement())
+
+
+def _allow(budget: WorkloadBudget) -> Allowance:
+    return Allowance(usd_per_interaction=budget.usd_per_interaction, usd_per_day=budget.usd_per_day)

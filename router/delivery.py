@@ -10,17 +10,25 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
-from policies.types import Tier
+from policies.types import Answer, Tier
 from router.deps import Deps
 from router.errors import ApiError
 from router.meter.money import plain_usd
 from router.meter.prices import Usage
+from router.record.model import write_ask
 from router.settle import Outcome, price_outcome, settle
-from router.upstream.model import CallError, CallFailed, Reply, StreamBroken
+from router.upstream.model import (
+    AttemptLog,
+    CallError,
+    CallFailed,
+    Reply,
+    StreamBroken,
+    UpstreamTarget,
+)
 from router.upstream.stream import StreamReply
 from router.wire.form import Form, Untranslatable
 from router.wire.openai import answer_from_message, chunks_from_answer, completion_from_answer
@@ -78,7 +86,7 @@ def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
         request.native,
         Form.CHAT,
         include_usage=request.include_usage,
-        describe=lambda: description,
+        describe=lambda: _in_numbers(description),
     )
     parts = []
     for chunk in chunks:
@@ -89,11 +97,10 @@ def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
 
 async def deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
     """The teacher's answer, its bytes as they came. Raises CallError, recorded."""
-    with _waiting(deps, outcome):
-        reply = await _ask(deps, outcome)
-        read_reply(outcome, reply)
+    with _waiting(deps, outcome) as tries:
+        reply = await _ask(deps, outcome, _target(deps, outcome), tries)
+        outcome.answer = read_reply(outcome, reply)
         body = _write_body(outcome, reply)
-    outcome.answer = outcome.teacher_answer
     headers = _write_headers(outcome, _describe(deps, outcome))
     outcome.stop_clock()
     return Delivery(headers=headers, body=body, settle=lambda: settle(deps, outcome))
@@ -101,10 +108,11 @@ async def deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
 
 async def deliver_stream(deps: Deps, outcome: Outcome) -> Delivery:
     """The teacher's stream from its first chunk on. Raises CallError, recorded."""
-    with _waiting(deps, outcome):
-        target, request = deps.targets[outcome.model], outcome.request
-        stream = await deps.upstream.open_stream(target, request.body, request.native)
+    with _waiting(deps, outcome) as tries:
+        target, request = _target(deps, outcome), outcome.request
+        stream = await deps.upstream.open_stream(target, request.body, request.native, tries)
     outcome.attempts = stream.attempts
+    outcome.answered_by = stream.attempts[-1].model
     headers = _write_headers(outcome, _describe(deps, outcome))
     return Delivery(headers=headers, events=_TeacherStream(deps, outcome, stream))
 
@@ -179,7 +187,7 @@ class _TeacherStream:
     def _describe(self) -> dict[str, Any]:
         """Everything that is known now, above all the cost."""
         _read_stream(self._outcome, self._stream)
-        return _describe(self._deps, self._outcome)
+        return _in_numbers(_describe(self._deps, self._outcome))
 
 
 def _name_draft(outcome: Outcome, release: str | None) -> str:
@@ -193,6 +201,14 @@ def _finish_draft(deps: Deps, outcome: Outcome) -> None:
     if outcome.audit is None:
         settle(deps, outcome)
         return
+    summary = {
+        "id": outcome.id,
+        "tier": str(outcome.ask.tier),
+        "model": "student",
+        "cost_usd": None,
+        "trace": [write_ask(step.ask) for step in outcome.trace.steps],
+    }
+    deps.unaudited.put(outcome.id, outcome.caller.key_name, summary)
     task = asyncio.create_task(_audit(deps, outcome))
     deps.background.add(task)
     task.add_done_callback(deps.background.discard)
@@ -211,90 +227,122 @@ def _write_body(outcome: Outcome, reply: Reply) -> bytes:
         raise failure from None
 
 
-async def _ask(deps: Deps, outcome: Outcome) -> Reply:
+async def _ask(
+    deps: Deps, outcome: Outcome, target: UpstreamTarget, tries: list[AttemptLog]
+) -> Reply:
     request = outcome.request
-    return await deps.upstream.complete(deps.targets[outcome.model], request.body, request.native)
+    return await deps.upstream.complete(target, request.body, request.native, tries)
 
 
 async def _audit(deps: Deps, outcome: Outcome) -> None:
     """Ask the teacher about what was served; a failed audit leaves agreement unknown."""
+    tries: list[AttemptLog] = []
+    target = replace(deps.targets[outcome.model], fallbacks=())
     try:
-        read_reply(outcome, await _ask(deps, outcome))
-    except CallError as error:
-        outcome.attempts = error.attempts
+        read_reply(outcome, await _ask(deps, outcome, target, tries))
+    except BaseException as error:
+        outcome.attempts = tuple(tries)
+        if not isinstance(error, CallError):
+            raise
     finally:
         settle(deps, outcome)
 
 
+def _target(deps: Deps, outcome: Outcome) -> UpstreamTarget:
+    """Whom to ask. A check by chance has no fallbacks: nobody else's answer would check anything,
+    and the draft is fit to be served."""
+    target = deps.targets[outcome.model]
+    return replace(target, fallbacks=()) if outcome.can_fall_back else target
+
+
 @contextmanager
-def _waiting(deps: Deps, outcome: Outcome) -> Iterator[None]:
+def _waiting(deps: Deps, outcome: Outcome) -> Iterator[list[AttemptLog]]:
     """Time spent on the teacher; what fails or is cancelled meanwhile is recorded, then raised.
 
-    Where a draft can stand for the answer, a failure is raised only: the interaction goes on.
+    Yields the list that the call adds its tries to. Where a draft may stand for the answer, a
+    failure is raised only: the interaction goes on.
     """
     began_s = time.perf_counter()
+    tries: list[AttemptLog] = []
     try:
-        yield
+        yield tries
     except CallError as error:
         outcome.upstream_s = time.perf_counter() - began_s
         outcome.attempts = error.attempts
-        if outcome.can_fall_back:
-            raise
-        outcome.status = "error"
-        error.headers.update(_write_headers(outcome, _describe(deps, outcome)))
-        settle(deps, outcome)
+        if not outcome.can_fall_back and not outcome.may_draft_after(error):
+            record_failure(deps, outcome, error)
         raise
     except BaseException:
         outcome.upstream_s = time.perf_counter() - began_s
+        outcome.attempts = tuple(tries)
         outcome.status = "broken"
         settle(deps, outcome)
         raise
     outcome.upstream_s = time.perf_counter() - began_s
 
 
-def read_reply(outcome: Outcome, reply: Reply) -> None:
-    """Note what the teacher said, and what it took."""
+def record_failure(deps: Deps, outcome: Outcome, error: CallError) -> None:
+    """Settle an interaction that ends in this error, which is told whose it is."""
+    outcome.status = "error"
+    error.headers.update(_write_headers(outcome, _describe(deps, outcome)))
+    settle(deps, outcome)
+
+
+def read_reply(outcome: Outcome, reply: Reply) -> Answer | None:
+    """Note what was said, and what it took; None where the form holds no answer to compare."""
     outcome.attempts = reply.attempts
+    outcome.answered_by = reply.attempts[-1].model or outcome.model
     outcome.usage = Usage.from_openai(reply.payload.get("usage"))
     model, choices = reply.payload.get("model"), reply.payload["choices"]
     outcome.upstream_model = model if isinstance(model, str) else None
     if not choices:
-        return
+        return None
     choice = choices[0]
     finish = choice.get("finish_reason")
-    outcome.teacher_answer = answer_from_message(
+    answer = answer_from_message(
         choice.get("message") or {}, finish if isinstance(finish, str) else None
     )
+    outcome.teacher_answer = answer if outcome.is_teachers else None
+    return answer
 
 
 def _read_stream(outcome: Outcome, stream: StreamReply) -> None:
     outcome.attempts = stream.attempts
-    outcome.answer = outcome.teacher_answer = stream.assembled.answer
+    outcome.answer = stream.assembled.answer
+    outcome.teacher_answer = outcome.answer if outcome.is_teachers else None
     outcome.usage = Usage.from_openai(stream.assembled.usage)
     outcome.upstream_model = stream.assembled.model
 
 
 def _describe(deps: Deps, outcome: Outcome) -> dict[str, Any]:
-    """Who answered, why and for how much: the headers and the part in a stream's last chunk.
+    """Who answered, why and for how much: of the headers and of a stream's last chunk.
 
     None is what isn't known, or not yet: a stream's cost at its start, an audit's before it came.
     """
     tier, evidence = outcome.ask.tier, outcome.evidence
     cost = price_outcome(deps, outcome)
-    saved = None if cost is None else Decimal(0)
+    saved = None if cost is None or outcome.status == "error" else Decimal(0)
     if tier is not Tier.TEACHER and cost is not None:
         spared = deps.teacher_costs.estimate(outcome.workload)
         saved = None if spared is None else spared - cost
     return {
         "id": outcome.id,
         "tier": str(tier),
-        "model": "student" if tier is Tier.STUDENT else outcome.model,
+        "model": outcome.speaker,
         "reason": outcome.ask.reason,
         "confidence": None if evidence is None else evidence.confidence,
         "release": None if evidence is None else evidence.release,
         "attempts": len(outcome.attempts),
-        "cost_usd": None if cost is None else plain_usd(cost),
-        "saved_usd": None if saved is None else plain_usd(saved),
+        "cost_usd": cost,
+        "saved_usd": saved,
+    }
+
+
+def _in_numbers(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The description for JSON, where money is a number, as in ``/v1/interactions``."""
+    return {
+        name: float(value) if isinstance(value, Decimal) else value
+        for name, value in description.items()
     }
 
 
@@ -306,6 +354,7 @@ def _write_headers(outcome: Outcome, description: Mapping[str, Any]) -> dict[str
     for name, value in description.items():
         if value is not None:
             text = f"{value:.6f}" if isinstance(value, float) else str(value)
+            text = plain_usd(value) if isinstance(value, Decimal) else text
             headers[f"x-tutelage-{name.replace('_', '-')}"] = text
     headers["x-tutelage-overhead-ms"] = f"{outcome.overhead_ms:.3f}"
     return headers

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from policies.base import Coin
 from policies.cascade import Ladder
 from policies.promise.batch import Proven
+from router.admission import Admission
 from router.budget import BudgetKeeper
 from router.drafting import Drafter
 from router.meter.metrics import Metrics
@@ -22,22 +23,32 @@ from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
 from router.settings.model import Settings
+from router.unaudited import Unaudited
 from router.upstream.forward import Forwarded, Inquiry
-from router.upstream.model import Reply, UpstreamTarget
+from router.upstream.model import AttemptLog, Reply, UpstreamTarget
 from router.upstream.stream import StreamReply
 from router.wire.form import Native
 
 
 class Upstream(Protocol):
-    """Whoever answers for the models: ``UpstreamClient``, or recorded answers in a replay."""
+    """Whoever answers for the models: ``Failover`` over ``UpstreamClient``, or recorded answers in
+    a replay. ``tries`` is given every failed try as it ends."""
 
     async def start(self) -> None: ...
     async def close(self) -> None: ...
     async def complete(
-        self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        native: Native | None = None,
+        tries: list[AttemptLog] | None = None,
     ) -> Reply: ...
     async def open_stream(
-        self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        native: Native | None = None,
+        tries: list[AttemptLog] | None = None,
     ) -> StreamReply: ...
     async def forward(self, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded: ...
 
@@ -57,10 +68,10 @@ class RecordSink(Protocol):
 class Deps:
     """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
     drafts; ``recall``: what the teacher said before; ``ladders``: by workload, what is known of who
-    may draft; ``background``: audits that are still running; ``proven``: by workload and slice
-    (empty: all of it), what keeps its promise where learning is off; ``plugins``: policies of other
-    distributions by name; ``repeats``: by workload, how often the teacher was asked the same again
-    on purpose."""
+    may draft; ``admission``: who is let in; ``background``: audits that are still running;
+    ``unaudited``: their interactions; ``proven``: by workload and slice (empty: all of it), what
+    keeps its promise where learning is off; ``plugins``: policies of other distributions by name;
+    ``repeats``: by workload, how often the teacher was asked the same again on purpose."""
 
     settings: Settings
     store: Store
@@ -77,6 +88,8 @@ class Deps:
     recall: RecallKeeper
     coin: Coin
     ladders: dict[str, Ladder] = field(default_factory=dict)
+    admission: Admission = field(default_factory=Admission)
+    unaudited: Unaudited = field(default_factory=Unaudited)
     background: set[asyncio.Task[None]] = field(default_factory=set)
     proven: Mapping[str, Mapping[str, Proven]] = field(default_factory=dict)
     plugins: Plugins = field(default_factory=dict)
@@ -100,4 +113,9 @@ def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:
             retries=model.retries,
             dialect=model.dialect,
         )
-    return targets
+    return {
+        key: replace(
+            target, fallbacks=tuple(targets[name] for name in settings.models[key].fallbacks)
+        )
+        for key, target in targets.items()
+    }

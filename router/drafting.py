@@ -36,15 +36,23 @@ class Drafter(Protocol):
         ...
 
 
+class DraftsQueueFull(Exception):
+    """More drafts wait than will be made before the teacher could have answered."""
+
+
 class EmbeddedDrafter:
     """Drafts by the releases' own students, one at a time in one thread.
 
     One thread, since the encoder uses the cores by itself and the event loop needs its share.
+    ``most_waiting``: drafts that may be under way or wait; beyond them the student counts as
+    unavailable, so that the teacher is asked at once.
     """
 
-    def __init__(self, encoder: Encoder, redactor: Redactor) -> None:
+    def __init__(self, encoder: Encoder, redactor: Redactor, most_waiting: int = 64) -> None:
         self._encoder = encoder
         self._redactor = redactor
+        self._most_waiting = most_waiting
+        self._waiting = 0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="draft")
 
     def is_ready(self, release: Release | None) -> bool:
@@ -55,9 +63,18 @@ class EmbeddedDrafter:
     ) -> tuple[Answer, Evidence]:
         if release is None:
             raise ValueError("a draft needs a release")
+        if self._waiting >= self._most_waiting:
+            raise DraftsQueueFull
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._worker, self._draft, body, release)
+        finally:
+            self._waiting -= 1
+
+    def _draft(self, body: Mapping[str, Any], release: Release) -> tuple[Answer, Evidence]:
         text = self._redactor.text(input_text(body))
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, release.draft, text, self._encoder)
+        return release.draft(text, self._encoder)
 
     async def warm_up(self) -> None:
         loop = asyncio.get_running_loop()

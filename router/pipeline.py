@@ -17,11 +17,17 @@ from policies.budget import CHOSEN, OVER_MAX_COST, WITHIN_BUDGET
 from policies.cascade import RECALL, STUDENT, Ladder
 from policies.promise.batch import Proven
 from policies.promise.guarantee import GUARANTEED
-from policies.promise.policy import PROOF
+from policies.promise.policy import PROOF, TEACHER_FAILED
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.types import Answer, Ask, Evidence, Features, Tier, Trace, TraceStep
 from router.auth import Caller, check_state_is_open
-from router.delivery import Delivery, deliver_draft, deliver_stream, deliver_whole
+from router.delivery import (
+    Delivery,
+    deliver_draft,
+    deliver_stream,
+    deliver_whole,
+    record_failure,
+)
 from router.deps import Deps
 from router.errors import ApiError, BadRequest, NotFound
 from router.features import describe_request
@@ -29,7 +35,7 @@ from router.meter.money import plain_usd
 from router.policies_for import Climb, build_policy
 from router.repeat import ask_again_later
 from router.settings.slices import SliceSettings
-from router.settle import Outcome, expect_teacher_cost
+from router.settle import Outcome, expect_teacher_cost, settle
 from router.slices import find_slices
 from router.upstream.model import CallError, UpstreamTarget
 from router.wire.calls import write_call
@@ -44,6 +50,9 @@ _log = logging.getLogger("tutelage.pipeline")
 _UNDECIDED = Ask(tier=Tier.TEACHER, commit=True, reason="undecided")
 
 
+_STAND_IN = Ask(tier=Tier.STUDENT, commit=False, reason=TEACHER_FAILED)
+
+
 async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
     """Answer one request; the delivery must be closed. Raises ApiError, after an interaction for
     which the teacher was asked has been recorded."""
@@ -54,11 +63,31 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
     try:
         deliver = deliver_stream if request.stream else deliver_whole
         return ask_again_later(deps, outcome, await deliver(deps, outcome))
-    except CallError:
-        if not outcome.can_fall_back:
+    except CallError as error:
+        if outcome.can_fall_back:
+            outcome.fall_back()
+        elif outcome.may_draft_after(error):
+            await _draft_after(deps, outcome, error)
+        else:
             raise
-    outcome.fall_back()
     return deliver_draft(deps, outcome)
+
+
+async def _draft_after(deps: Deps, outcome: Outcome, error: CallError) -> None:
+    """Have a draft stand in for a teacher that failed. Raises the failure, recorded, where there is
+    no draft."""
+    try:
+        features = _describe(deps, outcome)
+        if outcome.draft is None and features.student_ready and features.cascadable:
+            outcome.draft, outcome.evidence = await _draft(deps, outcome, _STAND_IN)
+    except BaseException:
+        outcome.status = "broken"  # the client left
+        settle(deps, outcome)
+        raise
+    if outcome.draft is None:
+        record_failure(deps, outcome, error)
+        raise error
+    outcome.fall_back(reason=TEACHER_FAILED)
 
 
 async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:

@@ -93,6 +93,7 @@ class PromiseKeeper:
         self._store = store
         self._metrics = metrics
         self._kept: dict[str, _Kept] = {}
+        self._promises: dict[str, tuple[PromiseSettings, tuple[SliceSettings, ...]]] = {}
 
     def account(
         self, workload: str, promise: PromiseSettings, slices: Sequence[SliceSettings] = ()
@@ -110,6 +111,7 @@ class PromiseKeeper:
                 slices={one.name: _open_slice(one, promise, slices) for one in slices},
             )
             found = self._kept[workload] = self._restore(workload, empty)
+            self._promises[workload] = (promise, tuple(slices))
             self._publish(workload, found)
         return found.account
 
@@ -117,6 +119,24 @@ class PromiseKeeper:
         """The accounts of the slices of a workload whose account is kept, by name."""
         kept = self._kept.get(workload)
         return {} if kept is None else {name: one.account for name, one in kept.slices.items()}
+
+    def keeps(
+        self,
+        workload: str,
+        promise: PromiseSettings | None,
+        slices: Sequence[SliceSettings] = (),
+    ) -> bool:
+        """Whether the workload's account is for this promise, so that its interactions count."""
+        return promise is not None and self._promises.get(workload) == (promise, tuple(slices))
+
+    def keep_only(
+        self, promises: Mapping[str, tuple[PromiseSettings, Sequence[SliceSettings]]]
+    ) -> None:
+        """Let go of the accounts of workloads that promise something else now, or nothing."""
+        for workload in list(self._kept):
+            promise, slices = promises.get(workload, (None, ()))
+            if not self.keeps(workload, promise, slices):
+                del self._kept[workload], self._promises[workload]
 
     def observe(self, workload: str, trial: Trial) -> PromiseState:
         """Take in one interaction of a workload whose account is kept; returns a snapshot.

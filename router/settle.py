@@ -9,18 +9,18 @@ from decimal import Decimal
 from typing import Any
 
 from policies.compare import choose_comparer, get_comparer
-from policies.promise.policy import PROOF, PROOF_FAILED
+from policies.promise.policy import PROOF, PROOF_FAILED, TEACHER_FAILED
 from policies.purse import Payment
 from policies.types import Answer, Ask, Evidence, Shape, Tier, Trace, TraceStep, Trial
 from router.auth import Caller
 from router.deps import Deps
 from router.meter.prices import Usage, cost_of
-from router.record.model import Attempt, Interaction, Status, write_ask
+from router.record.model import Attempt, Interaction, PromiseState, Status, write_ask
 from router.record.rows import teacher_failed
 from router.record.subject import hide_user
 from router.release import Release
 from router.settings.model import WorkloadSettings
-from router.upstream.model import AttemptLog
+from router.upstream.model import AttemptLog, CallError
 from router.wire.openai import (
     ChatRequest,
     answer_to_json,
@@ -38,7 +38,8 @@ class Outcome:
 
     ``release``: the one in force for its workload when it began; ``question``: names it among those
     that may be recalled; ``drafted_by``: the tier of ``draft``; ``end_s``: when its answer had
-    been delivered, on the clock of ``start_s``; None until then.
+    been delivered, on the clock of ``start_s``; None until then. ``model``: the teacher that is to
+    be asked; ``answered_by``: the model that answered, which a fallback may be.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Outcome:
     usage: Usage | None = None
     upstream_model: str | None = None
     attempts: Sequence[AttemptLog] = ()
+    answered_by: str | None = None
 
     @property
     def elapsed_s(self) -> float:
@@ -77,13 +79,32 @@ class Outcome:
         return max(0.0, self.elapsed_s - self.upstream_s) * 1000
 
     @property
+    def speaker(self) -> str:
+        """The configured model whose words the answer is."""
+        if self.ask.tier is Tier.STUDENT:
+            return "student"
+        return self.model if self.ask.tier is Tier.RECALL else self.answered_by or self.model
+
+    @property
     def can_fall_back(self) -> bool:
         """The teacher is asked by chance only: the draft is fit to be served if it can't answer."""
         return self.ask.reason == PROOF and self.draft is not None
 
-    def fall_back(self) -> None:
+    @property
+    def is_teachers(self) -> bool:
+        """The answer is the teacher's own: what a draft is compared with and learned from."""
+        return self.answered_by in (None, self.model)
+
+    def may_draft_after(self, error: CallError) -> bool:
+        """The teacher, and whoever may stand in for it, has failed, and the workload then wants a
+        draft. A caller who named who answers gets the error."""
+        settings = self.workload_settings
+        wanted = settings is not None and settings.on_teacher_failure == "draft"
+        return wanted and error.falls_over and self.ask.reason not in ("forced", "pinned")
+
+    def fall_back(self, reason: str = PROOF_FAILED) -> None:
         """Serve the draft instead of the teacher's answer that didn't come."""
-        self.ask = replace(self.ask, tier=self.drafted_by, reason=PROOF_FAILED)
+        self.ask = replace(self.ask, tier=self.drafted_by, reason=reason)
         self.trace = Trace(steps=(*self.trace.steps, TraceStep(ask=self.ask)))
 
     def keep_draft(self, reason: str) -> None:
@@ -105,15 +126,26 @@ class Outcome:
 def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
     """USD of the interaction, None where unknown, or not known before its audit has come.
 
-    A draft alone costs nothing. What a call costs that brought no answer is unknown: a price per
-    request is one per answer.
+    A draft alone costs nothing; every try of an upstream is paid for, and one whose cost is unknown
+    makes the whole unknown.
     """
-    served = outcome.ask.tier is not Tier.TEACHER
-    if served and not outcome.attempts:
-        return Decimal(0) if outcome.audit is None else None
-    if outcome.status == "error" or (served and outcome.teacher_answer is None):
-        return None
-    return cost_of(outcome.usage, deps.settings.models[outcome.model].price)
+    if not outcome.attempts:
+        served = outcome.ask.tier is not Tier.TEACHER and outcome.audit is None
+        return Decimal(0) if served else None
+    costs = [_price_attempt(deps, outcome, n)[1] for n in range(len(outcome.attempts))]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if len(known) == len(costs) else None
+
+
+def _price_attempt(deps: Deps, outcome: Outcome, n: int) -> tuple[Usage | None, Decimal | None]:
+    """What a try used and what that costs; None where unknown. Only the last can have answered."""
+    log = outcome.attempts[n]
+    if log.billing == "nothing":
+        return Usage(prompt_tokens=0, completion_tokens=0), Decimal(0)
+    if log.billing == "unknown":
+        return None, None
+    usage = outcome.usage if n == len(outcome.attempts) - 1 else None
+    return usage, cost_of(usage, deps.settings.models[log.model or outcome.model].price)
 
 
 def expect_teacher_cost(deps: Deps, outcome: Outcome) -> Decimal | None:
@@ -132,36 +164,53 @@ def expect_teacher_cost(deps: Deps, outcome: Outcome) -> Decimal | None:
 def settle(deps: Deps, outcome: Outcome) -> None:
     """Compare, record, meter and count the interaction; never blocks."""
     cost = price_outcome(deps, outcome)
-    served = outcome.ask.tier is not Tier.TEACHER
-    # An audit's cost is the teacher's alone: a draft is free.
-    asked = not served or outcome.teacher_answer is not None
-    if cost is not None and outcome.status == "ok" and asked:
-        deps.teacher_costs.observe(outcome.workload, cost)
+    if outcome.status == "ok" and outcome.teacher_answer is not None:
+        answer_usd = _price_attempt(deps, outcome, len(outcome.attempts) - 1)[1]
+        if answer_usd is not None:
+            deps.teacher_costs.observe(outcome.workload, answer_usd)
     record = _write_record(deps, outcome, cost)
     state = None
     if record.level is not None:
-        trial = Trial(
-            level=record.level,
-            seen=record.seen,
-            wrong=not record.draft_agreed,
-            propensity=record.propensity,
-            floor=record.floor,
-            failed=teacher_failed(record.tier, record.reason, record.seen),
-            served=served,
-            confidence=record.confidence,
-            nearest=record.evidence.get("nearest"),
-            release=record.release,
-            teacher_version=record.teacher_version,
-            slices=outcome.ask.slices,
-        )
-        if deps.budgets.keeps(record.workload):
-            payment = Payment(trial=trial, cost_usd=record.cost_usd, at_s=record.created_at)
-            state = deps.budgets.observe(record.workload, payment)
-        else:
-            state = deps.promises.observe(record.workload, trial)
+        state = _count_trial(deps, outcome, record, record.level)
+        if state is None:
+            record = replace(record, level=None)
     deps.recall.observe(record)
     deps.metrics.observe_interaction(record)
     deps.sink.put(record, state)
+
+
+def _count_trial(
+    deps: Deps, outcome: Outcome, record: Interaction, level: int
+) -> PromiseState | None:
+    """Let the interaction count for its workload's promise or budget; returns a snapshot of that.
+
+    None where the workload has had another one since the interaction began: a level means something
+    only beside the one that it was found for.
+    """
+    configured = outcome.workload_settings
+    trial = Trial(
+        level=level,
+        seen=record.seen,
+        wrong=not record.draft_agreed,
+        propensity=record.propensity,
+        floor=record.floor,
+        failed=teacher_failed(record.tier, record.reason, record.seen),
+        served=record.tier is not Tier.TEACHER,
+        confidence=record.confidence,
+        nearest=record.evidence.get("nearest"),
+        release=record.release,
+        teacher_version=record.teacher_version,
+        slices=outcome.ask.slices,
+    )
+    if configured is None or configured.effective_policy != "budget":
+        kept = configured is not None and deps.promises.keeps(
+            record.workload, configured.promise, configured.slices
+        )
+        return deps.promises.observe(record.workload, trial) if kept else None
+    if not deps.budgets.keeps(record.workload):
+        return None
+    payment = Payment(trial=trial, cost_usd=record.cost_usd, at_s=record.created_at)
+    return deps.budgets.observe(record.workload, payment)
 
 
 def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interaction:
@@ -175,8 +224,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
     draft_agreed = None
     if teacher is not None and outcome.draft is not None:
         draft_agreed = get_comparer(comparer).agrees(teacher, outcome.draft, shape)
-    estimated = served and (teacher is None or cost is None)
-    estimate = deps.teacher_costs.estimate(outcome.workload) if estimated else cost
+    teacher_usd, estimated = _find_teacher_cost(deps, outcome, teacher, cost)
 
     def write(answer: Answer | None) -> dict[str, Any] | None:
         if answer is None or not keep:
@@ -197,7 +245,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         group="",
         comparer=comparer,
         tier=ask.tier,
-        model="student" if ask.tier is Tier.STUDENT else outcome.model,
+        model=outcome.speaker,
         reason=ask.reason,
         status=outcome.status,
         answer=write(outcome.answer if ok else None),
@@ -216,14 +264,26 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         agreed=draft_agreed if served else (True if teacher is not None else None),
         draft_agreed=draft_agreed,
         cost_usd=cost,
-        teacher_cost_usd=estimate,
+        teacher_cost_usd=teacher_usd,
         teacher_cost_estimated=estimated,
         latency_ms=outcome.elapsed_s * 1000,
         overhead_ms=outcome.overhead_ms,
         trace=tuple(write_ask(step.ask) for step in outcome.trace.steps),
         settings_digest=deps.settings.digest,
-        attempts=_write_attempts(outcome, cost),
+        attempts=_write_attempts(deps, outcome),
     )
+
+
+def _find_teacher_cost(
+    deps: Deps, outcome: Outcome, teacher: Answer | None, cost: Decimal | None
+) -> tuple[Decimal | None, bool]:
+    """USD that the teacher's answer costs or would have cost, and whether that is an estimate."""
+    if outcome.status == "error":
+        return None, False
+    unasked = outcome.ask.tier is Tier.STUDENT and (teacher is None or cost is None)
+    if unasked or not outcome.is_teachers:
+        return deps.teacher_costs.estimate(outcome.workload), True
+    return cost, False
 
 
 def _name_comparer(outcome: Outcome, shape: Shape, teacher: Answer | None) -> str:
@@ -240,6 +300,8 @@ def _propensity_of(outcome: Outcome) -> float:
     """The probability with which the teacher's answer became, or would have become, known."""
     if outcome.audit is not None:
         return outcome.audit.propensity
+    if outcome.ask.reason == TEACHER_FAILED:
+        return 1.0  # the teacher was asked outright
     if outcome.ask.tier is Tier.TEACHER:
         return outcome.ask.propensity
     # Not 1 − propensity: rounded, that can fall short of the floor that bounds the bets.
@@ -247,21 +309,22 @@ def _propensity_of(outcome: Outcome) -> float:
     return max([outcome.ask.floor, *(one.floor for one in outcome.ask.slices)])
 
 
-def _write_attempts(outcome: Outcome, cost: Decimal | None) -> tuple[Attempt, ...]:
+def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
     last = len(outcome.attempts) - 1
+    priced = [_price_attempt(deps, outcome, n) for n in range(len(outcome.attempts))]
     return tuple(
         Attempt(
             interaction_id=outcome.id,
             n=n,
             tier=Tier.TEACHER,
-            model=outcome.model,
+            model=log.model or outcome.model,
             purpose="audit" if outcome.audit else "answer",
             started_at=log.started_at,
             latency_ms=log.latency_ms,
             status=log.status,
             error=log.error,
-            usage=outcome.usage if n == last else None,
-            cost_usd=cost if n == last else None,
+            usage=priced[n][0],
+            cost_usd=priced[n][1],
             upstream_model=outcome.upstream_model if n == last else None,
         )
         for n, log in enumerate(outcome.attempts)

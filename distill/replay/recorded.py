@@ -38,7 +38,11 @@ class RecordedTeacher:
         """There is nothing to close."""
 
     async def complete(
-        self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        native: Native | None = None,
+        tries: list[AttemptLog] | None = None,
     ) -> Reply:
         """The recorded answer, as the upstream would have sent it."""
         row = self.row
@@ -70,7 +74,11 @@ class RecordedTeacher:
         )
 
     async def open_stream(
-        self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        native: Native | None = None,
+        tries: list[AttemptLog] | None = None,
     ) -> StreamReply:
         """A replay streams nothing."""
         raise CallFailed("The recorded teacher gives whole answers only.")

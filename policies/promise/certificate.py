@@ -326,7 +326,9 @@ class Certificate:
         risk = self.terms.risk
         fit = trial.level == 0 if trial.floor == 1.0 else trial.propensity < 1.0
         loss = 0.0
-        if fit:
+        if trial.failed and trial.served and trial.propensity == 1.0:
+            loss = 1.0
+        elif fit:
             loss = (risk if trial.failed else float(trial.seen and trial.wrong)) / trial.propensity
         elif self.terms.over == "served":
             return np.zeros(len(_BETS))

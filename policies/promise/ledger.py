@@ -151,14 +151,14 @@ class Ledger:
         share = trial.propensity
         if share > 1.0 or (1.0 - share) * math.exp(self.growth) >= 1.0:
             raise ValueError(f"a check at the share {share} proves nothing")
-        if trial.failed and share == 1.0:
+        if trial.failed and share == 1.0 and not trial.served:
             return  # nobody got an answer: no interaction that the promise counts
         if share < 1.0 and (trial.seen or trial.failed):
             self.release(share)
             if trial.failed or trial.wrong:
                 self._charged += charge(share, self.growth)
-            if trial.failed and trial.served:
-                self._charged += self.growth
+        if trial.failed and trial.served:
+            self._charged += self.growth
         self.trials += 1
         self._credit = min(self._credit + self.terms.risk, self._settled() + self._purse)
         if self._credit > self._settled():

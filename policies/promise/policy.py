@@ -26,6 +26,8 @@ PROOF = "proof"
 """The teacher answers, by chance, instead of a draft fit to be served."""
 
 PROOF_FAILED = "proof_failed"
+TEACHER_FAILED = "teacher_failed"
+"""The teacher was asked outright and gave no answer, and the workload wants a draft then."""
 """It was to answer by chance and couldn't, so the draft was served after all."""
 
 SLICE_UNPROVEN = "slice_unproven"

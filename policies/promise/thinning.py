@@ -75,7 +75,7 @@ class Thinning:
         if not 0.0 < share <= 1.0:
             raise ValueError(f"a propensity of {share} is none")
         checked = share < 1.0 and (trial.seen or trial.failed)
-        if trial.failed and not checked:
+        if trial.failed and not checked and not trial.served:
             return
         self.trials += trial.served or not trial.failed
         self.served += trial.served

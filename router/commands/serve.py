@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -33,9 +34,14 @@ def run(config: Path | None, workers: int) -> int:
     settings = load_settings(found, os.environ)
     host, port = settings.server.host, settings.server.port
     listener = _listen(host, port)
-    app = create_app(settings, Store.open(settings.store.url))
+    app = create_app(settings, Store.open(settings.store.url), found)
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30, access_log=False)
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            timeout_graceful_shutdown=math.ceil(settings.server.drain_s),
+            access_log=False,
+        )
     )
     # Having drained, uvicorn raises the signal that stopped it once more: an end as wished, not a
     # death by that signal.

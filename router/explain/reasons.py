@@ -148,6 +148,12 @@ _BY_NAME: dict[str, Reason] = {
         otherwise="Credit grows with every interaction, or through the day; a larger budget has"
         " more of it.",
     ),
+    "teacher_failed": Reason(
+        sentence="The teacher gave no answer, and the workload wants a draft then: it is served"
+        " whatever its confidence, and counts as wrong against the promise.",
+        dropped=("teacher", "it failed, as did its fallbacks"),
+        otherwise="The teacher must answer, or on_teacher_failure be error.",
+    ),
     "over_max_cost": Reason(
         sentence="The budget might have asked the teacher, which the request's max_cost_usd rules"
         " out, so the draft is served.",

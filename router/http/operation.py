@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from router.auth import authenticate
 from router.deps import Deps
 from router.errors import NotFound
+from router.reload import ConfigFollower
 
 
 async def report_live(request: Request) -> Response:
@@ -17,14 +18,23 @@ async def report_live(request: Request) -> Response:
 
 
 async def report_ready(request: Request) -> Response:
-    """The process answers requests, and how many records the store hasn't got.
+    """The process answers requests, how many wait, how many records the store hasn't got, and
+    whether the configuration file is in force (its log says why not).
 
     A store that can't be written is no reason to send callers elsewhere: they are answered, and
     what waits is written later.
     """
-    sink = request.app.state.deps.sink
-    records = {"waiting": sink.lag, "dropped": sink.dropped}
-    return JSONResponse({"status": "ready", "records": records})
+    deps: Deps = request.app.state.deps
+    file: ConfigFollower | None = request.app.state.config_file
+    faulty = file is not None and file.problem is not None
+    return JSONResponse(
+        {
+            "status": "ready",
+            "records": {"waiting": deps.sink.lag, "dropped": deps.sink.dropped},
+            "requests": {"running": deps.admission.in_flight, "waiting": deps.admission.waiting},
+            "configuration": "faulty file, the one before is in force" if faulty else "in force",
+        }
+    )
 
 
 async def render_metrics(request: Request) -> Response:
@@ -39,7 +49,11 @@ async def show_interaction(request: Request) -> Response:
     """``{id, tier, model, cost_usd, trace}`` of the caller's own interaction, else 404."""
     deps: Deps = request.app.state.deps
     caller = authenticate(deps.settings, request.headers)
-    found = await run_in_threadpool(deps.store.interaction, request.path_params["id"])
+    interaction = request.path_params["id"]
+    found = await run_in_threadpool(deps.store.interaction, interaction)
+    unaudited = deps.unaudited.find(interaction, caller.key_name)
+    if found is None and unaudited is not None:
+        return JSONResponse(unaudited)
     if found is None or found.key_name != caller.key_name:
         raise NotFound("No such interaction.", code="interaction_not_found")
     return JSONResponse(

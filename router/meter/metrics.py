@@ -96,6 +96,7 @@ class Metrics:
         self._declare_interactions()
         self._declare_promises()
         self._declare_models()
+        self._declare_operation()
 
     def _declare_interactions(self) -> None:
         registry = self._registry
@@ -139,6 +140,19 @@ class Metrics:
             "tutelage_records_dropped",
             "Records lost because the queue to the store was full or the store failed.",
             registry=registry,
+        )
+
+    def _declare_operation(self) -> None:
+        self._reloads = Counter(
+            "tutelage_config_changes",
+            "Changes of the configuration file, by whether they were taken up.",
+            ("result",),
+            registry=self._registry,
+        )
+        self._refused = Counter(
+            "tutelage_requests_refused",
+            "Requests turned away because the worker had more than it could answer.",
+            registry=self._registry,
         )
 
     def _declare_promises(self) -> None:
@@ -231,6 +245,14 @@ class Metrics:
                 self._release.remove(label, *before)
             self._releases[label] = (student, policy)
             self._release.labels(label, student, policy).set(1)
+
+    def add_config_change(self, *, taken_up: bool) -> None:
+        """Count a change of the configuration file."""
+        self._reloads.labels("taken_up" if taken_up else "refused").inc()
+
+    def add_refused(self) -> None:
+        """Count a request that was turned away for want of a place."""
+        self._refused.inc()
 
     def add_dropped(self, records: int) -> None:
         """Count records that will never reach the store."""

@@ -29,6 +29,10 @@ class Redactor:
     """Replaces the given kinds of personal data. Thread-safe; redacting twice changes nothing."""
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
+        self.change(kinds)
+
+    def change(self, kinds: Sequence[Kind]) -> None:
+        """Replace these kinds from now on. Raises ValueError for one that is unknown."""
         unknown = set(kinds) - set(_ORDER)
         if unknown:
             raise ValueError(f"unknown kind of personal data: {sorted(unknown)[0]}")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import RowMapping, exists
 
-from policies.promise.policy import PROOF_FAILED
+from policies.promise.policy import PROOF_FAILED, TEACHER_FAILED
 from policies.purse import Payment
 from policies.types import Tier, Trial
 from router.meter.prices import Usage
@@ -142,8 +142,8 @@ def to_payment(row: RowMapping) -> Payment:
 
 
 def teacher_failed(tier: str, reason: str, seen: bool) -> bool:
-    """Whether the teacher was asked in the foreground and gave no answer."""
-    return (tier == Tier.TEACHER and not seen) or reason == PROOF_FAILED
+    """Whether the teacher was asked in the foreground and gave no answer of its own."""
+    return (tier == Tier.TEACHER and not seen) or reason in (PROOF_FAILED, TEACHER_FAILED)
 
 
 def to_release(row: RowMapping) -> Release:

@@ -32,7 +32,13 @@ def load_settings(
     """
     if path is None:
         return Settings().with_secrets(env)
-    text = read_settings_file(path)
+    return parse_settings(path, read_settings_file(path), env, need_secrets=need_secrets)
+
+
+def parse_settings(
+    path: Path, text: str, env: Mapping[str, str], *, need_secrets: bool = True
+) -> Settings:
+    """The settings of the file's text, as ``load_settings``; ``path``: for messages only."""
     settings, problems = examine_settings(text, env if need_secrets else _fill_in(text, env))
     if settings is not None:
         return settings.with_secrets(env)

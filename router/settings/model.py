@@ -90,11 +90,19 @@ UpstreamUrl = Annotated[str, AfterValidator(_check_upstream)]
 
 
 class ServerSettings(Section):
-    """Where the gateway listens; port 0 lets the system choose one."""
+    """Where the gateway listens; port 0 lets the system choose one.
+
+    ``max_in_flight``: requests that a worker answers at once; ``max_waiting``: how many more may
+    wait, each for ``max_wait_s`` at most; ``drain_s``: seconds that running answers get at the end.
+    """
 
     host: Text = "127.0.0.1"
     port: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=65_535)] = 8080
     max_body_bytes: Count = 20 * _MIB
+    max_in_flight: Count = 1000
+    max_waiting: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0)] = 1000
+    max_wait_s: Seconds = 10.0
+    drain_s: Seconds = 30.0
 
 
 class StoreSettings(Section):
@@ -223,6 +231,7 @@ class WorkloadSettings(Section):
     threshold: Share | None = None
     audit: AuditSettings = AuditSettings()
     recall: Annotated[RecallSettings | None, BeforeValidator(_read_recall)] = None
+    on_teacher_failure: Literal["error", "draft"] = "error"
 
     @property
     def effective_policy(self) -> str:

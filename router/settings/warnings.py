@@ -39,7 +39,6 @@ def _not_enforced(view: View) -> Iterator[tuple[Path, str]]:
     learning = view.top.get("learning")
     given: list[tuple[Path, Any, tuple[str, ...]]] = [
         (("learning",), learning, ("max_usd_per_cycle",)),
-        *((("models", key), model, ("fallbacks",)) for key, model in view.upstream_models.items()),
         *((("keys", i), key, ("budget", "rate")) for i, key in view.keys.items()),
     ]
     for path, section, names in given:

@@ -22,7 +22,7 @@ from router.upstream.failures import (
 )
 from router.upstream.forward import Forwarded, Inquiry, forward
 from router.upstream.model import AttemptClock, AttemptLog, Reply, UpstreamTarget
-from router.upstream.retry import choose_delay_s
+from router.upstream.retry import RetryBudget, choose_delay_s
 from router.upstream.stream import StreamReply
 from router.wire.calls import Call, write_call, write_key
 from router.wire.form import Form, Native
@@ -75,6 +75,7 @@ class UpstreamClient:
         """``rng`` and ``sleep`` (seconds) serve the waits between tries."""
         self._rng = rng or random.Random()
         self._sleep = sleep
+        self._budget = RetryBudget()
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -110,19 +111,28 @@ class UpstreamClient:
         await self.close()
 
     async def complete(
-        self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        native: Native | None = None,
+        tries: list[AttemptLog] | None = None,
     ) -> Reply:
         """Ask for a whole answer; a body that asks for a stream is asked without.
 
         ``body``: the request as chat completions; ``native``: as it came, where in another form.
+        ``tries`` is given every try as it ends: all that is known of a call that is cancelled.
         Raises ``BadRequest`` where the target's dialect can't say it, else ``CallFailed``,
         ``CallTimedOut`` or ``CallRejected``.
         """
         call = write_call(target.dialect, body, native, model=target.model, stream=False)
-        return await self._call(target, call, self._complete_once)
+        return await self._call(target, call, self._complete_once, tries)
 
     async def open_stream(
-        self, target: UpstreamTarget, body: Mapping[str, Any], native: Native | None = None
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        native: Native | None = None,
+        tries: list[AttemptLog] | None = None,
     ) -> StreamReply:
         """Ask for a stream, always with usage, and wait for its first event.
 
@@ -136,7 +146,7 @@ class UpstreamClient:
         async def open_once(this: _Try) -> StreamReply | Failure:
             return await self._open_once(this, choices)
 
-        return await self._call(target, call, open_once)
+        return await self._call(target, call, open_once, tries)
 
     async def forward(self, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded:
         """Ask for something that is no answer and costs nothing. Raises ``CallError``."""
@@ -147,6 +157,7 @@ class UpstreamClient:
         target: UpstreamTarget,
         call: Call,
         once: Callable[[_Try], Awaitable[_Outcome | Failure]],
+        tries: list[AttemptLog] | None,
     ) -> _Outcome:
         """Try until an answer comes, the tries are used up or the deadline is near."""
         payload = json.dumps(call.body, separators=(",", ":")).encode()
@@ -154,22 +165,28 @@ class UpstreamClient:
         now_s = asyncio.get_running_loop().time
         deadline_s = now_s() + target.total_timeout_s
         logs: tuple[AttemptLog, ...] = ()
+        noted = [] if tries is None else tries
+        self._budget.earn(target.key)
         while True:
-            clock = AttemptClock()
-            outcome = await once(
-                _Try(
-                    target=target,
-                    form=call.form,
-                    payload=payload,
-                    headers=headers,
-                    clock=clock,
-                    earlier=logs,
-                    deadline_s=deadline_s,
-                )
+            clock = AttemptClock(target.key)
+            this = _Try(
+                target=target,
+                form=call.form,
+                payload=payload,
+                headers=headers,
+                clock=clock,
+                earlier=logs,
+                deadline_s=deadline_s,
             )
+            try:
+                outcome = await once(this)
+            except asyncio.CancelledError:
+                noted.append(clock.log(error="left before its end", billing="unknown"))
+                raise
             if not isinstance(outcome, Failure):
                 return outcome
-            logs = (*logs, clock.log(error=outcome.reason))
+            logs = (*logs, clock.log(error=outcome.reason, billing=outcome.billing))
+            noted.append(logs[-1])
             delay_s = self._choose_delay_s(outcome, len(logs), target, deadline_s - now_s())
             if delay_s is None:
                 outcome.error.attempts = logs
@@ -181,14 +198,15 @@ class UpstreamClient:
     ) -> float | None:
         if not failure.retryable:
             return None
-        return choose_delay_s(
+        delay_s = choose_delay_s(
             tries=tries,
             retries=target.retries,
             headers=failure.headers,
-            remaining_s=remaining_s,
+            remaining_s=min(remaining_s, target.longest_wait_s),
             rng=self._rng,
             now=datetime.now(UTC),
         )
+        return delay_s if delay_s is not None and self._budget.spend(target.key) else None
 
     async def _complete_once(self, this: _Try) -> Reply | Failure:
         response: aiohttp.ClientResponse | None = None

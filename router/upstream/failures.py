@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from router.upstream.model import (
+    Billing,
     CallError,
     CallFailed,
     CallRejected,
@@ -26,17 +27,22 @@ from router.wire.form import Form
 from router.wire.hearing import understand
 
 _FORWARDED_ERROR_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
+_NOT_THE_REQUESTS_FAULT = frozenset({401, 402, 404, 408, 409, 429})
+"""Errors about our key, our account, the model's name or the moment. 403 isn't among them: some
+servers answer it to a prompt that their filter refuses."""
 _MIN_SECRET_CHARS = 8
 """Shorter keys are placeholders ("EMPTY"); blotting them out would garble ordinary words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A try that failed. ``reason``: a few words for the record; ``headers``: of the answer."""
+    """A try that failed. ``reason``: a few words for the record; ``headers``: of the answer;
+    ``billing``: what the upstream charges for it."""
 
     error: CallError
     reason: str
     retryable: bool
+    billing: Billing = "nothing"
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -52,15 +58,22 @@ def from_exception(
     if isinstance(exc, aiohttp.ServerTimeoutError):
         reason = f"silent for {target.first_byte_timeout_s:g} s"
         message = f"{name} was {reason}."
-        return Failure(error=CallTimedOut(message), reason=reason, retryable=False)
+        error = CallTimedOut(message)
+        return Failure(error=error, reason=reason, retryable=False, billing="unknown")
     if isinstance(exc, TimeoutError):
         reason = f"no complete answer within {target.total_timeout_s:g} s"
         message = f"{name} gave {reason}."
-        return Failure(error=CallTimedOut(message), reason=reason, retryable=False)
+        error = CallTimedOut(message)
+        return Failure(error=error, reason=reason, retryable=False, billing="unknown")
     reason, transient = _describe(exc)
     verb = "broke off its answer" if answered else "could not be reached"
     message = f"{name} {verb}: {reason}."
-    return Failure(error=CallFailed(message), reason=reason, retryable=transient and not answered)
+    return Failure(
+        error=CallFailed(message),
+        reason=reason,
+        retryable=transient and not answered,
+        billing="unknown" if answered else "nothing",
+    )
 
 
 def from_rejection(
@@ -85,6 +98,8 @@ def from_rejection(
             f"The upstream of model '{target.key}' answered {status} without a JSON error body.",
             headers=passed_on,
         )
+    error.falls_over = status < 400 or status >= 500 or status in _NOT_THE_REQUESTS_FAULT
+    error.down = status >= 500
     return Failure(
         error=error,
         reason=f"answered {status}",
@@ -100,14 +115,19 @@ def from_nonsense(reason: str, target: UpstreamTarget) -> Failure:
     """
     reason = hide_key(reason, target)
     message = f"The upstream of model '{target.key}' answered {reason}."
-    return Failure(error=CallFailed(message), reason=f"answered {reason}", retryable=False)
+    return Failure(
+        error=CallFailed(message),
+        reason=f"answered {reason}",
+        retryable=False,
+        billing="unknown",
+    )
 
 
 def from_empty_stream(target: UpstreamTarget) -> Failure:
     """Map a stream that ended before it began: as good as a connection that was closed."""
     reason = "the stream ended before its first chunk"
     message = f"The upstream of model '{target.key}' gave no answer: {reason}."
-    return Failure(error=CallFailed(message), reason=reason, retryable=True)
+    return Failure(error=CallFailed(message), reason=reason, retryable=True, billing="unknown")
 
 
 def read_answer(raw: bytes, form: Form) -> dict[str, Any] | str:

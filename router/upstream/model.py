@@ -12,10 +12,11 @@ CallError
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter, time
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from router.errors import (
@@ -29,6 +30,10 @@ from router.errors import (
 from router.wire.calls import Dialect
 from router.wire.form import Form
 
+Billing = Literal["nothing", "answer", "unknown"]
+"""What an upstream charges for a try, as far as can be told from here: nothing where it refused or
+was lost before its answer began; an answer, by its usage; unknown where it may have begun one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class UpstreamTarget:
@@ -37,8 +42,9 @@ class UpstreamTarget:
     ``key``: its name in the configuration; ``base_url``: up to and including ``/v1``; ``model``:
     the name that the upstream knows it by. ``first_byte_timeout_s``: the longest silence allowed,
     before the answer begins and between its parts; ``total_timeout_s``: for the whole call with
-    all its tries and waits. ``retries``: further tries after the first. ``dialect``: what it
-    speaks.
+    all its tries and waits. ``retries``: further tries after the first, none of them after a wait
+    of more than ``longest_wait_s``. ``dialect``: what it speaks. ``fallbacks``: whom to ask where
+    this one fails, in order, all within the total of this one; their own fallbacks play no part.
     """
 
     key: str
@@ -50,6 +56,8 @@ class UpstreamTarget:
     total_timeout_s: float = 120.0
     retries: int = 2
     dialect: Dialect = "openai"
+    longest_wait_s: float = math.inf
+    fallbacks: tuple[UpstreamTarget, ...] = ()
 
     def __post_init__(self) -> None:
         if self.api_key is not None and not self.api_key.isprintable():
@@ -69,7 +77,8 @@ class AttemptLog:
     """One try of a call.
 
     ``started_at``: seconds since the epoch; ``first_byte_ms``: until the answer's headers, for a
-    stream until its first chunk; ``error``: why the try failed, in a few words without secrets.
+    stream until its first chunk; ``error``: why the try failed, in a few words without secrets;
+    ``model``: key of the one that was asked, empty for the model that the call was about.
     """
 
     started_at: float
@@ -77,12 +86,15 @@ class AttemptLog:
     first_byte_ms: float | None = None
     status: int | None = None
     error: str | None = None
+    model: str = ""
+    billing: Billing = "answer"
 
 
 class AttemptClock:
-    """A try while it runs; the clock starts with it."""
+    """A try of ``model`` while it runs; the clock starts with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = "") -> None:
+        self._model = model
         self._started_at = time()
         self._start_s = perf_counter()
         self._first_byte_ms: float | None = None
@@ -96,7 +108,7 @@ class AttemptClock:
         """The answer's first part has come."""
         self._first_byte_ms = self._elapsed_ms()
 
-    def log(self, *, error: str | None = None) -> AttemptLog:
+    def log(self, *, error: str | None = None, billing: Billing = "answer") -> AttemptLog:
         """The try as it stands now."""
         return AttemptLog(
             started_at=self._started_at,
@@ -104,6 +116,8 @@ class AttemptClock:
             first_byte_ms=self._first_byte_ms,
             status=self._status,
             error=error,
+            model=self._model,
+            billing=billing,
         )
 
     def _elapsed_ms(self) -> float:
@@ -126,9 +140,15 @@ class Reply:
 
 
 class CallError(ApiError):
-    """A call that failed; ``attempts``: every try, the last of which decided."""
+    """A call that failed; ``attempts``: every try, the last of which decided.
+
+    ``falls_over``: another model may answer the same request; false where the request itself was
+    refused. ``down``: the upstream is at fault, and likely to be so again.
+    """
 
     attempts: tuple[AttemptLog, ...] = ()
+    falls_over = True
+    down = True
 
 
 class CallFailed(CallError, UpstreamFailed):

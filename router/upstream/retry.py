@@ -1,4 +1,4 @@
-"""When to try again, and after how long. No clock and no sleep: both are the caller's."""
+"""When to try again, after how long, and how often in all. No clock, no sleep: the caller's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,30 @@ FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 8.0
 RETRYABLE_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504})
 """Statuses that may pass by themselves; 409 is a lock that timed out, as OpenAI's client has it."""
+
+
+_SHARE = 0.2
+_RESERVE = 20.0
+
+
+class RetryBudget:
+    """Keeps retries to a share of the calls, per upstream: one in trouble isn't asked three times
+    as often as one in health. Every call earns a fifth of a retry; twenty can be saved up."""
+
+    def __init__(self) -> None:
+        self._left: dict[str, float] = {}
+
+    def earn(self, key: str) -> None:
+        """A call begins."""
+        self._left[key] = min(_RESERVE, self._left.get(key, _RESERVE) + _SHARE)
+
+    def spend(self, key: str) -> bool:
+        """Whether one more try may be made; it counts as made."""
+        left = self._left.get(key, _RESERVE)
+        if left < 1.0:
+            return False
+        self._left[key] = left - 1.0
+        return True
 
 
 def is_retryable(status: int, headers: Mapping[str, str]) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,7 +20,13 @@ from router.upstream.failures import (
     from_nonsense,
     hide_key,
 )
-from router.upstream.model import AttemptClock, AttemptLog, StreamBroken, UpstreamTarget
+from router.upstream.model import (
+    AttemptClock,
+    AttemptLog,
+    Billing,
+    StreamBroken,
+    UpstreamTarget,
+)
 from router.wire.form import Form, Untranslatable, translating
 from router.wire.hearing import new_reader
 from router.wire.openai import StreamAssembler
@@ -38,7 +45,8 @@ class StreamReply:
     Leaving it before the end closes the connection, which tells the upstream to stop generating.
     ``assembled``: the answer, usage and model as far as they have come; ``done_seen``: ``[DONE]``,
     or what ends a stream of its form, has come; ``headers``: the answer's, lower-case names;
-    ``understood``: the ``chat.completion.chunk`` objects that the latest event stands for.
+    ``understood``: the ``chat.completion.chunk`` objects that the latest event stands for;
+    ``on_end``: told once whether the stream was whole, and never where it is left before its end.
     """
 
     def __init__(
@@ -61,6 +69,7 @@ class StreamReply:
         self.form = form
         self.understood: list[dict[str, Any]] = []
         self._reader = new_reader(form)
+        self.on_end: Callable[[bool], None] | None = None
         self._response = response
         self._target = target
         self._clock = clock
@@ -85,6 +94,7 @@ class StreamReply:
             failure = from_nonsense(exc.reason, self._target)
         except (aiohttp.ClientError, OSError) as exc:
             failure = from_exception(exc, self._target, answered=False)
+            failure = replace(failure, billing="unknown")  # it had begun to answer
         else:
             if _is_event_of(self.form, self._first[1]):
                 self._clock.note_first_byte()
@@ -103,11 +113,12 @@ class StreamReply:
             first, self._first = self._first, None
             yield first
         broken: str | None = None
+        billing: Billing = "answer"
         try:
             async for chunk in self._chunks:
                 yield chunk
         except StreamBroken as exc:
-            broken = f"it sent {exc.reason}"
+            broken, billing = f"it sent {exc.reason}", "unknown"  # it may go on, unread
         except (aiohttp.ClientError, OSError) as exc:
             if not self.assembled.whole:
                 broken = from_exception(exc, self._target, answered=True).reason
@@ -115,9 +126,15 @@ class StreamReply:
             self._ended = True
             if not (self.done_seen or self.assembled.whole):
                 broken = "it ended without a finish reason"
-        self._log = self._clock.log(error=broken)
+        self._log = self._clock.log(error=broken, billing=billing)
+        if self.on_end is not None:
+            self.on_end(broken is None)
         if broken is not None:  # raised here, so that aiohttp's exception is not its context
             raise StreamBroken(broken)
+
+    def follow(self, earlier: tuple[AttemptLog, ...]) -> None:
+        """Count these tries, of other models, as made before this stream's."""
+        self._earlier = (*earlier, *self._earlier)
 
     @property
     def ended(self) -> bool:

@@ -77,17 +77,19 @@ async def test_a_bad_request(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    ("fault", "status"),
+    ("fault", "status", "cost_usd"),
     [
-        (HtmlAnswer(), 502),
-        (HtmlAnswer(status=503), 502),
-        (GarbageAnswer(), 502),
-        (Reset(), 502),
-        (Hang(), 504),
-        (Hang(after_headers=True), 504),
+        (HtmlAnswer(), 502, None),
+        (HtmlAnswer(status=503), 502, "0"),
+        (GarbageAnswer(), 502, None),
+        (Reset(), 502, "0"),
+        (Hang(), 504, None),
+        (Hang(after_headers=True), 504, None),
     ],
 )
-async def test_a_bad_upstream(tmp_path: Path, fault: Fault, status: int, stream: bool) -> None:
+async def test_a_bad_upstream(
+    tmp_path: Path, fault: Fault, status: int, cost_usd: str | None, stream: bool
+) -> None:
     async with FakeUpstream("x", always=fault) as up:
         models = teacher(up.base_url, timeout_s={"first_byte": 0.3})
         async with gateway(tmp_path, up.base_url, **models) as base:
@@ -96,7 +98,7 @@ async def test_a_bad_upstream(tmp_path: Path, fault: Fault, status: int, stream:
     assert failed.value.status_code == status
     assert failed.value.type == "upstream_error"
     assert failed.value.response.headers["x-tutelage-attempts"] == "1"
-    assert "x-tutelage-cost-usd" not in failed.value.response.headers
+    assert failed.value.response.headers.get("x-tutelage-cost-usd") == cost_usd
 
 
 @pytest.mark.parametrize(

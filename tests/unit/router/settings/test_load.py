@@ -80,7 +80,6 @@ def test_the_example_warns_of_exactly_what_is_not_enforced() -> None:
     problems = check_settings(CONTRACT, SECRETS)
     assert {p.severity for p in problems} == {"warning"}
     assert {p.key for p in problems} == {
-        "models.teacher.fallbacks",
         "workloads[0].budget",
         "learning.max_usd_per_cycle",
         "keys[0].budget",

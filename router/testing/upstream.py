@@ -1,13 +1,5 @@
-"""Test doubles for our own tests and for those of users.
-
-``FakeUpstream`` is a real HTTP server on the loopback interface that speaks every form (chat and
-text completions, embeddings, responses, Anthropic's messages) and can misbehave in all the ways
-that upstreams do::
-
-    async with FakeUpstream("billing", faults=[ErrorAnswer(status=503)]) as up:
-        ...  # point a client at up.base_url: the first request fails, the next one is answered
-        assert up.requests[-1].body["model"] == "big-70b"
-"""
+"""``FakeUpstream``: a real HTTP server that speaks every form (chat and text completions,
+embeddings, responses, Anthropic's messages), and misbehaves as told."""
 
 from __future__ import annotations
 
@@ -19,90 +11,36 @@ import socket
 import struct
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
 
 from policies.types import Answer
+from router.testing.behaviours import (
+    Cut,
+    ErrorAnswer,
+    Fault,
+    GarbageAnswer,
+    Hang,
+    HtmlAnswer,
+    MissingDone,
+    Reset,
+    Stall,
+)
 from router.wire.fakes import CHUNKED, stream_fake, write_fake
 from router.wire.form import Form
 from router.wire.openai import chunks_from_answer, completion_from_answer
-from router.wire.sse import encode
+from router.wire.sse import DONE, encode
 
 DEFAULT_USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
 
 Body = dict[str, Any]
 AnswerSource = str | Answer | Callable[[Body], str | Answer]
 """What to answer: a text, an answer, or a function of the request's body."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ErrorAnswer:
-    """Answer ``status``; ``body`` defaults to an error object in OpenAI's shape."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    content_type: str = "application/json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class HtmlAnswer:
-    """Answer an HTML page, as proxies do."""
-
-    status: int = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class GarbageAnswer:
-    """Answer 200 with ``text`` for a body; in a stream, as the chunk after ``after_chunks``."""
-
-    text: str = '{"choices": ['
-    after_chunks: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hang:
-    """Say nothing any more, before the answer's headers or after them."""
-
-    after_headers: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reset:
-    """Reset the connection before the answer's headers, or after them and ``after_chunks``."""
-
-    after_headers: bool = False
-    after_chunks: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cut:
-    """Close the connection after ``after_chunks`` of a stream, or in the middle of a whole answer.
-
-    ``clean``: with the proper end of an HTTP body, as when the upstream's own upstream broke.
-    """
-
-    after_chunks: int = 1
-    clean: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stall:
-    """Fall silent after ``after_chunks`` of a stream, or in the middle of a whole answer."""
-
-    after_chunks: int = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class MissingDone:
-    """End a stream properly, but without ``[DONE]``."""
-
-
-Fault = ErrorAnswer | HtmlAnswer | GarbageAnswer | Hang | Reset | Cut | Stall | MissingDone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +53,21 @@ class SeenRequest:
     body: Body
 
 
+@dataclass(kw_only=True)
+class Bill:
+    """What the server would charge for one request: the prompt once it begins to answer, and what
+    it has generated. ``told``: the client has been sent the usage."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    told: bool = False
+
+
 class FakeUpstream:
     """A stand-in for an OpenAI-compatible server, to be used with ``async with``.
 
-    ``requests``: all requests seen; ``sent``: the bodies of the whole answers it gave;
+    ``requests``: all requests seen; ``ledger``: the bill of each; ``sent``: the bodies of the whole
+    answers it gave;
     ``faults``: one for each request to come (``None``: behave), to which more may be appended;
     ``connections``: how many were opened for the requests seen; ``disconnects``: how many clients
     left before their answer was complete.
@@ -131,15 +80,18 @@ class FakeUpstream:
         usage: Mapping[str, Any] | None = DEFAULT_USAGE,
         latency_s: float | Callable[[Body], float] = 0.0,
         chunk_delay_s: float = 0.0,
+        running_usage: bool = False,
         faults: Iterable[Fault | None] = (),
         always: Fault | None = None,
         api_key: str | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """``usage``: reported with every answer, ``None`` for none; ``always``: the fault of every
-        request beyond ``faults``; ``api_key``: refuse other keys, and quote them, as careless
-        servers do; ``extra``: further fields of every completion and chunk."""
+        """``usage``: reported with every answer, ``None`` for none; ``running_usage``: every chunk
+        of a stream carries the usage so far; ``always``: the fault of every request beyond
+        ``faults``; ``api_key``: refuse other keys, and quote them, as careless servers do;
+        ``extra``: further fields of every completion and chunk."""
         self.requests: list[SeenRequest] = []
+        self.ledger: list[Bill] = []
         self.sent: list[bytes] = []
         self.faults: deque[Fault | None] = deque(faults)
         self.connections = 0
@@ -149,6 +101,7 @@ class FakeUpstream:
         self._usage = usage
         self._latency_s = latency_s
         self._chunk_delay_s = chunk_delay_s
+        self._running_usage = running_usage
         self._always = always
         self._api_key = api_key
         self._extra = dict(extra or {})
@@ -223,16 +176,18 @@ class FakeUpstream:
         except ValueError:
             return _write_error(400, "The body is not JSON.")
         self.requests.append(SeenRequest(path=request.path, headers=headers, raw=raw, body=body))
+        bill = Bill()
+        self.ledger.append(bill)
         self._requested.set()
         given = headers.get("authorization", "").removeprefix("Bearer ")
         given = given or headers.get("x-api-key", "")
         if self._api_key is not None and given != self._api_key:
             return _write_error(401, f"Incorrect API key provided: {given}.")
-        fault = self.faults.popleft() if self.faults else self._always
+        fault = self.next_fault()
         try:
             latency_s = self._latency_s(body) if callable(self._latency_s) else self._latency_s
             await asyncio.sleep(latency_s)
-            return await self._respond(request, body, fault)
+            return await self._respond(request, body, fault, bill)
         except asyncio.CancelledError:
             if not self._closing.is_set() and not isinstance(fault, (Reset, Cut)):
                 self.disconnects += 1
@@ -240,8 +195,10 @@ class FakeUpstream:
             raise
 
     async def _respond(
-        self, request: web.Request, body: Body, fault: Fault | None
+        self, request: web.Request, body: Body, fault: Fault | None, bill: Bill
     ) -> web.StreamResponse:
+        if not isinstance(fault, (ErrorAnswer, HtmlAnswer)) and fault != Reset():
+            bill.prompt_tokens = self._count("prompt_tokens")
         match fault:
             case ErrorAnswer(status=status, headers=headers, body=None):
                 return _write_error(status, f"Scripted error {status}.", headers)
@@ -260,12 +217,14 @@ class FakeUpstream:
             case Reset(after_headers=False):
                 await self._drop(request, reset=True)
         if body.get("stream"):
-            return await self._send_stream(request, body, fault)
-        return await self._send_whole(request, body, fault)
+            return await self._send_stream(request, body, fault, bill)
+        return await self._send_whole(request, body, fault, bill)
 
     async def _send_whole(
-        self, request: web.Request, body: Body, fault: Fault | None
+        self, request: web.Request, body: Body, fault: Fault | None, bill: Bill
     ) -> web.StreamResponse:
+        if not isinstance(fault, Hang):
+            bill.completion_tokens = self._count("completion_tokens")
         if isinstance(fault, GarbageAnswer):
             return web.Response(text=fault.text, content_type="application/json")
         completion = completion_from_answer(
@@ -290,22 +249,21 @@ class FakeUpstream:
                 await response.write(sent[: len(sent) // 2])
                 await self._misbehave(request, fault)
         self.sent.append(sent)
+        bill.told = self._usage is not None
         await response.write(sent)
         await response.write_eof()
         return response
 
     async def _send_stream(
-        self, request: web.Request, body: Body, fault: Fault | None
+        self, request: web.Request, body: Body, fault: Fault | None, bill: Bill
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         if isinstance(fault, Hang):
             await self._closing.wait()
         form = _form_of(request)
-        chunks = [{**chunk, **self._extra} for chunk in self._choose_chunks(form, body)]
-        frames = stream_fake(form, chunks, body)
-        frames = frames[:-1] if isinstance(fault, MissingDone) else frames
-        for i, frame in enumerate(frames):
+        frames = self._write_frames(form, body, bill, whole=not isinstance(fault, MissingDone))
+        for i in count():
             if isinstance(fault, (GarbageAnswer, Reset, Cut, Stall)) and i == fault.after_chunks:
                 if isinstance(fault, GarbageAnswer):
                     await response.write(encode(fault.text))
@@ -313,11 +271,59 @@ class FakeUpstream:
                     break
                 else:
                     await self._misbehave(request, fault)
+            frame = next(frames, None)
+            if frame is None:
+                break
             await response.write(frame)
             if self._chunk_delay_s:
                 await asyncio.sleep(self._chunk_delay_s)
         await response.write_eof()
         return response
+
+    def _write_frames(self, form: Form, body: Body, bill: Bill, *, whole: bool) -> Iterator[bytes]:
+        """What is sent, one event after the other; a chat's chunk is billed when it is asked for,
+        an answer in another form with its first event. ``whole``: with what ends the stream."""
+        chunks = self._choose_chunks(form, body)
+        if form is Form.CHAT:
+            for chunk in chunks:
+                yield encode({**self._charge(bill, chunk), **self._extra})
+            yield from (DONE,) if whole else ()
+            return
+        charged = [{**self._charge(bill, chunk), **self._extra} for chunk in chunks]
+        frames = stream_fake(form, charged, body)
+        yield from frames if whole else frames[:-1]
+
+    def next_fault(self) -> Fault | None:
+        """What is done about the request that has just come."""
+        return self.faults.popleft() if self.faults else self._always
+
+    def _count(self, name: str) -> int:
+        """Tokens of one whole answer; it is billed also where its usage is told to nobody."""
+        return int((self._usage or DEFAULT_USAGE)[name])
+
+    def _charge(self, bill: Bill, chunk: dict[str, Any]) -> dict[str, Any]:
+        """Bill a chunk that is about to be sent: a token for each piece of content, and whatever
+        is left with the last one. Returns the chunk, with the usage so far where that is told."""
+        whole = self._count("completion_tokens")
+        choices = chunk["choices"]
+        if choices and choices[0]["finish_reason"] is None:
+            generated = bool(choices[0]["delta"].get("content"))
+            bill.completion_tokens = min(whole, bill.completion_tokens + generated)
+        else:
+            bill.completion_tokens = whole
+        bill.told = chunk.get("usage") is not None
+        if not self._running_usage or self._usage is None:
+            return chunk
+        bill.told = True
+        total = bill.prompt_tokens + bill.completion_tokens
+        return {
+            **chunk,
+            "usage": {
+                "prompt_tokens": bill.prompt_tokens,
+                "completion_tokens": bill.completion_tokens,
+                "total_tokens": total,
+            },
+        }
 
     def _choose_answer(self, body: Body) -> Answer:
         answer = self._answer(body) if callable(self._answer) else self._answer

@@ -1,0 +1,163 @@
+"""Asking a model, and those that may stand in for it, within one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+from router.errors import BadRequest
+from router.upstream.breakers import Breakers
+from router.upstream.forward import Forwarded, Inquiry
+from router.upstream.model import AttemptLog, CallError, CallFailed, Reply, UpstreamTarget
+from router.upstream.stream import StreamReply
+from router.wire.form import Native
+
+_log = logging.getLogger("tutelage.upstream")
+
+_PATIENCE_S = 1.0
+"""The longest wait for another try of a model while there is a fallback that could answer now."""
+
+_Tries = list[AttemptLog]
+_Answer = TypeVar("_Answer")
+
+
+class Client(Protocol):
+    """What asks one model: ``UpstreamClient``."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    async def complete(
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        native: Native | None = None,
+        tries: _Tries | None = None,
+    ) -> Reply: ...
+    async def open_stream(
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        native: Native | None = None,
+        tries: _Tries | None = None,
+    ) -> StreamReply: ...
+    async def forward(self, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded: ...
+
+
+class Failover:
+    """A client that turns to a target's fallbacks where the target fails.
+
+    The target's total time is that of them all. A request that the target itself refuses (too
+    long, filtered, of a shape that it doesn't know) is refused: another model isn't asked for what
+    this one has judged. What a fallback refuses is not the client's fault: the next one is asked,
+    and where none answers the client gets the error of the model that it asked for. A model whose
+    breaker is open is passed over. A stream falls over only before its first chunk.
+
+    Answers and errors carry the tries of all the models that were asked, in order.
+    """
+
+    def __init__(self, client: Client, breakers: Breakers) -> None:
+        self._client = client
+        self._breakers = breakers
+
+    async def start(self) -> None:
+        """Open the client's pool; to be called in the event loop that will use it."""
+        await self._client.start()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+    async def complete(
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        native: Native | None = None,
+        tries: _Tries | None = None,
+    ) -> Reply:
+        """As ``UpstreamClient.complete``, of the first model that answers."""
+
+        async def ask(one: UpstreamTarget, noted: _Tries) -> Reply:
+            earlier = tuple(noted)
+            reply = await self._client.complete(one, body, native, noted)
+            self._breakers.note(one.key, up=True)
+            return replace(reply, attempts=(*earlier, *reply.attempts))
+
+        return await self._ask_in_turn(target, ask, [] if tries is None else tries)
+
+    async def open_stream(
+        self,
+        target: UpstreamTarget,
+        body: Mapping[str, Any],
+        native: Native | None = None,
+        tries: _Tries | None = None,
+    ) -> StreamReply:
+        """As ``UpstreamClient.open_stream``, of the first model whose stream begins."""
+
+        async def ask(one: UpstreamTarget, noted: _Tries) -> StreamReply:
+            earlier = tuple(noted)
+            reply = await self._client.open_stream(one, body, native, noted)
+            self._breakers.note_alive(one.key)
+            reply.on_end = lambda whole: self._breakers.note(one.key, up=whole)
+            reply.follow(earlier)
+            return reply
+
+        return await self._ask_in_turn(target, ask, [] if tries is None else tries)
+
+    async def forward(self, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded:
+        """As ``UpstreamClient.forward``: it asks about a model's own state, so nobody stands in."""
+        return await self._client.forward(target, inquiry)
+
+    async def _ask_in_turn(
+        self,
+        target: UpstreamTarget,
+        ask: Callable[[UpstreamTarget, _Tries], Awaitable[_Answer]],
+        tries: _Tries,
+    ) -> _Answer:
+        now_s = asyncio.get_running_loop().time
+        deadline_s = now_s() + target.total_timeout_s
+        first: CallError | None = None
+        for one in (target, *target.fallbacks):
+            remaining_s = deadline_s - now_s()
+            rest_s = self._breakers.rest_s(one.key)
+            if rest_s or remaining_s <= 0:
+                first = first or _refuse(one, rest_s)
+                continue
+            more = one is not target.fallbacks[-1] if target.fallbacks else False
+            bounded = replace(
+                one,
+                total_timeout_s=min(one.total_timeout_s, remaining_s),
+                longest_wait_s=_PATIENCE_S if more else one.longest_wait_s,
+            )
+            try:
+                return await ask(bounded, tries)
+            except BadRequest:
+                # The dialect of a fallback can't say the request: the next one is asked.
+                if first is None:
+                    raise
+            except CallError as error:
+                self._breakers.note(one.key, up=not error.down)
+                first = first or error
+                if one is target and not error.falls_over:
+                    break
+                if target.fallbacks:
+                    _log.warning("Model %s gave no answer: %s", one.key, error)
+        if first is None:
+            raise RuntimeError("a call has at least one target")
+        first.attempts = tuple(tries)
+        raise first
+
+
+def _refuse(target: UpstreamTarget, rest_s: float) -> CallFailed:
+    """The answer of a gateway that leaves an upstream alone."""
+    seconds = max(1, math.ceil(rest_s))
+    return CallFailed(
+        f"The upstream of model '{target.key}' has failed call after call and is left alone for"
+        f" now: try again in {seconds} s.",
+        status=503,
+        code="upstream_resting",
+        headers={"retry-after": str(seconds)},
+    )
