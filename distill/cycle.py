@@ -6,8 +6,8 @@ the last step, which moves one pointer in the store.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.dataset import MAX_QUESTIONS, MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
+from distill.generative import find_student, keep_drafts_of
 from distill.promote import Rung, climb, may_promote
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
@@ -23,10 +24,12 @@ from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
 from router.errors import ReleaseError
 from router.record.model import Release as ReleaseRecord
+from router.record.model import TrainingRow
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import Release, load_release, save_release
 from router.settings.model import Settings
+from router.students.embedded import EmbeddedStudent
 from router.students.encoder import WEIGHTS_SHA256, Encoder
 from router.wire.openai import answer_from_json
 from router.workload import find_settings
@@ -64,7 +67,8 @@ class Learner:
     """What a cycle works with.
 
     ``folder``: where releases are written; ``seed``: of all choices; ``drafts``: "embedded" trains
-    a student and its gate, "given" only the gate over drafts that come from elsewhere;
+    a student and its gate, "given" only the gate over drafts that come from elsewhere, "served" the
+    gate over those of a student behind a server;
     ``most_questions``: of more, a random sample is learned from.
     """
 
@@ -74,7 +78,7 @@ class Learner:
     redactor: Redactor
     folder: Path
     seed: int = 0
-    drafts: Literal["embedded", "given"] = "embedded"
+    drafts: Literal["embedded", "given", "served"] = "embedded"
     most_questions: int = MAX_QUESTIONS
 
 
@@ -108,29 +112,36 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
 
 def _learn(learner: Learner, workload: str) -> Outcome:
     # 1. Records → dataset.
+    active = load_active(learner.store, workload)
+    student = None
+    if learner.drafts == "served":
+        student = find_student(learner.settings, active)
+    rows: Iterable[TrainingRow] = learner.store.training_rows(workload)
+    if student is not None:
+        rows = keep_drafts_of(student, rows, learner.store.draft_versions(workload))
+    given = learner.drafts != "embedded"
     dataset = build_dataset(
         workload,
-        learner.store.training_rows(workload),
+        rows,
         learner.settings,
         learner.redactor,
         seed=learner.seed,
         most_questions=learner.most_questions,
     )
     detail: dict[str, Any] = {"dataset": dataset.describe()}
-    unfit = _find_unfit(dataset, closed=learner.drafts == "embedded")
+    unfit = _find_unfit(dataset, closed=not given)
     if unfit is not None:
         return Outcome(workload=workload, result=unfit[0], sentence=unfit[1], detail=detail)
     # 2. Dataset → student and gate, with held-out drafts for every question.
     try:
-        if learner.drafts == "given":
-            trained = train_gate(dataset, seed=learner.seed)
+        if given:
+            trained = replace(train_gate(dataset, seed=learner.seed), student=student)
         else:
             trained = train(_encode(learner.encoder, dataset), seed=learner.seed)
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
     # 3. The ladder.
-    active = load_active(learner.store, workload)
     rungs = climb(dataset, trained, active, _terms_of(learner.settings, workload))
     detail |= {**trained.report, "rungs": [rung.describe() for rung in rungs]}
     # 4. Release, and the pointer to it.
@@ -212,6 +223,7 @@ def _terms_of(settings: Settings, workload: str) -> Terms:
 def _keep(
     learner: Learner, dataset: Dataset, trained: Trained, report: Mapping[str, Any]
 ) -> ReleaseRecord:
+    is_embedded = isinstance(trained.student, EmbeddedStudent)
     try:
         digest, path = save_release(
             learner.folder,
@@ -221,7 +233,7 @@ def _keep(
             student=trained.student,
             gate=trained.gate,
             # A student that isn't trained here may answer in forms that hardly two requests share.
-            forms=dataset.forms if dataset.forms or trained.student is not None else None,
+            forms=dataset.forms if dataset.forms or is_embedded else None,
             prompts=dataset.prompts,
         )
     except OSError as error:

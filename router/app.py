@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -17,8 +17,11 @@ from starlette.routing import Route
 
 from router.budget import BudgetKeeper
 from router.deps import Deps, build_targets
-from router.drafting import EmbeddedDrafter
+from router.drafting import Drafter, EmbeddedDrafter
 from router.errors import ApiError, BadRequest, StoreError, TutelageError
+from router.generative.adapters import Residents
+from router.generative.drafter import GenerativeDrafter
+from router.generative.replicas import build_replicas
 from router.http.chat import answer_chat
 from router.http.models import list_models, show_model
 from router.http.operation import (
@@ -34,8 +37,9 @@ from router.promise import PromiseKeeper
 from router.record.redact import Redactor
 from router.record.sink import Sink
 from router.record.store import Store
-from router.release import ActiveReleases
+from router.release import ActiveReleases, Release
 from router.settings.model import Settings, WorkloadSettings
+from router.students.embedded import EmbeddedStudent
 from router.students.encoder import Encoder
 from router.upstream.client import UpstreamClient
 from router.workload import find_workload
@@ -43,7 +47,7 @@ from router.workload import find_workload
 _log = logging.getLogger("tutelage")
 
 _DRAIN_S = 10.0
-_FOLLOW_S = 1.0
+_FOLLOW_S = 0.5
 _RETRY_AFTER_S = "1"
 
 
@@ -57,13 +61,13 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         await deps.upstream.start()
         app.state.deps = deps
         await _take_up_releases(deps)  # so that the first request after a restart finds them
-        follower = asyncio.create_task(_follow_releases(deps))
+        followers = [asyncio.create_task(task(deps)) for task in (_follow_releases, _tend_students)]
         try:
             yield
         finally:
-            follower.cancel()
-            with suppress(asyncio.CancelledError):
-                await follower
+            for follower in followers:
+                follower.cancel()
+            await asyncio.gather(*followers, return_exceptions=True)
             await _finish_background(deps)
             await deps.upstream.close()
             deps.drafter.close()
@@ -98,21 +102,30 @@ def build_deps(settings: Settings, store: Store) -> Deps:
     teacher_costs = TeacherCostEstimator()
     for workload, (total_usd, answers) in store.teacher_costs().items():
         teacher_costs.seed(workload, total_usd, answers)
+    upstream = UpstreamClient()
     return Deps(
         settings=settings,
         store=store,
         sink=Sink(store, metrics),
         metrics=metrics,
-        upstream=UpstreamClient(),
+        upstream=upstream,
         targets=build_targets(settings),
         teacher_costs=teacher_costs,
         redactor=redactor,
         releases=ActiveReleases(store),
         promises=PromiseKeeper(store, metrics),
         budgets=BudgetKeeper(store, metrics),
-        drafter=EmbeddedDrafter(Encoder(), redactor),
+        drafter=_build_drafter(settings, upstream, redactor),
         coin=random.Random().random,
     )
+
+
+def _build_drafter(settings: Settings, upstream: UpstreamClient, redactor: Redactor) -> Drafter:
+    replicas = build_replicas(settings, upstream)
+    if replicas is None:
+        return EmbeddedDrafter(Encoder(), redactor)
+    base = replicas.targets[0].model
+    return GenerativeDrafter(replicas, Residents(replicas, upstream), base)
 
 
 def _restore_promises(deps: Deps) -> None:
@@ -132,7 +145,7 @@ def _configured_workloads(settings: Settings) -> Iterator[tuple[str, WorkloadSet
 
 
 async def _follow_releases(deps: Deps) -> None:
-    """Take up what was promoted, once a second; a failure is told once."""
+    """Take up what was promoted, twice a second; a failure is told once."""
     told: str | None = None
     while True:
         problem = await _take_up_releases(deps)
@@ -143,18 +156,41 @@ async def _follow_releases(deps: Deps) -> None:
 
 
 async def _take_up_releases(deps: Deps) -> str | None:
-    """Follow the store's pointers; a failure leaves the releases in force and is returned."""
+    """Follow the store's pointers; a release that can't be loaded or whose student isn't ready
+    leaves the one in force where it is, and the reason is returned."""
     problem: str | None = None
     before = set(deps.releases.all())
     try:
-        if await run_in_threadpool(deps.releases.refresh):
-            await deps.drafter.warm_up()
+        wanted, damaged = await run_in_threadpool(deps.releases.look)
+        problem = None if damaged is None else str(damaged)
+        ready: dict[str, Release] = {}
+        for workload, release in wanted.items():
+            current = deps.releases.get(workload)
+            try:
+                if release is not current:
+                    await deps.drafter.prepare(release)
+                ready[workload] = release
+            except TutelageError as error:
+                problem = str(error)
+                if current is not None:
+                    ready[workload] = current
+        deps.releases.swap(ready)
     except TutelageError as error:
         problem = str(error)
     except Exception as error:  # noqa: BLE001 - the follower must outlive whatever it meets
         problem = f"{type(error).__name__}: {error}"
     _show_releases(deps, before)
     return problem
+
+
+async def _tend_students(deps: Deps) -> None:
+    """Keep at hand what may be put in force next, so that a change of release waits for nothing."""
+    while deps.settings.generative_student is not None:
+        try:
+            await deps.drafter.tend(await run_in_threadpool(deps.releases.neighbours))
+        except Exception as error:  # noqa: BLE001 - as above
+            _log.error("The students could not be tended: %s", error)
+        await asyncio.sleep(_FOLLOW_S)
 
 
 def _show_releases(deps: Deps, before: set[str]) -> None:
@@ -165,7 +201,8 @@ def _show_releases(deps: Deps, before: set[str]) -> None:
         release, settings = active.get(workload), configured.get(workload)
         student = "none"
         if release is not None and release.student is not None:
-            student = f"embedded@{release.digest[:12]}"
+            kind = "embedded" if isinstance(release.student, EmbeddedStudent) else "openai"
+            student = f"{kind}@{release.digest[:12]}"
         policy = "teacher" if settings is None else settings.effective_policy
         deps.metrics.set_release(workload, student=student, policy=policy)
 

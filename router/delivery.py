@@ -62,7 +62,10 @@ class Delivery:
 
 
 def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
-    """The draft as a completion or a stream; its tokens cost nothing and count as none."""
+    """The draft as a completion or a stream, whole from its start: it was judged before.
+
+    The tokens of a student that runs in process cost nothing and count as none.
+    """
     if outcome.draft is None or outcome.evidence is None:
         raise ApiError("The policy chose a draft that was never made.")
     outcome.answer = outcome.draft
@@ -70,9 +73,9 @@ def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
     headers = _write_headers(outcome, description)
     identity: dict[str, Any] = {
         "id": f"chatcmpl-{outcome.id}",
-        "model": f"student@{(outcome.evidence.release or '')[:12]}",
+        "model": f"student@{(outcome.evidence.release or 'base')[:12]}",
         "created": int(outcome.started_at),
-        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        "usage": _usage_of_draft(outcome),
     }
     outcome.stop_clock()
     if not outcome.request.stream:
@@ -104,6 +107,19 @@ async def deliver_stream(deps: Deps, outcome: Outcome) -> Delivery:
     outcome.attempts = stream.attempts
     headers = _write_headers(outcome, _describe(deps, outcome))
     return Delivery(headers=headers, events=_TeacherStream(deps, outcome, stream))
+
+
+def _usage_of_draft(outcome: Outcome) -> dict[str, int] | None:
+    usage = outcome.draft_usage
+    if usage is None:
+        if outcome.draft_attempts:
+            return None
+        usage = Usage(prompt_tokens=0, completion_tokens=0)
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
 
 
 class _DraftStream:
@@ -221,7 +237,7 @@ def _waiting(deps: Deps, outcome: Outcome) -> Iterator[None]:
 
     Where a draft can stand for the answer, a failure is raised only: the interaction goes on.
     """
-    began_s = time.perf_counter()
+    began_s = time.perf_counter() - outcome.upstream_s  # the student's server was waited for, too
     try:
         yield
     except CallError as error:
@@ -277,7 +293,7 @@ def _describe(deps: Deps, outcome: Outcome) -> dict[str, Any]:
         "reason": outcome.ask.reason,
         "confidence": None if evidence is None else evidence.confidence,
         "release": None if evidence is None else evidence.release,
-        "attempts": len(outcome.attempts),
+        "attempts": len(outcome.draft_attempts) + len(outcome.attempts),
         "cost_usd": None if cost is None else plain_usd(cost),
         "saved_usd": None if saved is None else plain_usd(saved),
     }

@@ -18,7 +18,7 @@ from router.record.model import Interaction, PromiseState
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
-from router.settings.model import Settings
+from router.settings.model import STUDENT_KEY, Settings
 from router.upstream.model import Reply, UpstreamTarget
 from router.upstream.stream import StreamReply
 
@@ -67,10 +67,10 @@ class Deps:
 
 
 def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:
-    """How to reach each model that lives behind an upstream."""
+    """How to reach each model that lives behind an upstream, the student apart."""
     targets = {}
     for key, model in settings.models.items():
-        if model.upstream is None or model.model is None:
+        if key == STUDENT_KEY or model.upstream is None or model.model is None:
             continue
         targets[key] = UpstreamTarget(
             key=key,

@@ -20,7 +20,7 @@ from policies.types import Ask, Evidence, Features, Tier, Trace, TraceStep
 from router.auth import Caller
 from router.delivery import Delivery, deliver_draft, deliver_stream, deliver_whole
 from router.deps import Deps
-from router.errors import ApiError, BadRequest, NotFound
+from router.errors import ApiError, BadRequest, NotFound, TutelageError
 from router.meter.money import plain_usd
 from router.policies_for import build_policy
 from router.settle import Outcome, expect_teacher_cost
@@ -144,11 +144,17 @@ async def _draft(deps: Deps, outcome: Outcome) -> Evidence:
     """The student's draft; whatever goes wrong there, the teacher can still answer."""
     release = outcome.release
     try:
-        outcome.draft, evidence = await deps.drafter.draft(outcome.request.body, release)
+        made = await deps.drafter.draft(outcome.request.body, release)
     except Exception as error:  # noqa: BLE001 - a broken student must never break an answer
-        _log.warning("The student of %s failed: %s", outcome.workload, type(error).__name__)
+        if isinstance(error, CallError):
+            outcome.note_draft_calls(error.attempts)
+        said = str(error) if isinstance(error, TutelageError) else type(error).__name__
+        _log.warning("The student of %s failed: %s", outcome.workload, said)
         return Evidence(available=False, release=None if release is None else release.digest)
-    return evidence
+    outcome.draft, outcome.draft_usage = made.answer, made.usage
+    outcome.draft_version = made.upstream_model
+    outcome.note_draft_calls(made.attempts)
+    return made.evidence
 
 
 def keep_to_max_cost(deps: Deps, outcome: Outcome) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,7 @@ from router.meter.prices import Usage, cost_of
 from router.record.model import Attempt, Interaction, Status, write_ask
 from router.record.rows import teacher_failed
 from router.release import Release
-from router.settings.model import WorkloadSettings
+from router.settings.model import STUDENT_KEY, WorkloadSettings
 from router.upstream.model import AttemptLog
 from router.wire.openai import (
     ChatRequest,
@@ -36,7 +36,8 @@ class Outcome:
     """An interaction while it runs; filled in by the pipeline, read once by ``settle``.
 
     ``release``: the one in force for its workload when it began; ``end_s``: when its answer had
-    been delivered, on the clock of ``start_s``; None until then.
+    been delivered, on the clock of ``start_s``; None until then. ``draft_…``: of the calls of a
+    student behind a server; the others are of the teacher's.
     """
 
     id: str
@@ -61,6 +62,9 @@ class Outcome:
     usage: Usage | None = None
     upstream_model: str | None = None
     attempts: Sequence[AttemptLog] = ()
+    draft_usage: Usage | None = None
+    draft_version: str | None = None
+    draft_attempts: Sequence[AttemptLog] = ()
 
     @property
     def elapsed_s(self) -> float:
@@ -87,6 +91,11 @@ class Outcome:
         self.ask = replace(self.ask, tier=Tier.STUDENT, reason=reason, propensity=1.0, floor=1.0)
         self.trace = Trace(steps=(*self.trace.steps[:-1], TraceStep(ask=self.ask)))
 
+    def note_draft_calls(self, attempts: Sequence[AttemptLog]) -> None:
+        """The student's server was waited for."""
+        self.draft_attempts = attempts
+        self.upstream_s += sum(log.latency_ms for log in attempts) / 1000
+
     def stop_clock(self) -> None:
         """The answer is delivered: what follows, such as an audit, makes nobody wait."""
         self.end_s = time.perf_counter()
@@ -99,11 +108,23 @@ class Outcome:
 
 
 def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
-    """USD of the interaction, None where unknown, or not known before its audit has come.
+    """USD of the interaction, None where unknown, or not known before its audit has come: the sum
+    of the draft, also of one that wasn't served, and of the teacher's answer."""
+    parts = _price_draft(deps, outcome), _price_teacher(deps, outcome)
+    return None if None in parts else sum((cost for cost in parts if cost), Decimal(0))
 
-    A draft alone costs nothing. What a call costs that brought no answer is unknown: a price per
-    request is one per answer.
-    """
+
+def _price_draft(deps: Deps, outcome: Outcome) -> Decimal | None:
+    """Nothing where the student runs in process, or where no draft came: as with the teacher's,
+    calls that brought no answer before one that did are not counted."""
+    if not outcome.draft_attempts or outcome.draft is None:
+        return Decimal(0)
+    return cost_of(outcome.draft_usage, deps.settings.models[STUDENT_KEY].price)
+
+
+def _price_teacher(deps: Deps, outcome: Outcome) -> Decimal | None:
+    """USD of the teacher's part. What a call costs that brought no answer is unknown: a price per
+    request is one per answer."""
     served = outcome.ask.tier is Tier.STUDENT
     if served and not outcome.attempts:
         return Decimal(0) if outcome.audit is None else None
@@ -129,10 +150,10 @@ def settle(deps: Deps, outcome: Outcome) -> None:
     """Compare, record, meter and count the interaction; never blocks."""
     cost = price_outcome(deps, outcome)
     served = outcome.ask.tier is Tier.STUDENT
-    # An audit's cost is the teacher's alone: a draft is free.
     asked = not served or outcome.teacher_answer is not None
-    if cost is not None and outcome.status == "ok" and asked:
-        deps.teacher_costs.observe(outcome.workload, cost)
+    teacher_cost = _price_teacher(deps, outcome)
+    if teacher_cost is not None and outcome.status == "ok" and asked:
+        deps.teacher_costs.observe(outcome.workload, teacher_cost)
     record = _write_record(deps, outcome, cost)
     state = None
     if record.level is not None:
@@ -159,18 +180,18 @@ def settle(deps: Deps, outcome: Outcome) -> None:
 
 
 def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interaction:
-    keep = outcome.request.options.store
-    body, ask, evidence = outcome.request.body, outcome.ask, outcome.evidence
-    served = ask.tier is Tier.STUDENT
-    ok = outcome.status == "ok"
+    keep, body = outcome.request.options.store, outcome.request.body
+    ask, evidence = outcome.ask, outcome.evidence
+    served, ok = ask.tier is Tier.STUDENT, outcome.status == "ok"
     teacher = outcome.teacher_answer if ok else None
     shape = shape_of(body)
     comparer = _name_comparer(outcome, shape, teacher)
     draft_agreed = None
     if teacher is not None and outcome.draft is not None:
         draft_agreed = get_comparer(comparer).agrees(teacher, outcome.draft, shape)
-    estimated = served and (teacher is None or cost is None)
-    estimate = deps.teacher_costs.estimate(outcome.workload) if estimated else cost
+    spent = _price_teacher(deps, outcome)
+    estimated = served and (teacher is None or spent is None)
+    estimate = deps.teacher_costs.estimate(outcome.workload) if estimated else spent
 
     def write(answer: Answer | None) -> dict[str, Any] | None:
         if answer is None or not keep:
@@ -191,7 +212,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         group="",
         comparer=comparer,
         tier=ask.tier,
-        model="student" if served else outcome.model,
+        model=STUDENT_KEY if served else outcome.model,
         reason=ask.reason,
         status=outcome.status,
         answer=write(outcome.answer if ok else None),
@@ -216,7 +237,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         overhead_ms=outcome.overhead_ms,
         trace=tuple(write_ask(step.ask) for step in outcome.trace.steps),
         settings_digest=deps.settings.digest,
-        attempts=_write_attempts(outcome, cost),
+        attempts=_write_attempts(deps, outcome),
     )
 
 
@@ -240,22 +261,47 @@ def _propensity_of(outcome: Outcome) -> float:
     return outcome.ask.floor
 
 
-def _write_attempts(outcome: Outcome, cost: Decimal | None) -> tuple[Attempt, ...]:
-    last = len(outcome.attempts) - 1
-    return tuple(
-        Attempt(
-            interaction_id=outcome.id,
-            n=n,
-            tier=Tier.TEACHER,
-            model=outcome.model,
-            purpose="audit" if outcome.audit else "answer",
+def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
+    """The student's calls, then the teacher's; usage and cost are those of each side's last."""
+    student = Attempt(
+        interaction_id=outcome.id,
+        n=0,
+        tier=Tier.STUDENT,
+        model=STUDENT_KEY,
+        purpose="draft",
+        started_at=0.0,
+        latency_ms=0.0,
+        usage=outcome.draft_usage,
+        cost_usd=_price_draft(deps, outcome) if outcome.draft is not None else None,
+        upstream_model=outcome.draft_version,
+    )
+    teacher = replace(
+        student,
+        tier=Tier.TEACHER,
+        model=outcome.model,
+        purpose="audit" if outcome.audit else "answer",
+        usage=outcome.usage,
+        cost_usd=_price_teacher(deps, outcome),
+        upstream_model=outcome.upstream_model,
+    )
+    calls = [
+        *_write_calls(student, outcome.draft_attempts),
+        *_write_calls(teacher, outcome.attempts),
+    ]
+    return tuple(replace(call, n=n) for n, call in enumerate(calls))
+
+
+def _write_calls(last: Attempt, logs: Sequence[AttemptLog]) -> Iterator[Attempt]:
+    """``last``: what is known of the last call; of the others only what the log says."""
+    for log in logs:
+        known = log is logs[-1]
+        yield replace(
+            last,
             started_at=log.started_at,
             latency_ms=log.latency_ms,
             status=log.status,
             error=log.error,
-            usage=outcome.usage if n == last else None,
-            cost_usd=cost if n == last else None,
-            upstream_model=outcome.upstream_model if n == last else None,
+            usage=last.usage if known else None,
+            cost_usd=last.cost_usd if known else None,
+            upstream_model=last.upstream_model if known else None,
         )
-        for n, log in enumerate(outcome.attempts)
-    )

@@ -132,10 +132,12 @@ class FakeUpstream:
         always: Fault | None = None,
         api_key: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        logprobs: Callable[[Body], float] | None = None,
     ) -> None:
         """``usage``: reported with every answer, ``None`` for none; ``always``: the fault of every
         request beyond ``faults``; ``api_key``: refuse other keys, and quote them, as careless
-        servers do; ``extra``: further fields of every completion and chunk."""
+        servers do; ``extra``: further fields of every completion and chunk; ``logprobs``: that of
+        every word of a whole answer to a body that asks for them."""
         self.requests: list[SeenRequest] = []
         self.sent: list[bytes] = []
         self.faults: deque[Fault | None] = deque(faults)
@@ -149,6 +151,7 @@ class FakeUpstream:
         self._always = always
         self._api_key = api_key
         self._extra = dict(extra or {})
+        self._logprobs = logprobs
         self._closing = asyncio.Event()
         self._requested = asyncio.Event()
         self._disconnected = asyncio.Event()
@@ -172,8 +175,7 @@ class FakeUpstream:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 << 20)
-        app.router.add_post("/v1/chat/completions", self._serve_chat)
-        app.router.add_get("/v1/models", self._serve_models)
+        self._add_routes(app.router)
         self._runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5
         )
@@ -191,6 +193,10 @@ class FakeUpstream:
         self._closing.set()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def _add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_post("/v1/chat/completions", self._serve_chat)
+        router.add_get("/v1/models", self._serve_models)
 
     async def _serve_models(self, request: web.Request) -> web.StreamResponse:
         model = {"id": "fake", "object": "model", "created": 0, "owned_by": "tests"}
@@ -259,6 +265,10 @@ class FakeUpstream:
             usage=self._usage,
         )
         choice = completion["choices"][0]
+        if self._logprobs is not None and body.get("logprobs"):
+            words = (choice["message"]["content"] or "").split()
+            score = {"logprob": self._logprobs(body), "top_logprobs": []}
+            choice["logprobs"] = {"content": [{"token": word, **score} for word in words]}
         completion["choices"] = [{**choice, "index": i} for i in range(body.get("n") or 1)]
         # Spaces and letters as our own encoder would not write them: passing through must show.
         sent = json.dumps({**completion, **self._extra}, indent=1, ensure_ascii=False).encode()

@@ -41,6 +41,7 @@ class Workplace:
             redactor=Redactor(self.settings.data.redact),
             folder=releases_folder(self.settings.store.url),
             seed=seed,
+            drafts="embedded" if self.settings.generative_student is None else "served",
         )
 
 

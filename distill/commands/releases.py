@@ -1,4 +1,4 @@
-"""``tutelage releases list | promote | rollback``."""
+"""``tutelage releases list | promote | rollback | adopt``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from distill.commands.common import (
     describe_time,
     open_workplace,
 )
+from distill.cycle import releases_folder
+from distill.generative import adopt_adapter
 from router.errors import StoreError
 from router.record.model import Release
 from router.record.store import Store
@@ -28,7 +30,7 @@ _SHORT = 12
 
 def register(commands: _SubParsersAction[Any]) -> None:
     """Add ``releases`` to the commands."""
-    parser = commands.add_parser("releases", help="releases: list, promote, rollback")
+    parser = commands.add_parser("releases", help="releases: list, promote, rollback, adopt")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     listing = actions.add_parser(
         "list", help="all releases, newest first", epilog="example: tutelage releases list"
@@ -49,7 +51,15 @@ def register(commands: _SubParsersAction[Any]) -> None:
     )
     rollback.add_argument("workload", metavar="W")
     rollback.set_defaults(run=_rollback)
-    for action in (listing, promote, rollback):
+    adopt = actions.add_parser(
+        "adopt",
+        help="enter an adapter of a generative student as a candidate",
+        epilog="example: tutelage releases adopt runs/7 --workload invoices",
+    )
+    adopt.add_argument("folder", type=Path, help="the adapter, as peft writes it")
+    adopt.add_argument("--workload", metavar="W", required=True)
+    adopt.set_defaults(run=_adopt)
+    for action in (listing, promote, rollback, adopt):
         add_own_config(action)
         add_json(action)
 
@@ -103,6 +113,20 @@ def _rollback(args: Namespace) -> int:
             load_release(Path(chosen.path))
             place.store.set_active(args.workload, chosen.digest, "rolled back by hand")
     _confirm(args, args.workload, chosen)
+    return 0
+
+
+def _adopt(args: Namespace) -> int:
+    with open_workplace(args.config) as place:
+        folder = releases_folder(place.settings.store.url)
+        entered = adopt_adapter(place.settings, place.store, folder, args.workload, args.folder)
+    if args.json:
+        print(json.dumps({"workload": args.workload, "release": entered.digest}))
+    else:
+        print(
+            f"{args.workload}: release #{entered.number} {entered.digest[:_SHORT]} is a candidate; "
+            f"put it in force with tutelage releases promote {entered.digest[:_SHORT]}."
+        )
     return 0
 
 

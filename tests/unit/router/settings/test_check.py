@@ -91,7 +91,6 @@ def test_prices_are_amounts_of_money(name: str, rate: str) -> None:
     ("added", "key"),
     [
         ("    dialect: anthropic\n", "models.teacher.dialect"),
-        ("  student: {kind: openai, upstream: 'http://h/v1', model: s}\n", "models.student.kind"),
         (
             "  b: {upstream: 'http://h', model: m, price: {usd_per_hour: 2}}\n",
             "models.b.price.usd_per_hour",
@@ -138,7 +137,15 @@ def test_what_this_version_cant_do_is_refused_in_plain_words(added: str, key: st
         ("    fallbacks: [student]\n", 7, "models.teacher.fallbacks[0]", "student"),
         ("  b: {kind: embedded}\n", 7, "models.b.kind", "only for the model called student"),
         ("  student: {kind: embedded, model: m}\n", 7, "models.student.model", "no meaning"),
-        ("  student:\n", 7, "models.student", "kind: embedded"),
+        ("  student: {upstream: 'http://h'}\n", 7, "models.student.model", "is missing"),
+        ("  student: {model: m}\n", 7, "models.student.upstream", "is missing"),
+        (
+            "  student: {model: m, replicas: ['http://h'], aliases: [x]}\n",
+            7,
+            "models.student.aliases",
+            "no meaning",
+        ),
+        ("    replicas: ['http://h']\n", 7, "models.teacher.replicas", "only for a student"),
         ("  b: {upstream: 'http://h'}\n", 7, "models.b.model", "is missing"),
         ("  b: {model: m}\n", 7, "models.b.upstream", "is missing"),
         ("workloads: [{name: a}, {name: a}]\n", 7, "workloads[1].name", "already on line 7"),
