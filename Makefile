@@ -22,6 +22,7 @@ test: .venv/stamp
 
 test-long: .venv/stamp
 	sh tests/setup-long.sh
+	$(BIN)/python -m benchmarks.vllm
 	$(BIN)/pytest -m long tests $(ARGS)
 
 # Minutes the first time, then nothing: see benchmarks/vllm/environment.py.

