@@ -6,6 +6,7 @@ it was made by the very student that the gate is for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from policies.compare import choose_comparer
 from policies.types import Shape
 from router.errors import ConfigError
-from router.generative.student import GenerativeStudent, is_adapter_name, keep_adapter
+from router.generative.student import GenerativeStudent, keep_adapter
 from router.record.model import Release as ReleaseRecord
 from router.record.model import TrainingRow
 from router.record.store import Store
@@ -21,6 +22,8 @@ from router.release import Release, save_release
 from router.settings.model import Settings
 from router.students.encoder import WEIGHTS_SHA256
 from router.workload import find_settings
+
+_DATED = r"(-\d{4}-\d{2}-\d{2})?"
 
 
 def find_student(settings: Settings, active: Release | None) -> GenerativeStudent | None:
@@ -39,40 +42,48 @@ def keep_drafts_of(
 ) -> Iterator[TrainingRow]:
     """The rows, without the drafts of others: those say nothing about this student.
 
-    ``drafted_by``: what the server called its model, by interaction. Of a base model some servers
-    tell a version behind its name.
+    ``drafted_by``: what the server called its model, by interaction. Some servers tell the date of
+    a base model behind its name.
     """
+    own = re.compile(re.escape(student.model) + ("" if student.adapter else _DATED))
     for row in rows:
         said = drafted_by.get(row.id, "")
-        if said == student.model or (
-            student.adapter is None and not is_adapter_name(said) and said.startswith(student.base)
-        ):
+        if own.fullmatch(said):
             yield row
         else:
             yield replace(row, draft=None, draft_agreed=None, confidence=None, evidence={})
 
 
-def adopt_adapter(
-    settings: Settings, store: Store, folder: Path, workload: str, source: Path
+def adopt(
+    settings: Settings,
+    store: Store,
+    folder: Path,
+    workload: str,
+    *,
+    source: Path | None = None,
+    base: str | None = None,
 ) -> ReleaseRecord:
-    """Enter an adapter in peft's format as a candidate of a workload, and keep a copy of it.
+    """Enter a student that was made elsewhere as a candidate of a workload.
 
-    The release has no gate: once in force its drafts are recorded beside the teacher's answers,
-    and the next cycle learns one from them; nothing is served before. Raises ConfigError where the
-    student is embedded, ReleaseError where ``source`` is no adapter. ``folder``: of the releases.
+    ``source``: an adapter in peft's format, of which a copy is kept; without it the student is the
+    model that a server calls ``base``, such as whole weights with an adapter merged in. ``base``:
+    the configured one where not given; ``folder``: of the releases. The release has no gate: once
+    in force its drafts are recorded beside the teacher's answers, and the next cycle learns one
+    from them; nothing is served before. Raises ConfigError where the student is embedded,
+    ReleaseError where ``source`` is no adapter.
     """
     configured = settings.generative_student
     if configured is None or configured.model is None:
         raise ConfigError(
-            "An adapter needs a student of kind openai: set models.student in the configuration."
+            "This needs a student of kind openai: set models.student in the configuration."
         )
-    student = GenerativeStudent(base=configured.model, adapter=keep_adapter(source, folder))
+    adapter = None if source is None else keep_adapter(source, folder)
     digest, path = save_release(
         folder,
         workload=workload,
         comparer=_comparer_of(settings, store, workload),
         encoder=WEIGHTS_SHA256,
-        student=student,
+        student=GenerativeStudent(base=base or configured.model, adapter=adapter),
         gate=None,
     )
     return store.add_release(digest=digest, workload=workload, path=str(path), report={})

@@ -16,8 +16,8 @@ from distill.commands.common import (
     open_workplace,
 )
 from distill.cycle import releases_folder
-from distill.generative import adopt_adapter
-from router.errors import StoreError
+from distill.generative import adopt
+from router.errors import StoreError, UsageError
 from router.record.model import Release
 from router.record.store import Store
 from router.release import load_release
@@ -51,15 +51,18 @@ def register(commands: _SubParsersAction[Any]) -> None:
     )
     rollback.add_argument("workload", metavar="W")
     rollback.set_defaults(run=_rollback)
-    adopt = actions.add_parser(
+    adopting = actions.add_parser(
         "adopt",
-        help="enter an adapter of a generative student as a candidate",
+        help="enter a generative student that was made elsewhere as a candidate",
         epilog="example: tutelage releases adopt runs/7 --workload invoices",
     )
-    adopt.add_argument("folder", type=Path, help="the adapter, as peft writes it")
-    adopt.add_argument("--workload", metavar="W", required=True)
-    adopt.set_defaults(run=_adopt)
-    for action in (listing, promote, rollback, adopt):
+    adopting.add_argument(
+        "folder", nargs="?", type=Path, help="an adapter, as peft writes it; else whole weights"
+    )
+    adopting.add_argument("--base", metavar="NAME", help="what the servers call it, or its base")
+    adopting.add_argument("--workload", metavar="W", required=True)
+    adopting.set_defaults(run=_adopt)
+    for action in (listing, promote, rollback, adopting):
         add_own_config(action)
         add_json(action)
 
@@ -117,9 +120,17 @@ def _rollback(args: Namespace) -> int:
 
 
 def _adopt(args: Namespace) -> int:
+    if args.folder is None and args.base is None:
+        raise UsageError("Give an adapter's folder, or --base with the name of a model.")
     with open_workplace(args.config) as place:
-        folder = releases_folder(place.settings.store.url)
-        entered = adopt_adapter(place.settings, place.store, folder, args.workload, args.folder)
+        entered = adopt(
+            place.settings,
+            place.store,
+            releases_folder(place.settings.store.url),
+            args.workload,
+            source=args.folder,
+            base=args.base,
+        )
     if args.json:
         print(json.dumps({"workload": args.workload, "release": entered.digest}))
     else:

@@ -67,12 +67,16 @@ class Residents:
         """Have it on every server, warm and verified; at once where it is. Raises NotResident.
 
         A server that can't be reached doesn't count as long as another can: it draws no requests,
-        and is given the student once it is back.
+        and is given the student once it is back. Whole weights can't be given to a server: there
+        it is enough that one has them.
         """
-        if all(student.model in verified for verified in self._verified):
+        verified = [student.model in names for names in self._verified]
+        if all(verified) or (student.adapter is None and any(verified)):
             return
         async with self._one_at_a_time:
             problems = await self._ensure(student)
+        if student.adapter is None and None in problems:
+            return
         wrong = [p for p in problems if p is not None and not isinstance(p, _Unreachable)]
         down = [p for p in problems if isinstance(p, _Unreachable)]
         if wrong or len(down) == len(problems):
@@ -84,7 +88,11 @@ class Residents:
         names = {student.model: student for student in students}
         now = self._clock()
         self._wanted_at.update(dict.fromkeys(names, now))
-        lacking = any(not names.keys() <= verified for verified in self._verified)
+        lacking = any(
+            student.model not in verified and (student.adapter is not None or not self._has(name))
+            for name, student in names.items()
+            for verified in self._verified
+        )
         adapters = any(map(is_adapter_name, self._wanted_at))
         if now < self._looked_at + self._look_every_s or not (lacking or adapters):
             return
@@ -92,9 +100,17 @@ class Residents:
         async with self._one_at_a_time:
             await self._look()
             for name, student in names.items():
+                if student.adapter is None and self._has(name):
+                    continue
                 problems = await self._ensure(student)
-                self._tell(name, next((str(p) for p in problems if p is not None), ""))
+                wrong = [str(problem) for problem in problems if problem is not None]
+                enough = student.adapter is None and len(wrong) < len(problems)
+                self._tell(name, "" if enough or not wrong else wrong[0])
             await self._unload_strangers(set(names))
+
+    def _has(self, name: str) -> bool:
+        """Some server holds it."""
+        return any(name in verified for verified in self._verified)
 
     def _tell(self, name: str, problem: str) -> None:
         if problem and self._told.get(name) != problem:
@@ -121,7 +137,7 @@ class Residents:
         except (TutelageError, CallError) as error:
             return error
         self._verified[i].add(student.model)
-        self._replicas.wake(i)
+        self._replicas.wake(i, student.model)
         _log.info("%s is ready at %s.", student.model, target.base_url)
         return None
 

@@ -20,6 +20,9 @@ _REQUESTS_OWN_FAULT = (400, 413, 422)
 """Statuses that another replica would answer, too."""
 
 
+_UNKNOWN_MODEL = 404
+
+
 class Upstream(Protocol):
     """Who carries the calls: ``UpstreamClient``."""
 
@@ -39,7 +42,7 @@ class Replicas:
         self._upstream = upstream
         self._clock = clock
         self._next = 0
-        self._rests_until = dict.fromkeys(range(len(targets)), 0.0)
+        self._rests_until: dict[tuple[int, str | None], float] = {}
 
     async def complete(self, model: str, body: Mapping[str, Any]) -> Reply:
         """A whole answer of ``model``; ``attempts`` of the reply are those at all replicas.
@@ -49,14 +52,16 @@ class Replicas:
         """
         earlier: tuple[Any, ...] = ()
         failed: CallError | None = None
-        for i in self._take_turns():
+        for i in self._take_turns(model):
             try:
                 reply = await self._upstream.complete(replace(self.targets[i], model=model), body)
             except CallError as error:
                 earlier = error.attempts = (*earlier, *error.attempts)
                 if isinstance(error, CallRejected) and error.status in _REQUESTS_OWN_FAULT:
                     raise
-                self._rests_until[i] = self._clock() + REST_S
+                # A server may lack one model and be well for another.
+                lacking = isinstance(error, CallRejected) and error.status == _UNKNOWN_MODEL
+                self._rests_until[i, model if lacking else None] = self._clock() + REST_S
                 failed = error
                 if isinstance(error, (CallFailed, CallRejected)):
                     continue
@@ -64,16 +69,18 @@ class Replicas:
             return replace(reply, attempts=(*earlier, *reply.attempts))
         raise failed or CallFailed("Every server of the student failed within the last seconds.")
 
-    def wake(self, i: int) -> None:
-        """Replica ``i`` is known to be well: ask it again."""
-        self._rests_until[i] = 0.0
+    def wake(self, i: int, model: str) -> None:
+        """Replica ``i`` is known to answer for ``model``: ask it again."""
+        for which in (None, model):
+            self._rests_until.pop((i, which), None)
 
-    def _take_turns(self) -> list[int]:
+    def _take_turns(self, model: str) -> list[int]:
         """Those awake, the next in turn first."""
         count, now = len(self.targets), self._clock()
         self._next = (self._next + 1) % count
         order = [(self._next + i) % count for i in range(count)]
-        return [i for i in order if self._rests_until[i] <= now]
+        until = self._rests_until
+        return [i for i in order if max(until.get((i, m), now) for m in (None, model)) <= now]
 
 
 def build_replicas(settings: Settings, upstream: Upstream) -> Replicas | None:

@@ -163,3 +163,29 @@ async def test_a_release_whose_student_cannot_be_had_is_not_put_in_force(tmp_pat
             while answer.headers["x-tutelage-release"] != second:
                 answer = await ask(chat, "parcel 4")
     assert one in server.adapters
+
+
+async def test_whole_weights_are_asked_of_the_server_that_has_them(tmp_path: Path) -> None:
+    """One server holds the old student and another the new: a pointer moves between them."""
+    store = Store.open(f"sqlite:///{tmp_path}/t.db")
+    digest, path = save_release(
+        tmp_path / "t-releases",
+        workload="shop",
+        comparer="label",
+        encoder="",
+        student=GenerativeStudent(base="merged"),
+        gate=sure_gate(),
+    )
+    store.add_release(digest=digest, workload="shop", path=str(path))
+    store.close()
+    async with teacher() as big, FakeVllm(told=True) as old, FakeVllm("merged", told=True) as new:
+        more = {"models": models(big, old, new), "workloads": shop(policy="student")}
+        async with gateway(tmp_path, "", **more) as base, client(base) as chat:
+            await ask(chat, "parcel 0")  # without a gate: the teacher answers, the old one drafts
+            promote(tmp_path, digest)
+            answers = [await ask(chat, "parcel 1")]
+            while answers[-1].headers["x-tutelage-tier"] != "student":
+                answers = [await ask(chat, "parcel 2")]
+            answers += [await ask(chat, f"parcel {i}") for i in range(4)]
+    assert {a.parse().choices[0].message.content for a in answers} == {"parcel | merged"}
+    assert {request.body["model"] for request in old.requests} == {"small"}
