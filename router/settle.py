@@ -110,13 +110,13 @@ class Outcome:
 def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
     """USD of the interaction, None where unknown, or not known before its audit has come: the sum
     of the draft, also of one that wasn't served, and of the teacher's answer."""
-    parts = _price_draft(deps, outcome), _price_teacher(deps, outcome)
+    parts = price_draft(deps, outcome), _price_teacher(deps, outcome)
     return None if None in parts else sum((cost for cost in parts if cost), Decimal(0))
 
 
-def _price_draft(deps: Deps, outcome: Outcome) -> Decimal | None:
-    """Nothing where the student runs in process, or where no draft came: as with the teacher's,
-    calls that brought no answer before one that did are not counted."""
+def price_draft(deps: Deps, outcome: Outcome) -> Decimal | None:
+    """USD of the draft: nothing where the student runs in process or no draft came. As with the
+    teacher's, calls that brought no answer before one that did are not counted."""
     if not outcome.draft_attempts or outcome.draft is None:
         return Decimal(0)
     return cost_of(outcome.draft_usage, deps.settings.models[STUDENT_KEY].price)
@@ -272,7 +272,7 @@ def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
         started_at=0.0,
         latency_ms=0.0,
         usage=outcome.draft_usage,
-        cost_usd=_price_draft(deps, outcome) if outcome.draft is not None else None,
+        cost_usd=price_draft(deps, outcome) if outcome.draft is not None else None,
         upstream_model=outcome.draft_version,
     )
     teacher = replace(

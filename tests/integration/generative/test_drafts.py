@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import openai
 import pytest
 
 from distill.cycle import Learner, Outcome, releases_folder, run_cycle
+from router.cli import main
 from router.record.model import Interaction
 from router.record.redact import Redactor
 from router.record.store import Store
@@ -83,7 +85,9 @@ def learn(folder: Path) -> Outcome:
         store.close()
 
 
-async def test_recorded_drafts_teach_the_gate_by_which_it_serves(tmp_path: Path) -> None:
+async def test_recorded_drafts_teach_the_gate_by_which_it_serves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     policy = shop(policy="threshold", threshold=0.9, audit={"max_share": 0.0})
     async with teacher() as big, FakeVllm() as small:
         more = {"models": models(big, small), "workloads": policy}
@@ -107,6 +111,15 @@ async def test_recorded_drafts_teach_the_gate_by_which_it_serves(tmp_path: Path)
                 stream_options={"include_usage": True},
             )
             chunks = [chunk async for chunk in stream]
+            asked_before = len(big.requests)
+            body = tmp_path / "body.json"
+            messages = [{"role": "user", "content": "where is parcel 5"}]
+            body.write_text(json.dumps({"model": "auto", "messages": messages}))
+            words = ["explain", "--request", str(body), "--json"]
+            await asyncio.to_thread(main, [*words, "--config", str(tmp_path / "tutelage.yaml")])
+            assert len(big.requests) == asked_before
+    explained = json.loads(capsys.readouterr().out)
+    assert (explained["tier"], explained["costs"]["expected_usd"]) == ("student", "0.0000009")
     assert {(h["x-tutelage-tier"], h["x-tutelage-reason"]) for h in first} == {
         ("teacher", "evidence_missing")
     }
