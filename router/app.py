@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -48,6 +48,7 @@ _log = logging.getLogger("tutelage")
 
 _DRAIN_S = 10.0
 _FOLLOW_S = 0.5
+_START_S = 60.0
 _RETRY_AFTER_S = "1"
 
 
@@ -60,7 +61,9 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         await run_in_threadpool(_restore_promises, deps)
         await deps.upstream.start()
         app.state.deps = deps
-        await _take_up_releases(deps)  # so that the first request after a restart finds them
+        with suppress(TimeoutError):  # a student's server that hangs must not keep the teacher's
+            async with asyncio.timeout(_START_S):
+                await _take_up_releases(deps)  # so that the first request finds them
         followers = [asyncio.create_task(task(deps)) for task in (_follow_releases, _tend_students)]
         try:
             yield

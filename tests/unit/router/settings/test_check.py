@@ -326,6 +326,14 @@ def test_half_a_price_is_no_price(price: str, keys: set[str]) -> None:
     assert all((p.line, p.severity) == (6, "warning") for p in found)
 
 
+def test_a_student_behind_a_server_has_a_price_and_is_no_teacher() -> None:
+    student = "  student: {upstream: 'http://h/v1', model: s}\n"
+    found = check_settings(TEACHER + student, {})
+    assert [(p.line, p.key, p.severity) for p in found] == [(7, "models.student.price", "warning")]
+    alone = check_settings("models:\n" + student.replace("}", ", price: {usd_per_request: 0}}"), {})
+    assert [p.key for p in alone] == ["models"]  # and nothing else can answer for auto
+
+
 @pytest.mark.parametrize(("written", "warned"), [("true", True), ("false", False)])
 def test_only_what_is_asked_for_is_called_not_enforced(written: str, warned: bool) -> None:
     found = check_settings(TEACHER + f"learning: {{on_drift: {written}}}\n", {})
