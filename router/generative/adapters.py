@@ -70,6 +70,7 @@ class Residents:
         and is given the student once it is back. Whole weights can't be given to a server: there
         it is enough that one has them.
         """
+        self._wanted_at[student.model] = self._clock()  # from now on nobody unloads it
         verified = [student.model in names for names in self._verified]
         if all(verified) or (student.adapter is None and any(verified)):
             return
@@ -119,7 +120,6 @@ class Residents:
 
     async def _ensure(self, student: GenerativeStudent) -> list[TutelageError | None]:
         """Per server, what is wrong."""
-        self._wanted_at[student.model] = self._clock()
         every = range(len(self._replicas.targets))
         return list(await asyncio.gather(*(self._ensure_on(i, student) for i in every)))
 
