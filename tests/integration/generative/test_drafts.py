@@ -85,6 +85,14 @@ def learn(folder: Path) -> Outcome:
         store.close()
 
 
+def explain(folder: Path, text: str) -> None:
+    body = folder / "body.json"
+    messages = [{"role": "user", "content": text}]
+    body.write_text(json.dumps({"model": "auto", "messages": messages}))
+    words = ["explain", "--request", str(body), "--json"]
+    main([*words, "--config", str(folder / "tutelage.yaml")])
+
+
 async def test_recorded_drafts_teach_the_gate_by_which_it_serves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,11 +120,7 @@ async def test_recorded_drafts_teach_the_gate_by_which_it_serves(
             )
             chunks = [chunk async for chunk in stream]
             asked_before = len(big.requests)
-            body = tmp_path / "body.json"
-            messages = [{"role": "user", "content": "where is parcel 5"}]
-            body.write_text(json.dumps({"model": "auto", "messages": messages}))
-            words = ["explain", "--request", str(body), "--json"]
-            await asyncio.to_thread(main, [*words, "--config", str(tmp_path / "tutelage.yaml")])
+            await asyncio.to_thread(explain, tmp_path, "where is parcel 5")
             assert len(big.requests) == asked_before
     explained = json.loads(capsys.readouterr().out)
     assert (explained["tier"], explained["costs"]["expected_usd"]) == ("student", "0.0000009")
