@@ -11,7 +11,7 @@ LOCK_HEADER := \
 	'\# torch is not needed yet. Once it is, it is pinned by version only: its builds for CPU and' \
 	'\# CUDA share a version and not a hash, and the reader chooses between them.'
 
-.PHONY: demo test test-long conformance lint bench lock clean
+.PHONY: demo test test-long conformance vllm lint bench lock clean
 
 # `make demo ARGS="--headless --out FILE"` ends by itself; `tutelage demo --help` has the rest.
 demo: .venv/stamp
@@ -22,12 +22,17 @@ test: .venv/stamp
 
 test-long: .venv/stamp
 	sh tests/setup-long.sh
+	$(BIN)/python -m benchmarks.vllm
 	$(BIN)/pytest -m long tests $(ARGS)
 
 # OpenAI's own tests of its client and compatcanary's probes, against the gateway.
 conformance: .venv/stamp
 	sh tests/conformance/setup.sh
 	$(BIN)/python -m tests.conformance
+
+# Minutes the first time, then nothing: see benchmarks/vllm/environment.py.
+vllm: .venv/stamp
+	$(BIN)/python -m benchmarks.vllm
 
 lint: .venv/stamp
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ the last step, which moves one pointer in the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from distill.dataset import MAX_QUESTIONS, MIN_ANSWERS, MIN_COVERAGE, Dataset, b
 from distill.dataset.folder import save as save_dataset
 from distill.dataset.model import LEARNING_TERMS
 from distill.drift import Drift, find_drift
+from distill.generative import find_student, keep_drafts_of
 from distill.promote import Rung, climb, may_promote
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
@@ -26,10 +27,12 @@ from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
 from router.errors import ReleaseError
 from router.record.model import Release as ReleaseRecord
+from router.record.model import TrainingRow
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import Release, load_release, save_release
 from router.settings.model import Settings
+from router.students.embedded import EmbeddedStudent
 from router.students.encoder import WEIGHTS_SHA256, Encoder
 from router.wire.openai import answer_from_json
 from router.workload import find_settings
@@ -69,9 +72,10 @@ class Learner:
     """What a cycle works with.
 
     ``folder``: where releases are written; ``seed``: of all choices; ``drafts``: "embedded" trains
-    a student and its gate, "given" only the gate over drafts that come from elsewhere;
-    ``most_questions``: of more, a random sample is learned from; ``datasets``: where what was
-    learned from is kept, None where it isn't; ``find_drift``: tells a workload's alarms.
+    a student and its gate, "given" only the gate over drafts that come from elsewhere, "served" the
+    gate over those of a student behind a server; ``most_questions``: of more, a random sample is
+    learned from; ``datasets``: where what was learned from is kept, None where it isn't;
+    ``find_drift``: tells a workload's alarms.
     """
 
     settings: Settings
@@ -80,7 +84,7 @@ class Learner:
     redactor: Redactor
     folder: Path
     seed: int = 0
-    drafts: Literal["embedded", "given"] = "embedded"
+    drafts: Literal["embedded", "given", "served"] = "embedded"
     most_questions: int = MAX_QUESTIONS
     datasets: Path | None = None
     find_drift: Callable[[Store, str], Drift] = find_drift
@@ -121,9 +125,17 @@ def _learn(learner: Learner, workload: str) -> Outcome:
     drift = Drift()
     if learner.settings.learning.on_drift:
         drift = learner.find_drift(learner.store, workload)
+    active = load_active(learner.store, workload)
+    student = None
+    if learner.drafts == "served":
+        student = find_student(learner.settings, active)
+    rows: Iterable[TrainingRow] = learner.store.training_rows(workload)
+    if student is not None:
+        rows = keep_drafts_of(student, rows, learner.store.draft_versions(workload))
+    given = learner.drafts != "embedded"
     dataset = build_dataset(
         workload,
-        learner.store.training_rows(workload),
+        rows,
         learner.settings,
         learner.redactor,
         corrected=learner.store.corrected(workload),
@@ -137,22 +149,21 @@ def _learn(learner: Learner, workload: str) -> Outcome:
         ),
     )
     detail: dict[str, Any] = {"dataset": dataset.describe()}
-    unfit = _find_unfit(dataset, closed=learner.drafts == "embedded")
+    unfit = _find_unfit(dataset, closed=not given)
     if unfit is not None:
         return Outcome(workload=workload, result=unfit[0], sentence=unfit[1], detail=detail)
     if learner.datasets is not None:
         save_dataset(learner.datasets, dataset.bundle)
     # 2. Dataset → student and gate, with held-out drafts for every question.
     try:
-        if learner.drafts == "given":
-            trained = train_gate(dataset, seed=learner.seed)
+        if given:
+            trained = replace(train_gate(dataset, seed=learner.seed), student=student)
         else:
             trained = train(_encode(learner.encoder, dataset), seed=learner.seed)
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
     # 3. The ladder.
-    active = load_active(learner.store, workload)
     rungs = climb(dataset, trained, active, _terms_of(learner.settings, workload))
     detail |= {**trained.report, "rungs": [rung.describe() for rung in rungs]}
     # 4. Release, and the pointer to it.
@@ -239,6 +250,7 @@ def _terms_of(settings: Settings, workload: str) -> Terms:
 def _keep(
     learner: Learner, dataset: Dataset, trained: Trained, report: Mapping[str, Any]
 ) -> ReleaseRecord:
+    is_embedded = isinstance(trained.student, EmbeddedStudent)
     try:
         digest, path = save_release(
             learner.folder,
@@ -248,7 +260,7 @@ def _keep(
             student=trained.student,
             gate=trained.gate,
             # A student that isn't trained here may answer in forms that hardly two requests share.
-            forms=dataset.forms if dataset.forms or trained.student is not None else None,
+            forms=dataset.forms if dataset.forms or is_embedded else None,
             prompts=dataset.prompts,
             dataset=dataset.digest,
         )

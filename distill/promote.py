@@ -60,6 +60,8 @@ def climb(dataset: Dataset, trained: Trained, active: Release | None, terms: Ter
     """
     if active is None:
         return [_skip("There is no release in force to compare with; the certificate decides.")]
+    if active.gate is None:
+        return [_skip("The release in force serves nothing yet; the certificate decides.")]
     if active.comparer != dataset.comparer:
         sentence = f"Answers were compared as {active.comparer}, now as {dataset.comparer}."
         return [_skip(sentence)]

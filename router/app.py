@@ -7,7 +7,7 @@ import logging
 import os
 import random
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -20,8 +20,11 @@ from starlette.routing import Route
 from router.admission import Admission, AdmissionMiddleware
 from router.budget import BudgetKeeper
 from router.deps import Deps, build_targets
-from router.drafting import EmbeddedDrafter
+from router.drafting import Drafter, EmbeddedDrafter
 from router.errors import ApiError, BadRequest, StoreError, TutelageError
+from router.generative.adapters import Residents
+from router.generative.drafter import GenerativeDrafter
+from router.generative.replicas import build_replicas
 from router.http.chat import answering_routes
 from router.http.feedback import take_feedback
 from router.http.models import list_models, show_model
@@ -41,10 +44,11 @@ from router.recall import RecallKeeper
 from router.record.redact import Redactor
 from router.record.sink import Sink
 from router.record.store import Store
-from router.release import ActiveReleases
+from router.release import ActiveReleases, Release
 from router.reload import ConfigFollower, explain_refusal, take_up
 from router.retention import keep_retention
 from router.settings.model import Settings, WorkloadSettings
+from router.students.embedded import EmbeddedStudent
 from router.students.encoder import Encoder
 from router.upstream.breakers import MemoryBreakers
 from router.upstream.client import UpstreamClient
@@ -55,8 +59,9 @@ from router.workload import find_workload
 _log = logging.getLogger("tutelage")
 
 _DRAIN_S = 10.0
-_FOLLOW_S = 1.0
+_FOLLOW_S = 0.5
 _LOOK_S = 0.5
+_START_S = 60.0
 _RETRY_AFTER_S = "1"
 
 
@@ -74,9 +79,12 @@ def create_app(settings: Settings, store: Store, config: Path | None = None) -> 
         await deps.upstream.start()
         app.state.deps = deps
         app.state.config_file = config_file
-        await _take_up_releases(deps)  # so that the first request after a restart finds them
+        with suppress(TimeoutError):  # a student's server that hangs must not keep the teacher's
+            async with asyncio.timeout(_START_S):
+                await _take_up_releases(deps)  # so that the first request finds them
         followers = [
             asyncio.create_task(_follow_releases(app)),
+            asyncio.create_task(_tend_students(app)),
             asyncio.create_task(keep_retention(store, settings.data.retention_days)),
         ]
         if config_file is not None:
@@ -125,19 +133,20 @@ def build_deps(settings: Settings, store: Store) -> Deps:
     for workload, (total_usd, answers) in store.teacher_costs().items():
         teacher_costs.seed(workload, total_usd, answers)
     targets = build_targets(settings)
+    upstream = UpstreamClient()
     return Deps(
         settings=settings,
         store=store,
         sink=Sink(store, metrics),
         metrics=metrics,
-        upstream=Failover(UpstreamClient(), MemoryBreakers()),
+        upstream=Failover(upstream, MemoryBreakers()),
         targets=targets,
         teacher_costs=teacher_costs,
         redactor=redactor,
         releases=ActiveReleases(store),
         promises=PromiseKeeper(store, metrics),
         budgets=BudgetKeeper(store, metrics),
-        drafter=EmbeddedDrafter(Encoder(), redactor),
+        drafter=_build_drafter(settings, upstream, redactor),
         recall=RecallKeeper(store, settings, targets),
         coin=random.Random().random,
         plugins=load_policies(settings),
@@ -147,6 +156,14 @@ def build_deps(settings: Settings, store: Store) -> Deps:
             max_wait_s=settings.server.max_wait_s,
         ),
     )
+
+
+def _build_drafter(settings: Settings, upstream: UpstreamClient, redactor: Redactor) -> Drafter:
+    replicas = build_replicas(settings, upstream)
+    if replicas is None:
+        return EmbeddedDrafter(Encoder(), redactor)
+    base = replicas.targets[0].model
+    return GenerativeDrafter(replicas, Residents(replicas, upstream), base)
 
 
 def _restore_workloads(deps: Deps) -> None:
@@ -211,7 +228,7 @@ def _take_up_settings(app: FastAPI, settings: Settings) -> None:
 
 
 async def _follow_releases(app: FastAPI) -> None:
-    """Take up what was promoted, once a second; a failure is told once."""
+    """Take up what was promoted, twice a second; a failure is told once."""
     told: str | None = None
     while True:
         problem = await _take_up_releases(app.state.deps)
@@ -222,18 +239,42 @@ async def _follow_releases(app: FastAPI) -> None:
 
 
 async def _take_up_releases(deps: Deps) -> str | None:
-    """Follow the store's pointers; a failure leaves the releases in force and is returned."""
+    """Follow the store's pointers; a release that can't be loaded or whose student isn't ready
+    leaves the one in force where it is, and the reason is returned."""
     problem: str | None = None
     before = set(deps.releases.all())
     try:
-        if await run_in_threadpool(deps.releases.refresh):
-            await deps.drafter.warm_up()
+        wanted, damaged = await run_in_threadpool(deps.releases.look)
+        problem = None if damaged is None else str(damaged)
+        ready: dict[str, Release] = {}
+        for workload, release in wanted.items():
+            current = deps.releases.get(workload)
+            try:
+                if release is not current:
+                    await deps.drafter.prepare(release)
+                ready[workload] = release
+            except TutelageError as error:
+                problem = str(error)
+                if current is not None:
+                    ready[workload] = current
+        deps.releases.swap(ready)
     except TutelageError as error:
         problem = str(error)
     except Exception as error:  # noqa: BLE001 - the follower must outlive whatever it meets
         problem = f"{type(error).__name__}: {error}"
     _show_releases(deps, before)
     return problem
+
+
+async def _tend_students(app: FastAPI) -> None:
+    """Keep at hand what may be put in force next, so that a change of release waits for nothing."""
+    while app.state.deps.settings.generative_student is not None:
+        deps: Deps = app.state.deps
+        try:
+            await deps.drafter.tend(await run_in_threadpool(deps.releases.neighbours))
+        except Exception as error:  # noqa: BLE001 - as above
+            _log.error("The students could not be tended: %s", error)
+        await asyncio.sleep(_FOLLOW_S)
 
 
 def _show_releases(deps: Deps, before: set[str]) -> None:
@@ -244,7 +285,8 @@ def _show_releases(deps: Deps, before: set[str]) -> None:
         release, settings = active.get(workload), configured.get(workload)
         student = "none"
         if release is not None and release.student is not None:
-            student = f"embedded@{release.digest[:12]}"
+            kind = "embedded" if isinstance(release.student, EmbeddedStudent) else "openai"
+            student = f"{kind}@{release.digest[:12]}"
         policy = "teacher" if settings is None else settings.effective_policy
         deps.metrics.set_release(workload, student=student, policy=policy)
 

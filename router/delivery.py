@@ -64,7 +64,10 @@ class Delivery:
 
 
 def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
-    """The draft as a completion or a stream; its tokens cost nothing and count as none."""
+    """The draft as a completion or a stream, whole from its start: it was judged before.
+
+    The tokens of a student that runs in process cost nothing and count as none.
+    """
     if outcome.draft is None or outcome.evidence is None:
         raise ApiError("The policy chose a draft that was never made.")
     outcome.answer = outcome.draft
@@ -74,7 +77,7 @@ def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
         "id": f"chatcmpl-{outcome.id}",
         "model": _name_draft(outcome, outcome.evidence.release),
         "created": int(outcome.started_at),
-        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        "usage": _usage_of_draft(outcome),
     }
     outcome.stop_clock()
     request = outcome.request
@@ -115,6 +118,19 @@ async def deliver_stream(deps: Deps, outcome: Outcome) -> Delivery:
     outcome.answered_by = stream.attempts[-1].model
     headers = _write_headers(outcome, _describe(deps, outcome))
     return Delivery(headers=headers, events=_TeacherStream(deps, outcome, stream))
+
+
+def _usage_of_draft(outcome: Outcome) -> dict[str, int] | None:
+    usage = outcome.draft_usage
+    if usage is None:
+        if outcome.draft_attempts:
+            return None
+        usage = Usage(prompt_tokens=0, completion_tokens=0)
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
 
 
 class _DraftStream:
@@ -194,7 +210,7 @@ def _name_draft(outcome: Outcome, release: str | None) -> str:
     """What a draft's completion says in ``model``: whose words these are."""
     if outcome.ask.tier is Tier.RECALL:
         return f"recall@{outcome.model}"
-    return f"student@{(release or '')[:12]}"
+    return f"student@{(release or 'base')[:12]}"
 
 
 def _finish_draft(deps: Deps, outcome: Outcome) -> None:
@@ -262,7 +278,7 @@ def _waiting(deps: Deps, outcome: Outcome) -> Iterator[list[AttemptLog]]:
     Yields the list that the call adds its tries to. Where a draft may stand for the answer, a
     failure is raised only: the interaction goes on.
     """
-    began_s = time.perf_counter()
+    began_s = time.perf_counter() - outcome.upstream_s  # the student's server was waited for, too
     tries: list[AttemptLog] = []
     try:
         yield tries
@@ -332,7 +348,7 @@ def _describe(deps: Deps, outcome: Outcome) -> dict[str, Any]:
         "reason": outcome.ask.reason,
         "confidence": None if evidence is None else evidence.confidence,
         "release": None if evidence is None else evidence.release,
-        "attempts": len(outcome.attempts),
+        "attempts": len(outcome.draft_attempts) + len(outcome.attempts),
         "cost_usd": cost,
         "saved_usd": saved,
     }

@@ -22,7 +22,7 @@ from router.record.model import Interaction, PromiseState
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
-from router.settings.model import Settings
+from router.settings.model import STUDENT_KEY, Settings
 from router.unaudited import Unaudited
 from router.upstream.forward import Forwarded, Inquiry
 from router.upstream.model import AttemptLog, Reply, UpstreamTarget
@@ -97,10 +97,10 @@ class Deps:
 
 
 def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:
-    """How to reach each model that lives behind an upstream."""
+    """How to reach each model that lives behind an upstream, the student apart."""
     targets = {}
     for key, model in settings.models.items():
-        if model.upstream is None or model.model is None:
+        if key == STUDENT_KEY or model.upstream is None or model.model is None:
             continue
         targets[key] = UpstreamTarget(
             key=key,

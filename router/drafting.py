@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from policies.types import Answer, Evidence
+from router.meter.prices import Usage
 from router.record.redact import Redactor
 from router.release import Release
+from router.students.embedded import EmbeddedStudent
 from router.students.encoder import Encoder
+from router.upstream.model import AttemptLog
 from router.wire.openai import input_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A draft, its evidence, and what it took.
+
+    ``attempts``: the calls of a server, none where the student runs in process and costs nothing;
+    ``usage`` and ``upstream_model``: what the server said, None where it said nothing.
+    """
+
+    answer: Answer
+    evidence: Evidence
+    attempts: Sequence[AttemptLog] = ()
+    usage: Usage | None = None
+    upstream_model: str | None = None
 
 
 class Drafter(Protocol):
@@ -21,14 +40,21 @@ class Drafter(Protocol):
         """Whether a draft can be asked for under the release in force."""
         ...
 
-    async def draft(
-        self, body: Mapping[str, Any], release: Release | None
-    ) -> tuple[Answer, Evidence]:
-        """A draft and its evidence, with a confidence where the release can give one."""
+    async def draft(self, body: Mapping[str, Any], release: Release | None) -> Draft:
+        """A draft and its evidence, with a confidence where the release can give one.
+
+        A CallError carries the calls that were made in vain.
+        """
         ...
 
-    async def warm_up(self) -> None:
-        """Load what the first draft would have to wait for."""
+    async def prepare(self, release: Release) -> None:
+        """Load what the first draft would have to wait for; afterwards the release may be put in
+        force. Raises TutelageError where it can't draft yet."""
+        ...
+
+    async def tend(self, neighbours: Sequence[Release]) -> None:
+        """Keep at hand what may be put in force next; called about once a second. ``neighbours``:
+        the releases in force, those before them, and candidates."""
         ...
 
     def close(self) -> None:
@@ -56,11 +82,9 @@ class EmbeddedDrafter:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="draft")
 
     def is_ready(self, release: Release | None) -> bool:
-        return release is not None and release.student is not None
+        return release is not None and isinstance(release.student, EmbeddedStudent)
 
-    async def draft(
-        self, body: Mapping[str, Any], release: Release | None
-    ) -> tuple[Answer, Evidence]:
+    async def draft(self, body: Mapping[str, Any], release: Release | None) -> Draft:
         if release is None:
             raise ValueError("a draft needs a release")
         if self._waiting >= self._most_waiting:
@@ -68,17 +92,21 @@ class EmbeddedDrafter:
         self._waiting += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._worker, self._draft, body, release)
+            drafted = await loop.run_in_executor(self._worker, self._draft, body, release)
         finally:
             self._waiting -= 1
+        return Draft(answer=drafted[0], evidence=drafted[1])
 
     def _draft(self, body: Mapping[str, Any], release: Release) -> tuple[Answer, Evidence]:
         text = self._redactor.text(input_text(body))
         return release.draft(text, self._encoder)
 
-    async def warm_up(self) -> None:
+    async def prepare(self, release: Release) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._worker, self._encoder.encode, ["warm up"])
+
+    async def tend(self, neighbours: Sequence[Release]) -> None:
+        """What it needs is in the releases themselves."""
 
     def close(self) -> None:
         self._worker.shutdown(wait=True)

@@ -29,7 +29,7 @@ from router.delivery import (
     record_failure,
 )
 from router.deps import Deps
-from router.errors import ApiError, BadRequest, NotFound
+from router.errors import ApiError, BadRequest, NotFound, TutelageError
 from router.features import describe_request
 from router.meter.money import plain_usd
 from router.policies_for import Climb, build_policy
@@ -244,11 +244,17 @@ async def _draft(deps: Deps, outcome: Outcome, ask: Ask) -> tuple[Answer | None,
         return (None, Evidence(available=False)) if found is None else found
     release = outcome.release
     try:
-        return await deps.drafter.draft(outcome.request.body, release)
+        made = await deps.drafter.draft(outcome.request.body, release)
     except Exception as error:  # noqa: BLE001 - a broken student must never break an answer
-        _log.warning("The student of %s failed: %s", outcome.workload, type(error).__name__)
+        if isinstance(error, CallError):
+            outcome.note_draft_calls(error.attempts)
+        said = str(error) if isinstance(error, TutelageError) else type(error).__name__
+        _log.warning("The student of %s failed: %s", outcome.workload, said)
         digest = None if release is None else release.digest
         return None, Evidence(available=False, release=digest)
+    outcome.draft_usage, outcome.draft_version = made.usage, made.upstream_model
+    outcome.note_draft_calls(made.attempts)
+    return made.answer, made.evidence
 
 
 def keep_to_max_cost(deps: Deps, outcome: Outcome) -> None:

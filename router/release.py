@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from policies.promise.certificate import Over
 from policies.scoring.gate import Gate
 from policies.types import Answer, Evidence
 from router.errors import ReleaseError
+from router.generative.student import KIND, GenerativeStudent, read_student
 from router.record.store import Store
 from router.students.embedded import EmbeddedStudent
 from router.students.encoder import Encoder
 from router.wire.profile import Profile
+
+Student = EmbeddedStudent | GenerativeStudent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,7 @@ class Release:
     """``digest``: names the content; ``encoder``: digest of the weights it was trained over.
 
     ``student``: None where the drafts come from elsewhere and only the gate was learned.
+    ``gate``: None where nothing was learned about the drafts yet: they are recorded, never served.
     ``forms`` and ``prompts``: those of the requests that it was learned from, as in
     ``router.wire.profile``; None where they vary too much to tell, or were not noted.
     ``dataset``: digest of what it was learned from; None in releases of before it was noted.
@@ -35,8 +40,8 @@ class Release:
     workload: str
     comparer: str
     encoder: str
-    student: EmbeddedStudent | None
-    gate: Gate
+    student: Student | None
+    gate: Gate | None
     forms: frozenset[str] | None = None
     prompts: frozenset[str] | None = None
     dataset: str | None = None
@@ -50,20 +55,22 @@ class Release:
     def draft(self, text: str, encoder: Encoder) -> tuple[Answer, Evidence]:
         """The student's answer to ``text`` and its evidence, the gate's confidence included.
 
-        Raises ReleaseError where the release has no student of its own.
+        Raises ReleaseError where the release has no student that runs in process.
         """
-        if self.student is None:
-            raise ReleaseError(f"The release {self.digest} holds a gate and no student.")
+        if not isinstance(self.student, EmbeddedStudent):
+            raise ReleaseError(f"The release {self.digest} holds no embedded student.")
         answer, evidence = self.student.draft(encoder.encode([text])[0])
         return answer, self.judge(evidence)
 
     def judge(self, evidence: Evidence) -> Evidence:
         """The evidence of a draft with this release's confidence in it."""
-        confidence = self.gate.confidence(evidence)
+        confidence = None if self.gate is None else self.gate.confidence(evidence)
         return replace(evidence, confidence=confidence, release=self.digest)
 
     def thresholds(self, levels: NDArray[np.float64], over: Over) -> NDArray[np.float64]:
         """Score threshold per risk level, non-increasing; ``inf`` where there is none."""
+        if self.gate is None:
+            return np.full(len(levels), np.inf)
         return self.gate.thresholds(levels, over)
 
 
@@ -73,8 +80,8 @@ def save_release(
     workload: str,
     comparer: str,
     encoder: str,
-    student: EmbeddedStudent | None,
-    gate: Gate,
+    student: Student | None,
+    gate: Gate | None,
     forms: Collection[str] | None = None,
     prompts: Collection[str] | None = None,
     dataset: str | None = None,
@@ -84,15 +91,17 @@ def save_release(
         "workload": workload,
         "comparer": comparer,
         "encoder": encoder,
-        "signals": list(gate.signals),
-        "scorer": gate.scorer.kind,
+        "signals": [] if gate is None else list(gate.signals),
+        "scorer": None if gate is None else gate.scorer.kind,
         "student": None,
         "forms": None if forms is None else sorted(forms),
         "prompts": None if prompts is None else sorted(prompts),
         "dataset": dataset,
     }
-    arrays: dict[str, NDArray[Any]] = dict(gate.to_arrays())
-    if student is not None:
+    arrays: dict[str, NDArray[Any]] = {} if gate is None else dict(gate.to_arrays())
+    if isinstance(student, GenerativeStudent):
+        meta["student"] = student.to_meta()
+    elif student is not None:
         meta["student"] = {
             "answers": [dict(answer) for answer in student.answers],
             "queries": student.queries,
@@ -115,8 +124,10 @@ def load_release(path: Path) -> Release:
             workload=meta["workload"],
             comparer=meta["comparer"],
             encoder=meta["encoder"],
-            student=_read_student(meta["student"], arrays),
-            gate=Gate.from_arrays(tuple(meta["signals"]), meta["scorer"], arrays),
+            student=_read_student(meta["student"], arrays, path.parent),
+            gate=None
+            if meta["scorer"] is None
+            else Gate.from_arrays(tuple(meta["signals"]), meta["scorer"], arrays),
             forms=_read_set(meta["forms"]),
             prompts=_read_set(meta["prompts"]),
             dataset=meta.get("dataset"),
@@ -130,10 +141,12 @@ def _read_set(names: list[str] | None) -> frozenset[str] | None:
 
 
 def _read_student(
-    meta: Mapping[str, Any] | None, arrays: Mapping[str, NDArray[Any]]
-) -> EmbeddedStudent | None:
+    meta: Mapping[str, Any] | None, arrays: Mapping[str, NDArray[Any]], releases: Path
+) -> Student | None:
     if meta is None:
         return None
+    if meta.get("kind") == KIND:
+        return read_student(meta, releases)
     return EmbeddedStudent(
         answers=meta["answers"],
         support=arrays["support"],
@@ -150,6 +163,7 @@ class ActiveReleases:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._active: dict[str, Release] = {}
+        self._loaded: dict[str, Release] = {}
 
     def get(self, workload: str) -> Release | None:
         """The workload's release, or None where nothing was promoted."""
@@ -165,32 +179,56 @@ class ActiveReleases:
         A release that can't be loaded leaves the one in force where it is and raises ReleaseError
         after all others have been taken up.
         """
-        wanted = self._store.active_releases()
-        active: dict[str, Release] = {}
+        wanted, damaged = self.look()
+        changed = self.swap(wanted)
+        if damaged is not None:
+            raise damaged
+        return changed
+
+    def look(self) -> tuple[dict[str, Release], ReleaseError | None]:
+        """What the store wants in force, loaded, and why a part of it can't be. Blocks."""
+        wanted: dict[str, Release] = {}
         damaged: ReleaseError | None = None
-        for workload, digest in wanted.items():
+        for workload, digest in self._store.active_releases().items():
             current = self._active.get(workload)
             try:
-                active[workload] = (
-                    current
-                    if current is not None and current.digest == digest
-                    else self._load(digest)
-                )
+                wanted[workload] = self._load(digest)
             except ReleaseError as error:
                 damaged = error
                 if current is not None:
-                    active[workload] = current
-        before, self._active = self._active, active
-        if damaged is not None:
-            raise damaged
-        names = before.keys() | active.keys()
-        return {name for name in names if before.get(name) is not active.get(name)}
+                    wanted[workload] = current
+        return wanted, damaged
+
+    def swap(self, wanted: Mapping[str, Release]) -> set[str]:
+        """Put them in force, all in one step; returns the workloads that changed."""
+        before, self._active = self._active, dict(wanted)
+        names = before.keys() | self._active.keys()
+        return {name for name in names if before.get(name) is not self._active.get(name)}
+
+    def neighbours(self) -> list[Release]:
+        """Those in force, what a rollback would go back to, and the newest candidates. Blocks.
+
+        What can't be loaded is left out: it is told when it is to be put in force.
+        """
+        rows = self._store.neighbouring_releases()
+        found = []
+        for digest in rows:
+            with suppress(ReleaseError):
+                found.append(self._load(digest))
+        kept = {release.digest for release in found}
+        self._loaded = {digest: r for digest, r in self._loaded.items() if digest in kept}
+        return found
 
     def _load(self, digest: str) -> Release:
+        """From memory where it is at hand: a release never changes."""
+        for release in (*self._active.values(), *self._loaded.values()):
+            if release.digest == digest:
+                return release
         row = self._store.release(digest)
         if row is None:
             raise ReleaseError(f"The release {digest} is in force and not in the store.")
         release = load_release(Path(row.path))
         if (release.digest, release.workload) != (digest, row.workload):
             raise ReleaseError(f"{row.path} holds another release than {digest} of {row.workload}.")
+        self._loaded[digest] = release
         return release

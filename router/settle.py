@@ -15,11 +15,11 @@ from policies.types import Answer, Ask, Evidence, Shape, Tier, Trace, TraceStep,
 from router.auth import Caller
 from router.deps import Deps
 from router.meter.prices import Usage, cost_of
-from router.record.model import Attempt, Interaction, PromiseState, Status, write_ask
+from router.record.model import Attempt, Interaction, PromiseState, Purpose, Status, write_ask
 from router.record.rows import teacher_failed
 from router.record.subject import hide_user
 from router.release import Release
-from router.settings.model import WorkloadSettings
+from router.settings.model import STUDENT_KEY, WorkloadSettings
 from router.upstream.model import AttemptLog, CallError
 from router.wire.openai import (
     ChatRequest,
@@ -39,7 +39,8 @@ class Outcome:
     ``release``: the one in force for its workload when it began; ``question``: names it among those
     that may be recalled; ``drafted_by``: the tier of ``draft``; ``end_s``: when its answer had
     been delivered, on the clock of ``start_s``; None until then. ``model``: the teacher that is to
-    be asked; ``answered_by``: the model that answered, which a fallback may be.
+    be asked; ``answered_by``: the model that answered, which a fallback may be. ``draft_…``: of the
+    calls of a student behind a server; the others are of the teacher's.
     """
 
     id: str
@@ -67,6 +68,9 @@ class Outcome:
     upstream_model: str | None = None
     attempts: Sequence[AttemptLog] = ()
     answered_by: str | None = None
+    draft_usage: Usage | None = None
+    draft_version: str | None = None
+    draft_attempts: Sequence[AttemptLog] = ()
 
     @property
     def elapsed_s(self) -> float:
@@ -112,6 +116,11 @@ class Outcome:
         self.ask = replace(self.ask, tier=self.drafted_by, reason=reason, propensity=1.0, floor=1.0)
         self.trace = Trace(steps=(*self.trace.steps[:-1], TraceStep(ask=self.ask)))
 
+    def note_draft_calls(self, attempts: Sequence[AttemptLog]) -> None:
+        """The student's server was waited for."""
+        self.draft_attempts = attempts
+        self.upstream_s += sum(log.latency_ms for log in attempts) / 1000
+
     def stop_clock(self) -> None:
         """The answer is delivered: what follows, such as an audit, makes nobody wait."""
         self.end_s = time.perf_counter()
@@ -124,28 +133,54 @@ class Outcome:
 
 
 def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
-    """USD of the interaction, None where unknown, or not known before its audit has come.
+    """USD of the interaction, None where unknown, or not known before its audit has come: the sum
+    of the draft, also of one that wasn't served, and of the teacher's answer, each with every try
+    that an upstream may bill."""
+    waited_for = outcome.ask.tier is Tier.TEACHER or outcome.audit is not None
+    if waited_for and not outcome.attempts:
+        return None
+    costs = [cost for _, cost in (*_price_drafts(deps, outcome), *_price_calls(deps, outcome))]
+    return _sum(costs)
 
-    A draft alone costs nothing; every try of an upstream is paid for, and one whose cost is unknown
-    makes the whole unknown.
-    """
-    if not outcome.attempts:
-        served = outcome.ask.tier is not Tier.TEACHER and outcome.audit is None
-        return Decimal(0) if served else None
-    costs = [_price_attempt(deps, outcome, n)[1] for n in range(len(outcome.attempts))]
+
+def price_draft(deps: Deps, outcome: Outcome) -> Decimal | None:
+    """USD of the draft's calls; nothing where the student runs in process."""
+    return _sum([cost for _, cost in _price_drafts(deps, outcome)])
+
+
+def _sum(costs: Sequence[Decimal | None]) -> Decimal | None:
+    """None where a part is unknown."""
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
-def _price_attempt(deps: Deps, outcome: Outcome, n: int) -> tuple[Usage | None, Decimal | None]:
-    """What a try used and what that costs; None where unknown. Only the last can have answered."""
-    log = outcome.attempts[n]
-    if log.billing == "nothing":
-        return Usage(prompt_tokens=0, completion_tokens=0), Decimal(0)
-    if log.billing == "unknown":
-        return None, None
-    usage = outcome.usage if n == len(outcome.attempts) - 1 else None
-    return usage, cost_of(usage, deps.settings.models[log.model or outcome.model].price)
+_Priced = tuple[Usage | None, Decimal | None]
+
+
+def _price_calls(deps: Deps, outcome: Outcome) -> list[_Priced]:
+    """What each try of the teacher, and of who stood in for it, used and cost; None: unknown."""
+    return _price_tries(deps, outcome.attempts, outcome.usage, outcome.model)
+
+
+def _price_drafts(deps: Deps, outcome: Outcome) -> list[_Priced]:
+    """The same of a student behind a server."""
+    return _price_tries(deps, outcome.draft_attempts, outcome.draft_usage, STUDENT_KEY)
+
+
+def _price_tries(
+    deps: Deps, tries: Sequence[AttemptLog], usage: Usage | None, model: str
+) -> list[_Priced]:
+    """``usage``: of the last, which alone can have answered."""
+    priced: list[_Priced] = []
+    for n, log in enumerate(tries):
+        if log.billing == "nothing":
+            priced.append((Usage(prompt_tokens=0, completion_tokens=0), Decimal(0)))
+        elif log.billing == "unknown" or n < len(tries) - 1:
+            priced.append((None, None))
+        else:
+            price = deps.settings.models[log.model or model].price
+            priced.append((usage, cost_of(usage, price)))
+    return priced
 
 
 def expect_teacher_cost(deps: Deps, outcome: Outcome) -> Decimal | None:
@@ -165,7 +200,7 @@ def settle(deps: Deps, outcome: Outcome) -> None:
     """Compare, record, meter and count the interaction; never blocks."""
     cost = price_outcome(deps, outcome)
     if outcome.status == "ok" and outcome.teacher_answer is not None:
-        answer_usd = _price_attempt(deps, outcome, len(outcome.attempts) - 1)[1]
+        answer_usd = _price_calls(deps, outcome)[-1][1]
         if answer_usd is not None:
             deps.teacher_costs.observe(outcome.workload, answer_usd)
     record = _write_record(deps, outcome, cost)
@@ -224,7 +259,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
     draft_agreed = None
     if teacher is not None and outcome.draft is not None:
         draft_agreed = get_comparer(comparer).agrees(teacher, outcome.draft, shape)
-    teacher_usd, estimated = _find_teacher_cost(deps, outcome, teacher, cost)
+    teacher_usd, estimated = _find_teacher_cost(deps, outcome, teacher)
 
     def write(answer: Answer | None) -> dict[str, Any] | None:
         if answer is None or not keep:
@@ -275,12 +310,13 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
 
 
 def _find_teacher_cost(
-    deps: Deps, outcome: Outcome, teacher: Answer | None, cost: Decimal | None
+    deps: Deps, outcome: Outcome, teacher: Answer | None
 ) -> tuple[Decimal | None, bool]:
     """USD that the teacher's answer costs or would have cost, and whether that is an estimate."""
     if outcome.status == "error":
         return None, False
-    unasked = outcome.ask.tier is Tier.STUDENT and (teacher is None or cost is None)
+    cost = _sum([one for _, one in _price_calls(deps, outcome)]) if outcome.attempts else None
+    unasked = outcome.ask.tier is not Tier.TEACHER and (teacher is None or cost is None)
     if unasked or not outcome.is_teachers:
         return deps.teacher_costs.estimate(outcome.workload), True
     return cost, False
@@ -310,22 +346,28 @@ def _propensity_of(outcome: Outcome) -> float:
 
 
 def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
-    last = len(outcome.attempts) - 1
-    priced = [_price_attempt(deps, outcome, n) for n in range(len(outcome.attempts))]
+    """The student's calls, then the teacher's."""
+    drafted, asked = _price_drafts(deps, outcome), _price_calls(deps, outcome)
+    tries = [
+        *((Tier.STUDENT, *one) for one in zip(outcome.draft_attempts, drafted, strict=True)),
+        *((Tier.TEACHER, *one) for one in zip(outcome.attempts, asked, strict=True)),
+    ]
+    versions = {Tier.STUDENT: outcome.draft_version, Tier.TEACHER: outcome.upstream_model}
+    purpose: Purpose = "audit" if outcome.audit else "answer"
     return tuple(
         Attempt(
             interaction_id=outcome.id,
             n=n,
-            tier=Tier.TEACHER,
-            model=log.model or outcome.model,
-            purpose="audit" if outcome.audit else "answer",
+            tier=tier,
+            model=STUDENT_KEY if tier is Tier.STUDENT else log.model or outcome.model,
+            purpose="draft" if tier is Tier.STUDENT else purpose,
             started_at=log.started_at,
             latency_ms=log.latency_ms,
             status=log.status,
             error=log.error,
-            usage=priced[n][0],
-            cost_usd=priced[n][1],
-            upstream_model=outcome.upstream_model if n == last else None,
+            usage=usage,
+            cost_usd=cost,
+            upstream_model=versions[tier] if log.billing == "answer" else None,
         )
-        for n, log in enumerate(outcome.attempts)
+        for n, (tier, log, (usage, cost)) in enumerate(tries)
     )

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.frontier.ranker import Floats, NotApplicableError, right
-from distill.replay.recorded import read_signals
 from distill.streams import StreamRow
 from distill.train.gate_alone import choose_signals
 from policies.fit.gate import fit_gate
 from policies.scoring.gate import Gate
 from policies.types import Evidence
+from router.evidence.logprobs import read_signals
 from router.evidence.measure import measure_draft
 
 

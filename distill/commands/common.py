@@ -48,6 +48,7 @@ class Workplace:
             folder=releases_folder(self.settings.store.url),
             seed=seed,
             datasets=self.datasets,
+            drafts="embedded" if self.settings.generative_student is None else "served",
         )
 
 

@@ -1,4 +1,4 @@
-"""``tutelage releases list | promote | rollback``."""
+"""``tutelage releases list | promote | rollback | adopt``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from distill.commands.common import (
     describe_time,
     open_workplace,
 )
-from router.errors import StoreError
+from distill.cycle import releases_folder
+from distill.generative import adopt
+from router.errors import StoreError, UsageError
 from router.record.model import Release
 from router.record.store import Store
 from router.release import load_release
@@ -28,7 +30,7 @@ _SHORT = 12
 
 def register(commands: _SubParsersAction[Any]) -> None:
     """Add ``releases`` to the commands."""
-    parser = commands.add_parser("releases", help="releases: list, promote, rollback")
+    parser = commands.add_parser("releases", help="releases: list, promote, rollback, adopt")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     listing = actions.add_parser(
         "list", help="all releases, newest first", epilog="example: tutelage releases list"
@@ -49,7 +51,18 @@ def register(commands: _SubParsersAction[Any]) -> None:
     )
     rollback.add_argument("workload", metavar="W")
     rollback.set_defaults(run=_rollback)
-    for action in (listing, promote, rollback):
+    adopting = actions.add_parser(
+        "adopt",
+        help="enter a generative student that was made elsewhere as a candidate",
+        epilog="example: tutelage releases adopt runs/7 --workload invoices",
+    )
+    adopting.add_argument(
+        "folder", nargs="?", type=Path, help="an adapter, as peft writes it; else whole weights"
+    )
+    adopting.add_argument("--base", metavar="NAME", help="what the servers call it, or its base")
+    adopting.add_argument("--workload", metavar="W", required=True)
+    adopting.set_defaults(run=_adopt)
+    for action in (listing, promote, rollback, adopting):
         add_own_config(action)
         add_json(action)
 
@@ -103,6 +116,28 @@ def _rollback(args: Namespace) -> int:
             load_release(Path(chosen.path))
             place.store.set_active(args.workload, chosen.digest, "rolled back by hand")
     _confirm(args, args.workload, chosen)
+    return 0
+
+
+def _adopt(args: Namespace) -> int:
+    if args.folder is None and args.base is None:
+        raise UsageError("Give an adapter's folder, or --base with the name of a model.")
+    with open_workplace(args.config) as place:
+        entered = adopt(
+            place.settings,
+            place.store,
+            releases_folder(place.settings.store.url),
+            args.workload,
+            source=args.folder,
+            base=args.base,
+        )
+    if args.json:
+        print(json.dumps({"workload": args.workload, "release": entered.digest}))
+    else:
+        print(
+            f"{args.workload}: release #{entered.number} {entered.digest[:_SHORT]} is a candidate; "
+            f"put it in force with tutelage releases promote {entered.digest[:_SHORT]}."
+        )
     return 0
 
 

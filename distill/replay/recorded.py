@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import time
 from typing import Any
 
 from distill.streams import StreamRow
-from policies.scoring.gate import logit_of_logprob
-from policies.types import Answer, Evidence
+from policies.types import Evidence
+from router.drafting import Draft
+from router.evidence.logprobs import read_signals
 from router.evidence.measure import measure_draft
 from router.release import Release
 from router.upstream.forward import Forwarded, Inquiry
@@ -98,9 +98,7 @@ class RecordedStudent:
         """A recorded student needs no release to draft; its drafts teach the first gate."""
         return True
 
-    async def draft(
-        self, body: Mapping[str, Any], release: Release | None
-    ) -> tuple[Answer, Evidence]:
+    async def draft(self, body: Mapping[str, Any], release: Release | None) -> Draft:
         """The row's draft with its recorded evidence, and what can be measured on the draft."""
         row = self.row
         if row is None or row.student is None or body["messages"] != row.body["messages"]:
@@ -108,19 +106,14 @@ class RecordedStudent:
         measured = measure_draft(body, row.student.answer)
         signals = measured | read_signals(row.student.evidence)
         evidence = Evidence(available=True, signals=signals)
-        return row.student.answer, evidence if release is None else release.judge(evidence)
+        judged = evidence if release is None else release.judge(evidence)
+        return Draft(answer=row.student.answer, evidence=judged)
 
-    async def warm_up(self) -> None:
+    async def prepare(self, release: Release) -> None:
         """There is nothing to load."""
+
+    async def tend(self, neighbours: Sequence[Release]) -> None:
+        """There is nothing to keep."""
 
     def close(self) -> None:
         """There is nothing to end."""
-
-
-def read_signals(recorded: Mapping[str, float]) -> dict[str, float]:
-    """Recorded evidence as a gate reads it: log-probabilities as log-odds, the rest as it is."""
-    return {
-        name: logit_of_logprob(value) if name.endswith("logprob") else value
-        for name, value in sorted(recorded.items())
-        if math.isfinite(value)
-    }

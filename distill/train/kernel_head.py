@@ -23,6 +23,7 @@ from scipy.linalg.lapack import dpotrf, dtrtri
 
 from policies.fit.gate import fit_gate
 from policies.scoring.gate import EMBEDDED_SIGNALS, Gate
+from router.release import Student
 from router.students.embedded import EmbeddedStudent, measure
 
 Floats = NDArray[np.float64]
@@ -60,7 +61,7 @@ class Trained:
     that draft, of a gate that had not seen it either; ``report``: what was chosen, and by which
     figures, JSON-ready."""
 
-    student: EmbeddedStudent | None
+    student: Student | None
     gate: Gate
     held_out: NDArray[np.intp]
     confidence: Floats

@@ -20,7 +20,7 @@ from router.explain.planned import plan_request
 from router.explain.recorded import read_interaction
 from router.explain.text import write_text
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
-from router.wire.openai import parse_chat
+from router.wire.openai import ChatRequest, parse_chat
 
 _DRAIN_S = 1.0
 
@@ -43,7 +43,7 @@ def run(
         if raw is None:
             facts = _find_interaction(deps, interaction or "")
         else:
-            facts = asyncio.run(plan_request(deps, parse_chat(raw), _find_caller(deps, key)))
+            facts = asyncio.run(_plan(deps, parse_chat(raw), _find_caller(deps, key)))
     explanation = explain(replace(facts, notes=(*facts.notes, *notes)))
     print(
         json.dumps(explanation.to_json(), indent=2, ensure_ascii=False)
@@ -51,6 +51,15 @@ def run(
         else write_text(explanation)
     )
     return 0
+
+
+async def _plan(deps: Deps, request: ChatRequest, caller: Caller) -> Facts:
+    """The upstreams are there for a student behind a server: it drafts, the teacher isn't asked."""
+    await deps.upstream.start()
+    try:
+        return await plan_request(deps, request, caller)
+    finally:
+        await deps.upstream.close()
 
 
 @contextmanager

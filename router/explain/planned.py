@@ -30,7 +30,7 @@ from router.pipeline import decide, keep_to_max_cost
 from router.promise import Account
 from router.record.model import write_ask
 from router.settings.model import PromiseSettings
-from router.settle import Outcome, expect_teacher_cost
+from router.settle import Outcome, expect_teacher_cost, price_draft
 from router.wire.openai import ChatRequest
 
 _NEVER = 1.0 - 2**-53
@@ -118,7 +118,7 @@ async def plan_request(deps: Deps, request: ChatRequest, caller: Caller) -> Fact
         branches=() if share is None else _list_branches(share, asked, unasked),
         costs={
             "teacher_usd": write_usd(teacher_usd),
-            "expected_usd": write_usd(_expect(teacher_usd, asking)),
+            "expected_usd": write_usd(_expect(price_draft(deps, outcome), teacher_usd, asking)),
         },
         standing=standing,
         notes=() if likely.refusal is None else (likely.refusal,),
@@ -146,11 +146,14 @@ def _list_branches(share: float, asked: _Case, unasked: _Case) -> tuple[Branch, 
     return tuple(sorted(branches, key=lambda branch: -branch.probability))
 
 
-def _expect(teacher_usd: Decimal | None, asking: float) -> Decimal | None:
-    """A draft costs nothing."""
-    if asking == 0.0:
-        return Decimal(0)
-    return None if teacher_usd is None else usd(teacher_usd * Decimal(str(asking)))
+def _expect(
+    draft_usd: Decimal | None, teacher_usd: Decimal | None, asking: float
+) -> Decimal | None:
+    """The draft was made already; the teacher is asked with some probability."""
+    spent = Decimal(0) if asking == 0.0 else teacher_usd
+    if draft_usd is None or spent is None:
+        return None
+    return usd(draft_usd + spent * Decimal(str(asking)))
 
 
 def _describe_standing(

@@ -13,7 +13,7 @@ from policies.compare.fold import fold_label
 from policies.types import Trial
 from router.record import rows
 from router.record.database import Database
-from router.record.schema import interactions
+from router.record.schema import attempts, interactions
 
 _PAGE = 500
 _TWIN: Final = (
@@ -98,6 +98,18 @@ class History:
         query = select(func.count()).where(table.workload == workload, table.reason == reason)
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def draft_versions(self, workload: str) -> dict[str, str]:
+        """By interaction, what the student's server called the model that drafted."""
+        call = attempts.c
+        query = (
+            select(call.interaction_id, call.upstream_model)
+            .join(interactions, interactions.c.id == call.interaction_id)
+            .where(interactions.c.workload == workload, interactions.c.trainable)
+            .where(call.purpose == "draft", call.upstream_model.is_not(None))
+        )
+        with self._database.read() as connection:
+            return {row.interaction_id: row.upstream_model for row in connection.execute(query)}
 
     def asked_again(self, workload: str, limit: int) -> list[list[Asked]]:
         """Of the newest ``limit`` interactions that the teacher answered: those whose texts were

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from router.record.schema import cycles, release_events, releases
 
 CYCLE_MAY_TAKE_S = 3600.0
 """A cycle that hasn't ended after this long is taken for dead."""
+
+_NEAR: Final = {"active": 1, "candidate": 1, "retired": 2}
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -124,6 +127,21 @@ class ReleaseBook:
             newest = query.order_by(releases.c.number.desc()).limit(1)
             found = connection.execute(newest).mappings().one_or_none()
         return None if found is None else rows.to_release(found)
+
+    def neighbouring_releases(self) -> list[str]:
+        """Digests of what may soon be in force: by workload the release that is, the newest
+        candidate and the two newest that once were."""
+        table = releases.c
+        query = select(table.digest, table.workload, table.state).order_by(table.number.desc())
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        counts: Counter[tuple[str, str]] = Counter()
+        near = []
+        for digest, workload, state in found:
+            counts[workload, state] += 1
+            if counts[workload, state] <= _NEAR.get(state, 0):
+                near.append(str(digest))
+        return near
 
     def reject_release(self, digest: str, reason: str) -> None:
         """Rule a release out for good. Raises StoreError where it is unknown or in force."""

@@ -29,6 +29,9 @@ from router.settings.values import AboveHalf, Count, Section, Text, WorkloadName
 BUILT_IN_POLICIES = ("promise", "budget", "threshold", "teacher", "student")
 Distillation = Literal["allowed", "denied", "unknown"]
 
+STUDENT_KEY = "student"
+"""The key of the model that drafts; it is there without being configured."""
+
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:s|m|h|d)\s*)+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _LONGEST_S = 3650 * 86_400
@@ -131,7 +134,10 @@ class TimeoutSettings(Section):
 
 
 class ModelSettings(Section):
-    """A model. ``upstream`` and ``model`` are None only where ``kind`` is ``embedded``."""
+    """A model. ``upstream`` and ``model`` are None only where ``kind`` is ``embedded``.
+
+    ``replicas``: further servers with the same student, which may then do without ``upstream``.
+    """
 
     kind: Literal["openai", "embedded"] = "openai"
     upstream: UpstreamUrl | None = None
@@ -143,6 +149,7 @@ class ModelSettings(Section):
     timeout_s: TimeoutSettings = TimeoutSettings()
     retries: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=10)] = 2
     fallbacks: tuple[Text, ...] = ()
+    replicas: tuple[UpstreamUrl, ...] = ()
     distillation: Distillation = "unknown"
 
 
@@ -334,13 +341,23 @@ class Settings(Section):
     @property
     def teacher_key(self) -> str | None:
         """The model called ``teacher``, else the only one with an upstream, else None."""
-        return find_teacher(key for key, model in self.models.items() if model.kind == "openai")
+        return find_teacher(
+            key
+            for key, model in self.models.items()
+            if model.kind == "openai" and key != STUDENT_KEY
+        )
 
     @property
     def teacher(self) -> ModelSettings | None:
         """The model that the policy asks for ``auto``."""
         key = self.teacher_key
         return None if key is None else self.models[key]
+
+    @property
+    def generative_student(self) -> ModelSettings | None:
+        """The student, where it is a model behind a server; None where it is embedded."""
+        student = self.models.get(STUDENT_KEY)
+        return student if student is not None and student.kind == "openai" else None
 
     def resolve_model(self, name: str) -> ResolvedModel | None:
         """What a request's ``model`` means; None where the answer is 404 ``model_not_found``.
@@ -350,7 +367,7 @@ class Settings(Section):
         if name == "auto":
             teacher = self.teacher_key
             return None if teacher is None else ResolvedModel(kind="auto", key=teacher)
-        if name in self.models or name == "student":
+        if name in self.models or name == STUDENT_KEY:
             return ResolvedModel(kind="pin", key=name)
         for key, model in self.models.items():
             if name in model.aliases:

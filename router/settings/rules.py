@@ -14,7 +14,7 @@ from typing import Any
 
 from policies.plugins import POLICY_GROUP
 from router.settings.document import Document
-from router.settings.model import BUILT_IN_POLICIES, find_teacher
+from router.settings.model import BUILT_IN_POLICIES, STUDENT_KEY, find_teacher
 from router.settings.problems import Path, Problem
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -39,7 +39,7 @@ class View:
         return {
             key: model
             for key, model in self.models.items()
-            if key != "student" and model.get("kind", "openai") != "embedded"
+            if key != STUDENT_KEY and model.get("kind", "openai") != "embedded"
         }
 
     @property
@@ -87,10 +87,11 @@ def _check_models(view: View) -> Iterator[Problem]:
         if key == "auto":
             yield problem(path, "can't be a model's key: auto means that the policy decides")
         kind = model.get("kind", "openai")
-        if key == "student" and kind == "openai":
-            where = (*path, "kind") if "kind" in model else path
-            yield problem(where, _STUDENT_LATER)
-        elif kind == "embedded" and key != "student":
+        if "replicas" in model and (key != STUDENT_KEY or kind == "embedded"):
+            yield problem((*path, "replicas"), "is only for a student of kind openai: remove it")
+        if key == STUDENT_KEY and kind == "openai":
+            yield from _check_student(view, path, model)
+        elif kind == "embedded" and key != STUDENT_KEY:
             yield problem((*path, "kind"), "embedded is only for the model called student")
         elif kind == "embedded":
             for field in ("upstream", "model", "api_key_env", "aliases", "fallbacks"):
@@ -102,9 +103,19 @@ def _check_models(view: View) -> Iterator[Problem]:
                     yield problem((*path, field), f"is missing: {_EXAMPLES[field]}")
 
 
-_STUDENT_LATER = (
-    "openai is not supported for the student in this version: write student: {kind: embedded}"
-)
+def _check_student(view: View, path: Path, model: Mapping[str, Any]) -> Iterator[Problem]:
+    """A student behind a server; what makes a model a teacher has no meaning for it."""
+    problem = view.document.problem
+    for field in ("aliases", "fallbacks"):
+        if field in model:
+            yield problem((*path, field), "has no meaning for a student: remove it")
+    if view.lacks(model, path, "model"):
+        yield problem((*path, "model"), f"is missing: {_EXAMPLES['model']}")
+    if view.lacks(model, path, "upstream") and view.lacks(model, path, "replicas"):
+        message = "is missing: give the server's URL, such as http://127.0.0.1:8000/v1"
+        yield problem((*path, "upstream"), message)
+
+
 _EXAMPLES = {
     "upstream": "give the server's URL, such as https://api.example.com/v1",
     "model": "give the model's name at its upstream",

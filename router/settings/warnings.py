@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from router.settings.document import Document
+from router.settings.model import STUDENT_KEY
 from router.settings.problems import Path, Problem, dotted
 from router.settings.rules import View
 
@@ -77,6 +78,9 @@ def _teachers(view: View) -> Iterator[tuple[Path, str]]:
                 "set it to allowed if its terms allow that",
             )
         yield from _price(view, ("models", key, "price"), model.get("price"))
+    student = view.models.get(STUDENT_KEY)
+    if student is not None and student.get("kind", "openai") == "openai":
+        yield from _price(view, ("models", STUDENT_KEY, "price"), student.get("price"))
 
 
 def _addresses(view: View) -> Iterator[tuple[Path, str]]:

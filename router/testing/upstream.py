@@ -85,11 +85,13 @@ class FakeUpstream:
         always: Fault | None = None,
         api_key: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        logprobs: Callable[[Body], float] | None = None,
     ) -> None:
         """``usage``: reported with every answer, ``None`` for none; ``running_usage``: every chunk
         of a stream carries the usage so far; ``always``: the fault of every request beyond
         ``faults``; ``api_key``: refuse other keys, and quote them, as careless servers do;
-        ``extra``: further fields of every completion and chunk."""
+        ``extra``: further fields of every completion and chunk; ``logprobs``: that of every word of
+        a whole answer to a body that asks for them."""
         self.requests: list[SeenRequest] = []
         self.ledger: list[Bill] = []
         self.sent: list[bytes] = []
@@ -105,6 +107,7 @@ class FakeUpstream:
         self._always = always
         self._api_key = api_key
         self._extra = dict(extra or {})
+        self._logprobs = logprobs
         self._closing = asyncio.Event()
         self._requested = asyncio.Event()
         self._disconnected = asyncio.Event()
@@ -235,6 +238,10 @@ class FakeUpstream:
             usage=self._usage,
         )
         choice = completion["choices"][0]
+        if self._logprobs is not None and body.get("logprobs"):
+            words = (choice["message"]["content"] or "").split()
+            score = {"logprob": self._logprobs(body), "top_logprobs": []}
+            choice["logprobs"] = {"content": [{"token": word, **score} for word in words]}
         completion["choices"] = [{**choice, "index": i} for i in range(body.get("n") or 1)]
         # Spaces and letters as our own encoder would not write them: passing through must show.
         answer = {**write_fake(_form_of(request), completion, body), **self._extra}

@@ -20,6 +20,7 @@ ROUTER_FOR_DISTILL = (
     "budget",
     "evidence",
     "features",
+    "generative",
     "meter",
     "outlook",
     "pipeline",

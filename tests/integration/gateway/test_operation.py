@@ -81,11 +81,11 @@ async def test_the_follower_outlives_whatever_it_meets(
     """A follower that died would be met again at the end, before the records were written."""
     tries = []
 
-    def fail(self: ActiveReleases) -> set[str]:
+    def fail(self: ActiveReleases) -> None:
         tries.append(1)
         raise RuntimeError("not foreseen")
 
-    monkeypatch.setattr(ActiveReleases, "refresh", fail)
+    monkeypatch.setattr(ActiveReleases, "look", fail)
     monkeypatch.setattr(router.app, "_FOLLOW_S", 0.01)
     async with FakeUpstream("x") as up, built(make_app(tmp_path, up.base_url)) as deps:
         async with asyncio.timeout(10):

@@ -88,3 +88,22 @@ def test_another_release_in_the_place_of_the_one_named_is_not_served(tmp_path: P
         active.refresh()
     assert active.get("w") is None
     assert not active.all()
+
+
+def test_neighbours_are_what_may_soon_be_in_force(tmp_path: Path) -> None:
+    store = Store.open(":memory:")
+    saved = [_save(tmp_path, float(n)) for n in range(1, 7)]
+    for digest, path in saved[:4]:
+        _add(store, digest, path)
+    for digest, path in saved[4:]:
+        store.add_release(digest=digest, workload="w", path=str(path), report={})
+    active = ActiveReleases(store)
+    active.refresh()
+    near = active.neighbours()
+    digests = [digest for digest, _ in saved]
+    # The newest candidate, the one in force, and two that were.
+    assert {one.digest for one in near} == {digests[n] for n in (5, 3, 2, 1)}
+    assert active.get("w") in near
+    store.set_active("w", digests[2], "back")
+    active.refresh()
+    assert active.get("w") in near  # it was at hand: nothing was read again

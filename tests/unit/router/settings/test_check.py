@@ -90,7 +90,6 @@ def test_prices_are_amounts_of_money(name: str, rate: str) -> None:
 @pytest.mark.parametrize(
     ("added", "key"),
     [
-        ("  student: {kind: openai, upstream: 'http://h/v1', model: s}\n", "models.student.kind"),
         (
             "  b: {upstream: 'http://h', model: m, price: {usd_per_hour: 2}}\n",
             "models.b.price.usd_per_hour",
@@ -137,7 +136,15 @@ def test_what_this_version_cant_do_is_refused_in_plain_words(added: str, key: st
         ("    fallbacks: [student]\n", 7, "models.teacher.fallbacks[0]", "student"),
         ("  b: {kind: embedded}\n", 7, "models.b.kind", "only for the model called student"),
         ("  student: {kind: embedded, model: m}\n", 7, "models.student.model", "no meaning"),
-        ("  student:\n", 7, "models.student", "kind: embedded"),
+        ("  student: {upstream: 'http://h'}\n", 7, "models.student.model", "is missing"),
+        ("  student: {model: m}\n", 7, "models.student.upstream", "is missing"),
+        (
+            "  student: {model: m, replicas: ['http://h'], aliases: [x]}\n",
+            7,
+            "models.student.aliases",
+            "no meaning",
+        ),
+        ("    replicas: ['http://h']\n", 7, "models.teacher.replicas", "only for a student"),
         ("  b: {upstream: 'http://h'}\n", 7, "models.b.model", "is missing"),
         ("  b: {model: m}\n", 7, "models.b.upstream", "is missing"),
         ("workloads: [{name: a}, {name: a}]\n", 7, "workloads[1].name", "already on line 7"),
@@ -315,6 +322,14 @@ def test_half_a_price_is_no_price(price: str, keys: set[str]) -> None:
     found = check_settings(TEACHER.replace("{input: 1, output: 2}", price), {})
     assert {p.key for p in found} == {f"models.teacher.{key}" for key in keys}
     assert all((p.line, p.severity) == (6, "warning") for p in found)
+
+
+def test_a_student_behind_a_server_has_a_price_and_is_no_teacher() -> None:
+    student = "  student: {upstream: 'http://h/v1', model: s}\n"
+    found = check_settings(TEACHER + student, {})
+    assert [(p.line, p.key, p.severity) for p in found] == [(7, "models.student.price", "warning")]
+    alone = check_settings("models:\n" + student.replace("}", ", price: {usd_per_request: 0}}"), {})
+    assert [p.key for p in alone] == ["models"]  # and nothing else can answer for auto
 
 
 @pytest.mark.parametrize(("name", "warned"), [("max_usd_per_cycle", True), ("on_drift", False)])
