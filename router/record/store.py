@@ -22,16 +22,17 @@ from router.record import rows
 from router.record.database import Database
 from router.record.history import History
 from router.record.learning import CycleLog, ReleaseBook
+from router.record.ledger import LedgerBook, detach, enter
 from router.record.model import Decision, Interaction, PromiseState, TrainingRow
 from router.record.overview import Overview
-from router.record.schema import attempts, interactions, promise_state
+from router.record.schema import attempts, interactions, ledger, promise_state
 
 _PAGE = 500
 _RECENT = 10_000
 _NO_STATES: Final[Mapping[str, PromiseState]] = {}
 
 
-class Store(ReleaseBook, CycleLog, Overview, History):
+class Store(ReleaseBook, CycleLog, Overview, History, LedgerBook):
     """Interactions, releases and learning cycles. Thread-safe; every method may raise StoreError.
 
     ``clock`` gives seconds since the epoch. The methods block: call them off the event loop.
@@ -43,10 +44,11 @@ class Store(ReleaseBook, CycleLog, Overview, History):
 
     @classmethod
     def open(cls, url: str, clock: Callable[[], float] = time.time) -> Store:
-        """Open ``sqlite:///FILE`` or ``:memory:``, and create its tables where there are none.
+        """Open ``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE`` or ``:memory:``.
 
-        Raises StoreError, one sentence, for what can't be used: no database, damaged, read-only,
-        of a newer schema, of another program.
+        Tables are created where there are none and brought up to date where they are older. Raises
+        StoreError, one sentence, for what can't be used: no database, damaged, read-only, out of
+        reach, of a newer schema, of another program.
         """
         return cls(Database.open(url), clock)
 
@@ -76,6 +78,7 @@ class Store(ReleaseBook, CycleLog, Overview, History):
             calls = [rows.from_attempt(a) for r in new.values() for a in r.attempts]
             if calls:
                 connection.execute(insert(attempts), calls)
+                enter(connection, [*new.values()])
             for workload, state in promise_states.items():
                 _put_state(connection, workload, state)
         return len(new)
@@ -183,12 +186,19 @@ class Store(ReleaseBook, CycleLog, Overview, History):
     def purge_before(self, epoch_s: float) -> int:
         """Delete interactions older than ``epoch_s`` with their attempts; returns how many.
 
-        In small transactions, so that the gateway's writer gets its turns.
+        What they cost stays in the ledger. In small transactions, so that the gateway's writer
+        gets its turns.
         """
-        old = select(interactions.c.seq).where(interactions.c.created_at < epoch_s).limit(_PAGE)
+        old = (
+            select(interactions.c.seq)
+            .where(interactions.c.created_at < epoch_s)
+            .order_by(interactions.c.seq)
+            .limit(_PAGE)
+        )
         purged = 0
         while True:
             with self._database.write() as connection:
+                detach(connection, old)
                 count = connection.execute(
                     delete(interactions).where(interactions.c.seq.in_(old))
                 ).rowcount
@@ -223,11 +233,12 @@ class Store(ReleaseBook, CycleLog, Overview, History):
 
 
 def _present(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those that are stored, or were until they were purged: they stay in the ledger."""
     present: set[str] = set()
     for start in range(0, len(ids), _PAGE):
         chunk = list(ids[start : start + _PAGE])
-        query = select(interactions.c.id).where(interactions.c.id.in_(chunk))
-        present.update(connection.scalars(query))
+        for column in (interactions.c.id, ledger.c.interaction_id):
+            present.update(connection.scalars(select(column).where(column.in_(chunk))))
     return present
 
 

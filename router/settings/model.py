@@ -129,6 +129,9 @@ class Price(Section):
     input: Usd | None = None
     cached_input: Usd | None = Field(default_factory=lambda given: given.get("input"))
     output: Usd | None = None
+    reasoning: Usd | None = Field(default_factory=lambda given: given.get("output"))
+    audio_input: Usd | None = None
+    audio_output: Usd | None = None
     usd_per_request: Usd | None = None
 
 
