@@ -10,7 +10,7 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from router.commands import check_config, explain, frontier, serve
+from router.commands import check_config, explain, frontier, ledger, serve
 from router.errors import TutelageError, UsageError
 from router.settings.load import DEFAULT_CONFIG
 
@@ -23,7 +23,7 @@ COMMAND_GROUP = "tutelage.commands"
 _INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
 
-_OWN_COMMANDS = ("serve", "check-config", "explain", "frontier")
+_OWN_COMMANDS = ("serve", "check-config", "explain", "frontier", "ledger")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,6 +82,13 @@ def _build_parser(*, more: bool) -> argparse.ArgumentParser:
     )
     frontier.add_options(frontiers)
     frontiers.set_defaults(run=frontier.run)
+    money = commands.add_parser(
+        "ledger",
+        help="what was spent: does the ledger agree with the interactions?",
+        epilog="example: tutelage ledger verify --json",
+    )
+    ledger.add_options(money)
+    money.set_defaults(run=ledger.run)
     for found in entry_points(group=COMMAND_GROUP) if more else ():
         found.load()(commands)
     return parser

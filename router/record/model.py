@@ -21,10 +21,10 @@ Purpose = Literal["answer", "draft", "proof", "audit", "shadow", "hedge"]
 Basis = Literal["answer", "refused", "unknown", "unpriced", "legacy"]
 """What a cost rests on.
 
-``answer``: computed from the usage and the rates of an answer. ``refused``: nothing was sent, or the
-upstream answered with an error, which nobody bills: 0. ``unknown``: it may have been billed and
-usage is missing. ``unpriced``: usage is known, rates for it are not. ``legacy``: taken as it stands,
-from before costs were kept with what they rest on.
+``answer``: computed from the usage and the rates of an answer. ``refused``: nothing was sent, or
+the upstream answered with an error, which nobody bills: 0. ``unknown``: it may have been billed and
+usage is missing. ``unpriced``: usage is known, rates for it are not. ``legacy``: taken as it
+stands, from before costs were kept with what they rest on.
 """
 Status = Literal["ok", "error", "broken"]
 ReleaseState = Literal["candidate", "active", "retired", "rejected"]

@@ -80,7 +80,7 @@ def _to_attempt(row: RowMapping) -> Attempt:
     return Attempt(**{**values, "tier": Tier(values["tier"])}, usage=to_usage(row))
 
 
-def to_usage(row: Mapping[str, Any]) -> Usage | None:
+def to_usage(row: RowMapping) -> Usage | None:
     """The usage in a row that holds ``TOKENS``; None where it is unknown."""
     if row["prompt_tokens"] is None:
         return None

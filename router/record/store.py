@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from policies.purse import Payment
 from policies.types import Trial
 from router.record import rows
+from router.record.audit import Verdict, verify_ledger
 from router.record.database import Database
 from router.record.history import History
 from router.record.learning import CycleLog, ReleaseBook
@@ -82,6 +83,10 @@ class Store(ReleaseBook, CycleLog, Overview, History, LedgerBook):
             for workload, state in promise_states.items():
                 _put_state(connection, workload, state)
         return len(new)
+
+    def verify_ledger(self) -> Verdict:
+        """Whether interactions and ledger agree, with every row that doesn't."""
+        return verify_ledger(self._database)
 
     def interaction(self, interaction_id: str) -> Interaction | None:
         """One interaction with its attempts."""
