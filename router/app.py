@@ -31,6 +31,8 @@ from router.http.ui import dashboard_routes
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.promise import PromiseKeeper
+from router.record.journal import Journal
+from router.record.recovery import adopt
 from router.record.redact import Redactor
 from router.record.sink import Sink
 from router.record.store import Store
@@ -44,6 +46,7 @@ _log = logging.getLogger("tutelage")
 
 _DRAIN_S = 10.0
 _FOLLOW_S = 1.0
+_ADOPT_S = 5.0
 _RETRY_AFTER_S = "1"
 
 
@@ -52,18 +55,23 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        deps = build_deps(settings, store)
+        journal = await run_in_threadpool(_open_journal, settings, store)
+        deps = build_deps(settings, store, journal)
+        if journal is not None:  # before anything is read that it may hold the rest of
+            await run_in_threadpool(_adopt, deps, journal)
         await run_in_threadpool(_restore_promises, deps)
         await deps.upstream.start()
         app.state.deps = deps
         await _take_up_releases(deps)  # so that the first request after a restart finds them
-        follower = asyncio.create_task(_follow_releases(deps))
+        followers = [asyncio.create_task(_follow_releases(deps))]
+        if journal is not None:
+            followers.append(asyncio.create_task(_follow_journals(deps, journal)))
         try:
             yield
         finally:
-            follower.cancel()
-            with suppress(asyncio.CancelledError):
-                await follower
+            for follower in followers:
+                follower.cancel()
+            await asyncio.gather(*followers, return_exceptions=True)
             await _finish_background(deps)
             await deps.upstream.close()
             deps.drafter.close()
@@ -92,7 +100,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     return app
 
 
-def build_deps(settings: Settings, store: Store) -> Deps:
+def build_deps(settings: Settings, store: Store, journal: Journal | None = None) -> Deps:
+    """``journal``: None for whoever only reads."""
     metrics = Metrics()
     redactor = Redactor(settings.data.redact)
     teacher_costs = TeacherCostEstimator()
@@ -101,7 +110,12 @@ def build_deps(settings: Settings, store: Store) -> Deps:
     return Deps(
         settings=settings,
         store=store,
-        sink=Sink(store, metrics),
+        sink=Sink(
+            store,
+            metrics,
+            journal=journal,
+            journal_bytes=settings.store.journal.max_mb * 1_000_000,
+        ),
         metrics=metrics,
         upstream=UpstreamClient(),
         targets=build_targets(settings),
@@ -113,6 +127,25 @@ def build_deps(settings: Settings, store: Store) -> Deps:
         drafter=EmbeddedDrafter(Encoder(), redactor),
         coin=random.Random().random,
     )
+
+
+def _open_journal(settings: Settings, store: Store) -> Journal | None:
+    """None for a store in memory, which nothing outlasts."""
+    if store.in_memory:
+        return None
+    return Journal(settings.store.beside("journal"), sync=settings.store.journal.sync)
+
+
+def _adopt(deps: Deps, journal: Journal) -> None:
+    adopt(journal.folder, deps.store, count_lost=deps.metrics.add_dropped)
+
+
+async def _follow_journals(deps: Deps, journal: Journal) -> None:
+    """Take over what a process that was killed left behind; while the store fails it waits."""
+    while True:
+        await asyncio.sleep(_ADOPT_S)
+        with suppress(StoreError):
+            await run_in_threadpool(_adopt, deps, journal)
 
 
 def _restore_promises(deps: Deps) -> None:

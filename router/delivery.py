@@ -20,8 +20,9 @@ from router.deps import Deps
 from router.errors import ApiError
 from router.meter.money import plain_usd
 from router.meter.prices import Usage
-from router.settle import Outcome, price_outcome, settle
-from router.upstream.model import CallError, Reply, StreamBroken
+from router.record.model import Status
+from router.settle import Outcome, note, price_outcome, settle
+from router.upstream.model import AttemptLog, CallError, Reply, StreamBroken
 from router.upstream.stream import StreamReply
 from router.wire.openai import (
     answer_from_message,
@@ -31,6 +32,7 @@ from router.wire.openai import (
 )
 from router.wire.sse import DONE, encode
 
+_ABANDONED = "left before its answer"
 _HEAD = ("id", "object", "created", "model")
 
 
@@ -61,7 +63,7 @@ class Delivery:
             self.settle()
 
 
-def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
+async def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
     """The draft as a completion or a stream; its tokens cost nothing and count as none."""
     if outcome.draft is None or outcome.evidence is None:
         raise ApiError("The policy chose a draft that was never made.")
@@ -76,6 +78,7 @@ def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
     }
     outcome.stop_clock()
     if not outcome.request.stream:
+        await note(deps, outcome)
         whole = completion_from_answer(outcome.draft, **identity)
         body = json.dumps(whole).encode()
         return Delivery(headers=headers, body=body, settle=lambda: _finish_draft(deps, outcome))
@@ -94,6 +97,7 @@ async def deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
     outcome.answer = outcome.teacher_answer
     headers = _write_headers(outcome, _describe(deps, outcome))
     outcome.stop_clock()
+    await note(deps, outcome)
     return Delivery(headers=headers, body=reply.raw, settle=lambda: settle(deps, outcome))
 
 
@@ -118,6 +122,9 @@ class _DraftStream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self._chunks:
             yield encode(chunk)
+        self._outcome.status = "ok"
+        await note(self._deps, self._outcome)
+        self._outcome.status = "broken"  # until the last byte has gone out
         yield DONE
         self._outcome.status = "ok"
 
@@ -149,10 +156,12 @@ class _TeacherStream:
                     yield event
         except StreamBroken as broken:
             error = ApiError(str(broken), code="stream_broken", status=502)
+            await self._note("broken")
             yield b"data: " + error.body() + b"\n\n"
             return
         if self._outcome.request.include_usage and not self._told:
             yield self._close_with_usage()
+        await self._note("ok")
         yield DONE
         self._outcome.status = "ok"
 
@@ -169,6 +178,15 @@ class _TeacherStream:
         finally:
             _read_stream(outcome, self._stream)
             settle(self._deps, outcome)
+
+    async def _note(self, status: Status) -> None:
+        """What the journal is told before the last byte."""
+        outcome = self._outcome
+        outcome.upstream_s = outcome.elapsed_s - self._overhead_s
+        _read_stream(outcome, self._stream)
+        outcome.status = status
+        await note(self._deps, outcome)
+        outcome.status = "broken"  # until it has gone out
 
     def _adapt(self, raw: bytes, chunk: dict[str, Any]) -> bytes | None:
         """The event for the client: usage only where it asked for it, and there with our part."""
@@ -206,13 +224,26 @@ def _finish_draft(deps: Deps, outcome: Outcome) -> None:
 
 async def _audit(deps: Deps, outcome: Outcome) -> None:
     """Ask the teacher about what was served; a failed audit leaves agreement unknown."""
+    began_s = time.perf_counter()
     try:
         reply = await deps.upstream.complete(deps.targets[outcome.model], outcome.request.body)
         _read_reply(outcome, reply)
     except CallError as error:
         outcome.attempts = error.attempts
+    except BaseException:
+        outcome.attempts = _abandon(began_s)
+        raise
     finally:
         settle(deps, outcome)
+
+
+def _abandon(began_s: float) -> tuple[AttemptLog, ...]:
+    """A call that was left before its answer: the upstream may bill it, and nobody will know."""
+    elapsed_s = time.perf_counter() - began_s
+    log = AttemptLog(
+        started_at=time.time() - elapsed_s, latency_ms=elapsed_s * 1000, error=_ABANDONED
+    )
+    return (log,)
 
 
 @contextmanager
@@ -235,6 +266,7 @@ def _waiting(deps: Deps, outcome: Outcome) -> Iterator[None]:
         raise
     except BaseException:
         outcome.upstream_s = time.perf_counter() - began_s
+        outcome.attempts = _abandon(began_s)
         outcome.status = "broken"
         settle(deps, outcome)
         raise

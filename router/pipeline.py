@@ -40,7 +40,7 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
     outcome = await decide(deps, request, caller)
     keep_to_max_cost(deps, outcome)
     if outcome.ask.tier is Tier.STUDENT:
-        return deliver_draft(deps, outcome)
+        return await deliver_draft(deps, outcome)
     try:
         deliver = deliver_stream if request.stream else deliver_whole
         return await deliver(deps, outcome)
@@ -48,7 +48,7 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
         if not outcome.can_fall_back:
             raise
     outcome.fall_back()
-    return deliver_draft(deps, outcome)
+    return await deliver_draft(deps, outcome)
 
 
 async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:

@@ -13,6 +13,7 @@ from policies.promise.policy import PROOF, PROOF_FAILED
 from policies.purse import Payment
 from policies.types import Answer, Ask, Evidence, Shape, Tier, Trace, TraceStep, Trial
 from router.auth import Caller
+from router.billing import Bill, bill_tries, hold_for, sum_costs
 from router.deps import Deps
 from router.meter.prices import Usage, cost_of
 from router.record.model import Attempt, Interaction, Status, write_ask
@@ -29,6 +30,7 @@ from router.wire.openai import (
 )
 
 _CHARS_PER_TOKEN = 4
+_UNENDED = "the gateway ended before it was known"
 
 
 @dataclass(kw_only=True)
@@ -61,6 +63,8 @@ class Outcome:
     usage: Usage | None = None
     upstream_model: str | None = None
     attempts: Sequence[AttemptLog] = ()
+    noted: Interaction | None = None
+    noted_status: Status | None = None
 
     @property
     def elapsed_s(self) -> float:
@@ -99,17 +103,20 @@ class Outcome:
 
 
 def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
-    """USD of the interaction, None where unknown, or not known before its audit has come.
-
-    A draft alone costs nothing. What a call costs that brought no answer is unknown: a price per
-    request is one per answer.
-    """
-    served = outcome.ask.tier is Tier.STUDENT
-    if served and not outcome.attempts:
-        return Decimal(0) if outcome.audit is None else None
-    if outcome.status == "error" or (served and outcome.teacher_answer is None):
+    """USD of the interaction with all its attempts; None where one of them is unknown, or not
+    known before its audit has come. A draft alone costs nothing."""
+    if not outcome.attempts and outcome.audit is not None:
         return None
-    return cost_of(outcome.usage, deps.settings.models[outcome.model].price)
+    return sum_costs([bill.cost_usd for bill in _bill(deps, outcome)])
+
+
+def _bill(deps: Deps, outcome: Outcome) -> tuple[Bill, ...]:
+    body, price = outcome.request.body, deps.settings.models[outcome.model].price
+
+    def hold() -> Decimal | None:
+        return hold_for(body, count_prompt_chars(body), price)
+
+    return bill_tries(outcome.attempts, outcome.usage, price, hold)
 
 
 def expect_teacher_cost(deps: Deps, outcome: Outcome) -> Decimal | None:
@@ -125,15 +132,33 @@ def expect_teacher_cost(deps: Deps, outcome: Outcome) -> Decimal | None:
     return max((cost for cost in known if cost is not None), default=None)
 
 
+async def note(deps: Deps, outcome: Outcome) -> None:
+    """Put the interaction into the journal as it stands; called before an answer's last byte.
+
+    An audit that is still to be asked counts as one of unknown cost: should the gateway be killed,
+    nobody will know whether it was.
+    """
+    pending = outcome.audit is not None and not outcome.attempts
+    if pending:
+        outcome.attempts = (AttemptLog(started_at=time.time(), latency_ms=0.0, error=_UNENDED),)
+    record = _write_record(deps, outcome)
+    if pending:
+        outcome.attempts = ()
+    else:
+        outcome.noted, outcome.noted_status = record, outcome.status
+    await deps.sink.note(record, final=not pending)
+
+
 def settle(deps: Deps, outcome: Outcome) -> None:
     """Compare, record, meter and count the interaction; never blocks."""
-    cost = price_outcome(deps, outcome)
-    served = outcome.ask.tier is Tier.STUDENT
+    record = outcome.noted
+    if record is None or outcome.noted_status != outcome.status:
+        record = _write_record(deps, outcome)
+    cost, served = record.cost_usd, outcome.ask.tier is Tier.STUDENT
     # An audit's cost is the teacher's alone: a draft is free.
     asked = not served or outcome.teacher_answer is not None
     if cost is not None and outcome.status == "ok" and asked:
         deps.teacher_costs.observe(outcome.workload, cost)
-    record = _write_record(deps, outcome, cost)
     state = None
     if record.level is not None:
         trial = Trial(
@@ -158,7 +183,8 @@ def settle(deps: Deps, outcome: Outcome) -> None:
     deps.sink.put(record, state)
 
 
-def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interaction:
+def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
+    cost = price_outcome(deps, outcome)
     keep = outcome.request.options.store
     body, ask, evidence = outcome.request.body, outcome.ask, outcome.evidence
     served = ask.tier is Tier.STUDENT
@@ -216,7 +242,7 @@ def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interac
         overhead_ms=outcome.overhead_ms,
         trace=tuple(write_ask(step.ask) for step in outcome.trace.steps),
         settings_digest=deps.settings.digest,
-        attempts=_write_attempts(outcome, cost),
+        attempts=_write_attempts(deps, outcome),
     )
 
 
@@ -240,7 +266,7 @@ def _propensity_of(outcome: Outcome) -> float:
     return outcome.ask.floor
 
 
-def _write_attempts(outcome: Outcome, cost: Decimal | None) -> tuple[Attempt, ...]:
+def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
     last = len(outcome.attempts) - 1
     return tuple(
         Attempt(
@@ -254,8 +280,11 @@ def _write_attempts(outcome: Outcome, cost: Decimal | None) -> tuple[Attempt, ..
             status=log.status,
             error=log.error,
             usage=outcome.usage if n == last else None,
-            cost_usd=cost if n == last else None,
+            cost_usd=bill.cost_usd,
             upstream_model=outcome.upstream_model if n == last else None,
+            basis=bill.basis,
+            rates=None if bill.rates is None else bill.rates.to_json(),
+            held_usd=bill.held_usd,
         )
-        for n, log in enumerate(outcome.attempts)
+        for n, (log, bill) in enumerate(zip(outcome.attempts, _bill(deps, outcome), strict=True))
     )

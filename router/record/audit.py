@@ -102,7 +102,7 @@ def _follow_seals(database: Database, verdict: Verdict) -> None:
             verdict.cost_usd += row["cost_usd"] or 0
             verdict.held_usd += row["held_usd"] or 0
             verdict.unknown += row["cost_usd"] is None
-            if seal_row(seal, row) != row["seal"]:
+            if seal_row(seal, dict(row)) != row["seal"]:
                 what = "the entry was changed, or one before it was taken out or put in"
                 verdict.findings.append(_finding("broken_seal", row, what))
             seal = row["seal"]
@@ -178,16 +178,11 @@ def _compare(
         yield found("nothing_billed", None, "the teacher answered without an attempt")
     # Before there was a ledger only the last attempt's cost counted.
     if not any(call["basis"] == "legacy" for call in called.values()):
-        due = sum_costs([call["cost_usd"] for call in called.values()])
+        costs = [call["cost_usd"] for call in called.values()]
+        due = None if None in costs else sum(costs, Decimal(0))
         if row["cost_usd"] != due:
             what = f"{show_usd(row['cost_usd'])} instead of {show_usd(due)}"
             yield found("wrong_sum", None, what)
-
-
-def sum_costs(costs: list[Decimal | None]) -> Decimal | None:
-    """An interaction's cost: that of all its attempts; None where one of them is unknown."""
-    known = [cost for cost in costs if cost is not None]
-    return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
 def _find_orphans(database: Database) -> Iterator[Finding]:

@@ -56,6 +56,11 @@ class Database:
         database._file = database._find_file()
         return database
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether it ends with its process."""
+        return self._backend.in_memory
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads, from one consistent state."""

@@ -57,6 +57,11 @@ class Store(ReleaseBook, CycleLog, Overview, History, LedgerBook):
         """Release the database; what was in memory is gone."""
         self._database.close()
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether it ends with its process."""
+        return self._database.in_memory
+
     def append(
         self,
         batch: Sequence[Interaction],

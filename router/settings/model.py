@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -32,6 +33,7 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:s|m|h|d)\s*)+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _LONGEST_S = 3650 * 86_400
 _MIB = 1024 * 1024
+_SQLITE = "sqlite:///"
 
 
 def _refuse_bool(value: Any) -> Any:
@@ -57,16 +59,24 @@ def _check_upstream(url: str) -> str:
 
 
 def _check_store(url: str) -> str:
-    if not url.startswith("sqlite:///"):
-        raise ValueError("is not supported in this version: use sqlite:///FILE")
-    if url == "sqlite:///":
-        raise ValueError("names no file: use sqlite:///FILE")
+    if url.startswith(_SQLITE):
+        if url == _SQLITE:
+            raise ValueError("names no file: use sqlite:///FILE")
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme != "postgresql":
+        raise ValueError("can't be used: write sqlite:///FILE or postgresql://USER@HOST/DATABASE")
+    if not parts.path.strip("/"):
+        raise ValueError("names no database: write postgresql://USER@HOST/DATABASE")
     return url
 
 
 def _check_coordination(url: str) -> str:
-    if url != "memory://":
-        raise ValueError("is not supported in this version: use memory://")
+    if url != "memory://" and not url.startswith(("redis://", "rediss://")):
+        raise ValueError("can't be used: write memory:// or redis://HOST:PORT")
     return url
 
 
@@ -108,15 +118,48 @@ class Section(BaseModel):
 
 
 class ServerSettings(Section):
-    """Where the gateway listens; port 0 lets the system choose one."""
+    """Where the gateway listens, and with how many processes; port 0 lets the system choose one."""
 
     host: Text = "127.0.0.1"
     port: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=65_535)] = 8080
+    workers: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=1, le=256)] = 1
     max_body_bytes: Count = 20 * _MIB
 
 
+class JournalSettings(Section):
+    """What outlasts a killed process. ``sync``: also a loss of power, at the price of a disk flush
+    per answer; ``max_mb``: beyond it, records that wait for the store are kept without content."""
+
+    sync: bool = False
+    max_mb: Count = 1024
+
+
 class StoreSettings(Section):
+    """Where records and money go. ``folder``: where files beside a PostgreSQL store lie (journal,
+    releases); those of SQLite lie beside its file unless it is given."""
+
     url: Annotated[str, AfterValidator(_check_store)] = "sqlite:///tutelage.db"
+    folder: Text | None = None
+    journal: JournalSettings = JournalSettings()
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite store."""
+        return Path(self.url.removeprefix(_SQLITE)) if self.url.startswith(_SQLITE) else None
+
+    @property
+    def shown(self) -> str:
+        """Where it is, for people: without a password."""
+        if self.file is not None:
+            return str(self.file.absolute())
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    def beside(self, name: str) -> Path:
+        """A folder that belongs to the store."""
+        file = self.file or Path("tutelage")
+        folder = file.parent if self.folder is None else Path(self.folder)
+        return folder / f"{file.stem}-{name}"
 
 
 class CoordinationSettings(Section):

@@ -156,7 +156,7 @@ class UpstreamClient:
             )
             if not isinstance(outcome, Failure):
                 return outcome
-            logs = (*logs, clock.log(error=outcome.reason))
+            logs = (*logs, clock.log(error=outcome.reason, sent=outcome.sent))
             delay_s = self._choose_delay_s(outcome, len(logs), target, deadline_s - now_s())
             if delay_s is None:
                 outcome.error.attempts = logs

@@ -30,12 +30,17 @@ _MIN_SECRET_CHARS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A try that failed. ``reason``: a few words for the record; ``headers``: of the answer."""
+    """A try that failed. ``reason``: a few words for the record; ``headers``: of the answer;
+    ``sent``: as in ``AttemptLog``."""
 
     error: CallError
     reason: str
     retryable: bool
     headers: Mapping[str, str] = field(default_factory=dict)
+    sent: bool = True
+
+
+_NEVER_SENT = (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError, aiohttp.InvalidURL)
 
 
 def from_exception(
@@ -46,7 +51,7 @@ def from_exception(
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
         reason = f"no connection within {target.connect_timeout_s:g} s"
         message = f"{name} could not be reached: {reason}."
-        return Failure(error=CallTimedOut(message), reason=reason, retryable=True)
+        return Failure(error=CallTimedOut(message), reason=reason, retryable=True, sent=False)
     if isinstance(exc, aiohttp.ServerTimeoutError):
         reason = f"silent for {target.first_byte_timeout_s:g} s"
         message = f"{name} was {reason}."
@@ -58,7 +63,12 @@ def from_exception(
     reason, transient = _describe(exc)
     verb = "broke off its answer" if answered else "could not be reached"
     message = f"{name} {verb}: {reason}."
-    return Failure(error=CallFailed(message), reason=reason, retryable=transient and not answered)
+    return Failure(
+        error=CallFailed(message),
+        reason=reason,
+        retryable=transient and not answered,
+        sent=not isinstance(exc, _NEVER_SENT),
+    )
 
 
 def from_rejection(

@@ -65,7 +65,8 @@ class AttemptLog:
     """One try of a call.
 
     ``started_at``: seconds since the epoch; ``first_byte_ms``: until the answer's headers, for a
-    stream until its first chunk; ``error``: why the try failed, in a few words without secrets.
+    stream until its first chunk; ``error``: why the try failed, in a few words without secrets;
+    ``sent``: false where no connection came about, so that nothing can have been billed.
     """
 
     started_at: float
@@ -73,6 +74,7 @@ class AttemptLog:
     first_byte_ms: float | None = None
     status: int | None = None
     error: str | None = None
+    sent: bool = True
 
 
 class AttemptClock:
@@ -92,7 +94,7 @@ class AttemptClock:
         """The answer's first part has come."""
         self._first_byte_ms = self._elapsed_ms()
 
-    def log(self, *, error: str | None = None) -> AttemptLog:
+    def log(self, *, error: str | None = None, sent: bool = True) -> AttemptLog:
         """The try as it stands now."""
         return AttemptLog(
             started_at=self._started_at,
@@ -100,6 +102,7 @@ class AttemptClock:
             first_byte_ms=self._first_byte_ms,
             status=self._status,
             error=error,
+            sent=sent,
         )
 
     def _elapsed_ms(self) -> float:

@@ -53,9 +53,13 @@ class FlakyStore:
 class Drops:
     def __init__(self) -> None:
         self.total = 0
+        self.bodies = 0
 
     def add_dropped(self, records: int) -> None:
         self.total += records
+
+    def add_bodies_dropped(self, records: int) -> None:
+        self.bodies += records
 
 
 @pytest.fixture
