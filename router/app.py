@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from itertools import islice
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from policies.types import Trial
 from router.budget import BudgetKeeper
 from router.deps import Deps, build_targets
 from router.drafting import EmbeddedDrafter
@@ -47,16 +49,20 @@ _log = logging.getLogger("tutelage")
 _DRAIN_S = 10.0
 _FOLLOW_S = 1.0
 _ADOPT_S = 5.0
+_MOST_TRIALS = 10_000
 _RETRY_AFTER_S = "1"
 
 
-def create_app(settings: Settings, store: Store) -> FastAPI:
-    """The gateway over an open store, which it closes when it ends."""
+def create_app(settings: Settings, store: Store, *, workers: int = 1) -> FastAPI:
+    """The gateway over an open store, which it closes when it ends.
+
+    ``workers``: how many like this one serve from the store at the same time.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         journal = await run_in_threadpool(_open_journal, settings, store)
-        deps = build_deps(settings, store, journal)
+        deps = build_deps(settings, store, journal, shared=workers > 1)
         if journal is not None:  # before anything is read that it may hold the rest of
             await run_in_threadpool(_adopt, deps, journal)
         await run_in_threadpool(_restore_promises, deps)
@@ -66,6 +72,8 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
         followers = [asyncio.create_task(_follow_releases(deps))]
         if journal is not None:
             followers.append(asyncio.create_task(_follow_journals(deps, journal)))
+        if workers > 1:
+            followers.append(asyncio.create_task(_follow_promises(deps)))
         try:
             yield
         finally:
@@ -100,8 +108,10 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
     return app
 
 
-def build_deps(settings: Settings, store: Store, journal: Journal | None = None) -> Deps:
-    """``journal``: None for whoever only reads."""
+def build_deps(
+    settings: Settings, store: Store, journal: Journal | None = None, *, shared: bool = False
+) -> Deps:
+    """``journal``: None for whoever only reads; ``shared``: others write to the store as well."""
     metrics = Metrics()
     redactor = Redactor(settings.data.redact)
     teacher_costs = TeacherCostEstimator()
@@ -122,7 +132,7 @@ def build_deps(settings: Settings, store: Store, journal: Journal | None = None)
         teacher_costs=teacher_costs,
         redactor=redactor,
         releases=ActiveReleases(store),
-        promises=PromiseKeeper(store, metrics),
+        promises=PromiseKeeper(store, metrics, shared=shared),
         budgets=BudgetKeeper(store, metrics),
         drafter=EmbeddedDrafter(Encoder(), redactor),
         coin=random.Random().random,
@@ -146,6 +156,22 @@ async def _follow_journals(deps: Deps, journal: Journal) -> None:
         await asyncio.sleep(_ADOPT_S)
         with suppress(StoreError):
             await run_in_threadpool(_adopt, deps, journal)
+
+
+async def _follow_promises(deps: Deps) -> None:
+    """Take in what all workers have seen; while the store fails it waits."""
+    while True:
+        await asyncio.sleep(_FOLLOW_S)
+        for workload, upto_seq in deps.promises.followed().items():
+            with suppress(StoreError):
+                trials = await run_in_threadpool(_read_trials, deps.store, workload, upto_seq)
+                snapshot = deps.promises.take_in(workload, trials)
+                if snapshot is not None:
+                    await run_in_threadpool(deps.store.keep_promise, workload, snapshot)
+
+
+def _read_trials(store: Store, workload: str, upto_seq: int) -> list[tuple[int, Trial]]:
+    return [*islice(store.trials(workload, upto_seq), _MOST_TRIALS)]
 
 
 def _restore_promises(deps: Deps) -> None:

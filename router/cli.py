@@ -63,7 +63,10 @@ def _build_parser(*, more: bool) -> argparse.ArgumentParser:
         help=f"the configuration (./{DEFAULT_CONFIG} where it exists)",
     )
     gateway.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes; this version runs one (1)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes behind one address (server.workers of the configuration)",
     )
     gateway.set_defaults(run=lambda args: serve.run(args.config, args.workers))
     check = commands.add_parser(

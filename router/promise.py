@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -33,13 +33,21 @@ CHANGES: Mapping[Kind, str] = MappingProxyType(
 _WATCH = "watch"
 """Where a stored state holds the watch's."""
 
+_SNAPSHOT_EVERY = 1_000
+"""Interactions between two snapshots of a shared account."""
+
 _log = logging.getLogger("tutelage.promise")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Kept:
+    """``upto_seq``: the last interaction that was read from the store; ``snapshot_seq``: the last
+    one in the newest snapshot."""
+
     account: Account
     watch: Watch
+    upto_seq: int = 0
+    snapshot_seq: int = 0
 
     def take_in(self, trial: Trial) -> Alarm | None:
         """Evidence first, then what an alarm takes away."""
@@ -54,11 +62,16 @@ class _Kept:
     def state(self) -> dict[str, Any]:
         return {**self.account.state(), _WATCH: self.watch.state()}
 
+    def snapshot(self) -> PromiseState:
+        return PromiseState(terms=self.account.key, state=self.state(), upto_seq=self.upto_seq)
+
 
 class PromiseKeeper:
     """Certificates and ledgers by workload, each with the watch that looks for drift.
 
-    Used from one event loop only.
+    Used from one event loop only. ``shared``: other workers see interactions of the same workloads.
+    Then nothing is taken in before it has been read from the store: in one order, so that all
+    workers come to the same state, a second or two late. Only certificates are kept like that.
 
     Either is restored from the store where the terms are the same, and brought up to date
     with the interactions stored after its snapshot; other terms start afresh, and so does what
@@ -66,9 +79,10 @@ class PromiseKeeper:
     a watch is used, with a watch that has seen nothing.
     """
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, store: Store, metrics: Metrics, *, shared: bool = False) -> None:
         self._store = store
         self._metrics = metrics
+        self._shared = shared
         self._kept: dict[str, _Kept] = {}
 
     def account(self, workload: str, promise: PromiseSettings) -> Account:
@@ -83,18 +97,38 @@ class PromiseKeeper:
             self._publish(workload, found.account)
         return found.account
 
-    def observe(self, workload: str, trial: Trial) -> PromiseState:
+    def observe(self, workload: str, trial: Trial) -> PromiseState | None:
         """Take in one interaction of a workload whose account is kept; returns a snapshot.
 
-        At an alarm it is told why, and the account has been tightened.
+        At an alarm it is told why, and the account has been tightened. None where it is shared.
         """
+        if self._shared:
+            return None
         kept = self._kept[workload]
+        self._take_in(workload, kept, trial)
+        return kept.snapshot()
+
+    def followed(self) -> dict[str, int]:
+        """Every workload with the last interaction that was read of it."""
+        return {workload: kept.upto_seq for workload, kept in self._kept.items()}
+
+    def take_in(self, workload: str, trials: Sequence[tuple[int, Trial]]) -> PromiseState | None:
+        """Take in what was read from the store, in its order; now and then a snapshot to store."""
+        kept = self._kept[workload]
+        for seq, trial in trials:
+            self._take_in(workload, kept, trial)
+            kept.upto_seq = seq
+        if kept.upto_seq - kept.snapshot_seq < _SNAPSHOT_EVERY:
+            return None
+        kept.snapshot_seq = kept.upto_seq
+        return kept.snapshot()
+
+    def _take_in(self, workload: str, kept: _Kept, trial: Trial) -> None:
         alarm = kept.take_in(trial)
         if alarm is not None:
             self._metrics.add_drift_alarm(workload, alarm.kind)
             _log.warning("Drift in workload %s: %s; tightened.", workload, CHANGES[alarm.kind])
         self._publish(workload, kept.account)
-        return PromiseState(terms=kept.account.key, state=kept.state())
 
     def last_alarm(self, workload: str) -> Alarm | None:
         """The newest alarm of a workload, also of one that has long been answered by evidence."""
@@ -109,6 +143,10 @@ class PromiseKeeper:
 
     def _restore(self, workload: str, empty: Account) -> _Kept:
         stored = self._store.promise_state(workload)
+        if self._shared and (stored is None or stored.terms != empty.key):
+            # All workers begin where the first of them does.
+            fresh = _Kept(account=empty, watch=Watch()).snapshot()
+            stored = self._store.begin_promise(workload, fresh)
         if stored is None or stored.terms != empty.key:
             return _Kept(account=empty, watch=Watch())
         try:
@@ -116,8 +154,10 @@ class PromiseKeeper:
                 account=type(empty).restore(empty.terms, stored.state),
                 watch=Watch.restore(stored.state[_WATCH]) if _WATCH in stored.state else Watch(),
             )
-            for _, trial in self._store.trials(workload, after_seq=stored.upto_seq):
+            kept.upto_seq = kept.snapshot_seq = stored.upto_seq
+            for seq, trial in self._store.trials(workload, after_seq=stored.upto_seq):
                 kept.take_in(trial)
+                kept.upto_seq = seq
         except (LookupError, TypeError, ValueError) as error:
             _log.warning(
                 "What was proven for workload %s can't be used (%s): it starts afresh.",

@@ -5,35 +5,67 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from router.app import create_app
+from router.commands.workers import Workers
 from router.errors import ConfigError, TutelageError
 from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
+from router.settings.model import Settings
+from router.settings.rules import why_not_several
 
 _BACKLOG = 2048
 
 
-def run(config: Path | None, workers: int) -> int:
+def run(config: Path | None, workers: int | None) -> int:
     """Serve until SIGTERM or Ctrl-C, drain, and return 0. Raises TutelageError.
 
-    ``config``: None for the one in the folder that it runs in.
+    ``config``: None for the one in the folder that it runs in; ``workers``: None for the
+    configuration's number.
     """
-    if workers != 1:
-        raise ConfigError("Several workers need a shared coordination; memory:// allows one.")
     found = find_config(config)
     if found is None:
         raise ConfigError(
             f"No configuration given and there is no {DEFAULT_CONFIG} here: name one with --config."
         )
     settings = load_settings(found, os.environ)
-    host, port = settings.server.host, settings.server.port
-    listener = _listen(host, port)
-    app = create_app(settings, Store.open(settings.store.url))
+    count = settings.server.workers if workers is None else workers
+    refusal = why_not_several(settings.model_dump(mode="json")) if count > 1 else None
+    if count < 1 or refusal is not None:
+        raise ConfigError(f"--workers {count}: {refusal or 'there must be one at least'}.")
+    listener = _listen(settings.server.host, settings.server.port)
+    store = Store.open(settings.store.url)  # made and brought up to date once, before any worker
+    if count == 1:
+        _announce(settings, listener)
+        _serve(settings, store, listener)
+        return 0
+    store.close()
+    _announce(settings, listener)
+    if not Workers(partial(_work, found, count), listener, count).run():
+        raise TutelageError("A worker didn't drain in time and was ended; its journal is kept.")
+    return 0
+
+
+def _work(config: Path, workers: int, listener: socket.socket) -> None:
+    """One of several workers, in a process of its own."""
+    # Ctrl-C reaches every process of the terminal: the parent tells the workers when to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        settings = load_settings(config, os.environ)
+        _serve(settings, Store.open(settings.store.url), listener, workers=workers)
+    except TutelageError as error:
+        print(f"tutelage: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _serve(settings: Settings, store: Store, listener: socket.socket, workers: int = 1) -> None:
+    app = create_app(settings, store, workers=workers)
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30, access_log=False)
     )
@@ -41,14 +73,17 @@ def run(config: Path | None, workers: int) -> int:
     # death by that signal.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{listener.getsockname()[1]}"
-        print(f"tutelage listens on {address}", flush=True)
-        print(f"The dashboard is at {address}/ui", flush=True)
         server.run(sockets=[listener])
         if not server.started:
             raise TutelageError("The gateway could not start; the reason is above.")
-    return 0
+
+
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    host = settings.server.host
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listener.getsockname()[1]}"
+    print(f"tutelage listens on {address}", flush=True)
+    print(f"The dashboard is at {address}/ui", flush=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -170,7 +170,7 @@ class PromiseState:
     """A certificate's state after some interaction.
 
     ``terms``: names what it was gathered for (``Terms.key``). ``upto_seq``: the interaction it
-    ends with, to go on from with ``Store.trials``; the store sets it and ignores a given one.
+    ends with, to go on from with ``Store.trials``; ``Store.append`` sets it itself.
     """
 
     terms: str

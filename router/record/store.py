@@ -105,6 +105,19 @@ class Store(ReleaseBook, CycleLog, Overview, History, LedgerBook):
             query = query.where(interactions.c.workload == workload)
         return self._interactions(query)
 
+    def walk(self, page: int = _PAGE) -> Iterator[Interaction]:
+        """All interactions with their attempts, oldest first, read ``page`` at a time."""
+        query = select(interactions).order_by(interactions.c.seq).limit(page)
+        after = 0
+        while True:
+            found = self._interactions(query.where(interactions.c.seq > after))
+            yield from found
+            if len(found) < page:
+                return
+            with self._database.read() as connection:
+                last = select(interactions.c.seq).where(interactions.c.id == found[-1].id)
+                after = connection.execute(last).scalar_one()
+
     def training_rows(
         self, workload: str, after_seq: int = 0, limit: int | None = None
     ) -> Iterator[TrainingRow]:
@@ -184,14 +197,32 @@ class Store(ReleaseBook, CycleLog, Overview, History, LedgerBook):
 
     def promise_state(self, workload: str) -> PromiseState | None:
         """The last certificate state that was written for a workload."""
-        query = select(promise_state.c.terms, promise_state.c.state, promise_state.c.upto_seq)
         with self._database.read() as connection:
-            row = connection.execute(
-                query.where(promise_state.c.workload == workload)
-            ).one_or_none()
+            row = connection.execute(_state_of(workload)).one_or_none()
         if row is None:
             return None
         return PromiseState(terms=row.terms, state=row.state, upto_seq=row.upto_seq)
+
+    def begin_promise(self, workload: str, fresh: PromiseState) -> PromiseState:
+        """The state that is stored for the same terms; where there is none, ``fresh``, stored as
+        reaching to the workload's last interaction. Of several callers the first one decides."""
+        with self._database.write() as connection:
+            found = connection.execute(_state_of(workload)).one_or_none()
+            if found is None or found.terms != fresh.terms:
+                _put_state(connection, workload, fresh)
+                found = connection.execute(_state_of(workload)).one()
+        return PromiseState(terms=found.terms, state=found.state, upto_seq=found.upto_seq)
+
+    def keep_promise(self, workload: str, state: PromiseState) -> None:
+        """Store a state that reaches to ``state.upto_seq``, unless one reaches further."""
+        older = (
+            (promise_state.c.workload == workload)
+            & (promise_state.c.terms == state.terms)
+            & (promise_state.c.upto_seq < state.upto_seq)
+        )
+        values = {"state": dict(state.state), "upto_seq": state.upto_seq}
+        with self._database.write() as connection:
+            connection.execute(update(promise_state).where(older).values(values))
 
     def purge_before(self, epoch_s: float) -> int:
         """Delete interactions older than ``epoch_s`` with their attempts; returns how many.
@@ -250,6 +281,11 @@ def _present(connection: Connection, ids: Sequence[str]) -> set[str]:
         for column in (interactions.c.id, ledger.c.interaction_id):
             present.update(connection.scalars(select(column).where(column.in_(chunk))))
     return present
+
+
+def _state_of(workload: str) -> Select[Any]:
+    table = promise_state.c
+    return select(table.terms, table.state, table.upto_seq).where(table.workload == workload)
 
 
 def _put_state(connection: Connection, workload: str, state: PromiseState) -> None:

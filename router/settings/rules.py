@@ -66,6 +66,7 @@ def find_errors(document: Document, env: Mapping[str, str]) -> Iterator[Problem]
     yield from _check_secrets(view, env)
     yield from _check_keys(view, env)
     yield from _check_host(view)
+    yield from _check_workers(view)
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -254,6 +255,28 @@ def _check_host(view: View) -> Iterator[Problem]:
             "add keys, or use 127.0.0.1"
         )
         yield view.document.problem(path, message)
+
+
+def _check_workers(view: View) -> Iterator[Problem]:
+    workers = _mapping(view.top.get("server")).get("workers")
+    several = str(workers).isdecimal() and int(str(workers)) > 1
+    refusal = why_not_several(view.top) if several else None
+    if refusal is not None:
+        yield view.document.problem(("server", "workers"), refusal)
+
+
+def why_not_several(configuration: Mapping[str, Any]) -> str | None:
+    """Why several workers can't serve a configuration, None where they can."""
+    url = _mapping(configuration.get("coordination")).get("url", "memory://")
+    if url == "memory://":
+        return "several need a coordination that they share: set coordination.url to redis://…"
+    for workload in _entries(configuration.get("workloads")).values():
+        promise = _mapping(workload.get("promise"))
+        if str(promise.get("guarantee")).lower() in _YES:
+            return f"the guarantee of workload {workload.get('name')} is kept by one worker only"
+        if workload.get("policy") == "budget":
+            return f"the budget of workload {workload.get('name')} is kept by one worker only"
+    return None
 
 
 def is_loopback(host: str) -> bool:

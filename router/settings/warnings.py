@@ -10,6 +10,10 @@ from router.settings.problems import Path, Problem, dotted
 from router.settings.rules import View
 
 _NOT_ENFORCED = "is accepted but not enforced in this version"
+_NO_SERVER_YET = (
+    "is not asked for anything in this version: workers share the store, and budgets and rates of"
+    " keys are not enforced"
+)
 
 
 def find_warnings(document: Document) -> Iterator[Problem]:
@@ -22,6 +26,9 @@ def find_warnings(document: Document) -> Iterator[Problem]:
 
 def _find(view: View) -> Iterator[tuple[Path, str]]:
     yield from _not_enforced(view)
+    coordination = view.top.get("coordination")
+    if isinstance(coordination, dict) and coordination.get("url", "memory://") != "memory://":
+        yield ("coordination", "url"), _NO_SERVER_YET
     yield from _teachers(view)
     for i, key in view.keys.items():
         if key.get("train_on", False) is False:

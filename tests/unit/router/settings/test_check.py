@@ -96,8 +96,9 @@ def test_prices_are_amounts_of_money(name: str, rate: str) -> None:
             "  b: {upstream: 'http://h', model: m, price: {usd_per_hour: 2}}\n",
             "models.b.price.usd_per_hour",
         ),
-        ("store: {url: 'postgresql://h/db'}\n", "store.url"),
-        ("coordination: {url: 'redis://h'}\n", "coordination.url"),
+        ("store: {url: 'mysql://h/db'}\n", "store.url"),
+        ("store: {url: 'postgresql://h'}\n", "store.url"),
+        ("coordination: {url: 'etcd://h'}\n", "coordination.url"),
     ],
 )
 def test_what_this_version_cant_do_is_refused_in_plain_words(added: str, key: str) -> None:
