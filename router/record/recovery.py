@@ -17,6 +17,7 @@ from router.record.model import Interaction
 _log = logging.getLogger("tutelage.record")
 
 _BATCH = 200
+_REFUSED_SUFFIX = ".refused"
 _MOST_OPEN = 50_000
 
 
@@ -93,8 +94,8 @@ def adopt(folder: Path, store: Appender, *, count_lost: Callable[[int], None]) -
     """Replay and delete the journals of processes that have ended; returns how many interactions
     were new to the store.
 
-    Each is taken by one process only. ``count_lost`` is told of what can't be stored. Raises
-    StoreError, which leaves the files for the next time.
+    Each is taken by one process only. ``count_lost`` is told of what can't be stored; the files
+    are then kept under another name. Raises StoreError, which leaves them for the next time.
     """
     found = 0
     for path in sorted(folder.glob(f"*{LOCK_SUFFIX}")):
@@ -113,7 +114,10 @@ def adopt(folder: Path, store: Appender, *, count_lost: Callable[[int], None]) -
             count_lost(done.refused)
             found += done.new
             for segment in segments:
-                segment.unlink(missing_ok=True)
+                if done.refused:  # for people to look at: nothing else has what was refused
+                    segment.rename(segment.with_suffix(_REFUSED_SUFFIX))
+                else:
+                    segment.unlink(missing_ok=True)
             whole = True
         finally:
             lock.give_back(remove=whole)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -36,7 +37,9 @@ class FlakyStore:
         return [record_id for batch in self.batches for record_id in batch]
 
     def append(
-        self, batch: Sequence[Interaction], promise_states: Mapping[str, PromiseState]
+        self,
+        batch: Sequence[Interaction],
+        promise_states: Mapping[str, PromiseState] = MappingProxyType({}),
     ) -> int:
         self.tries += 1
         self.free.wait()
