@@ -12,19 +12,20 @@ import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     model_validator,
 )
+
+from router.meter.catalogue import find_rates
+from router.settings.section import Count, Section, Text, refuse_bool
+from router.settings.storage import CoordinationSettings, StoreSettings
 
 Policy = Literal["promise", "budget", "threshold", "teacher", "student"]
 Distillation = Literal["allowed", "denied", "unknown"]
@@ -33,14 +34,6 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:s|m|h|d)\s*)+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _LONGEST_S = 3650 * 86_400
 _MIB = 1024 * 1024
-_SQLITE = "sqlite:///"
-
-
-def _refuse_bool(value: Any) -> Any:
-    """True is an int in Python; in a configuration it is a slip."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number, not true or false")
-    return value
 
 
 def _check_upstream(url: str) -> str:
@@ -58,28 +51,6 @@ def _check_upstream(url: str) -> str:
     return url.rstrip("/")
 
 
-def _check_store(url: str) -> str:
-    if url.startswith(_SQLITE):
-        if url == _SQLITE:
-            raise ValueError("names no file: use sqlite:///FILE")
-        return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme != "postgresql":
-        raise ValueError("can't be used: write sqlite:///FILE or postgresql://USER@HOST/DATABASE")
-    if not parts.path.strip("/"):
-        raise ValueError("names no database: write postgresql://USER@HOST/DATABASE")
-    return url
-
-
-def _check_coordination(url: str) -> str:
-    if url != "memory://" and not url.startswith(("redis://", "rediss://")):
-        raise ValueError("can't be used: write memory:// or redis://HOST:PORT")
-    return url
-
-
 def _read_duration(value: Any) -> Any:
     """``6h``, ``1h30m``, ``90s`` or a number of seconds, as seconds."""
     if isinstance(value, bool):
@@ -92,17 +63,15 @@ def _read_duration(value: Any) -> Any:
     return value
 
 
-Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=1)]
-Seconds = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=86_400)]
-Share = Annotated[float, BeforeValidator(_refuse_bool), Field(ge=0, le=1)]
-PositiveShare = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0, le=1)]
-AboveHalf = Annotated[float, BeforeValidator(_refuse_bool), Field(gt=0.5, lt=1)]
+Seconds = Annotated[float, BeforeValidator(refuse_bool), Field(gt=0, le=86_400)]
+Share = Annotated[float, BeforeValidator(refuse_bool), Field(ge=0, le=1)]
+PositiveShare = Annotated[float, BeforeValidator(refuse_bool), Field(gt=0, le=1)]
+AboveHalf = Annotated[float, BeforeValidator(refuse_bool), Field(gt=0.5, lt=1)]
 Usd = Annotated[
-    Decimal, BeforeValidator(_refuse_bool), Field(ge=0, le=1_000_000, allow_inf_nan=False)
+    Decimal, BeforeValidator(refuse_bool), Field(ge=0, le=1_000_000, allow_inf_nan=False)
 ]
 PositiveUsd = Annotated[
-    Decimal, BeforeValidator(_refuse_bool), Field(gt=0, le=1_000_000, allow_inf_nan=False)
+    Decimal, BeforeValidator(refuse_bool), Field(gt=0, le=1_000_000, allow_inf_nan=False)
 ]
 Duration = Annotated[float, BeforeValidator(_read_duration), Field(ge=0, le=_LONGEST_S)]
 WorkloadName = Annotated[
@@ -111,59 +80,13 @@ WorkloadName = Annotated[
 UpstreamUrl = Annotated[str, AfterValidator(_check_upstream)]
 
 
-class Section(BaseModel):
-    """A mapping of the file: immutable, and without keys that nobody reads."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
 class ServerSettings(Section):
     """Where the gateway listens, and with how many processes; port 0 lets the system choose one."""
 
     host: Text = "127.0.0.1"
-    port: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=65_535)] = 8080
-    workers: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=1, le=256)] = 1
+    port: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=65_535)] = 8080
+    workers: Annotated[int, BeforeValidator(refuse_bool), Field(ge=1, le=256)] = 1
     max_body_bytes: Count = 20 * _MIB
-
-
-class JournalSettings(Section):
-    """What outlasts a killed process. ``sync``: also a loss of power, at the price of a disk flush
-    per answer; ``max_mb``: beyond it, records that wait for the store are kept without content."""
-
-    sync: bool = False
-    max_mb: Count = 1024
-
-
-class StoreSettings(Section):
-    """Where records and money go. ``folder``: where files beside a PostgreSQL store lie (journal,
-    releases); those of SQLite lie beside its file unless it is given."""
-
-    url: Annotated[str, AfterValidator(_check_store)] = "sqlite:///tutelage.db"
-    folder: Text | None = None
-    journal: JournalSettings = JournalSettings()
-
-    @property
-    def file(self) -> Path | None:
-        """The file of a SQLite store."""
-        return Path(self.url.removeprefix(_SQLITE)) if self.url.startswith(_SQLITE) else None
-
-    @property
-    def shown(self) -> str:
-        """Where it is, for people: without a password."""
-        if self.file is not None:
-            return str(self.file.absolute())
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-    def beside(self, name: str) -> Path:
-        """A folder that belongs to the store."""
-        file = self.file or Path("tutelage")
-        folder = file.parent if self.folder is None else Path(self.folder)
-        return folder / f"{file.stem}-{name}"
-
-
-class CoordinationSettings(Section):
-    url: Annotated[str, AfterValidator(_check_coordination)] = "memory://"
 
 
 class Price(Section):
@@ -197,7 +120,7 @@ class ModelSettings(Section):
     dialect: Literal["openai"] = "openai"
     price: Price | None = None
     timeout_s: TimeoutSettings = TimeoutSettings()
-    retries: Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, le=10)] = 2
+    retries: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=10)] = 2
     fallbacks: tuple[Text, ...] = ()
     distillation: Distillation = "unknown"
 
@@ -333,6 +256,17 @@ class Settings(Section):
     keys: tuple[KeySettings, ...] = ()
 
     _secrets: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    def with_known_prices(self) -> Settings:
+        """The same settings, with the catalogue's price for each model that has none."""
+        models = dict(self.models)
+        for key, model in self.models.items():
+            if model.price is None and model.upstream is not None and model.model is not None:
+                rates = find_rates(model.model, model.upstream)
+                if rates is not None:
+                    price = Price.model_validate(rates.to_json())
+                    models[key] = model.model_copy(update={"price": price})
+        return self.model_copy(update={"models": models})
 
     def with_secrets(self, env: Mapping[str, str]) -> Settings:
         """The same settings, able to look up secrets in a copy of ``env``."""

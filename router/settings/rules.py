@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from router.meter.catalogue import find_rates
+from router.meter.prices import Rates
 from router.settings.document import Document
 from router.settings.model import find_teacher
 from router.settings.problems import Path, Problem
@@ -188,12 +190,24 @@ def _check_workloads(view: View) -> Iterator[Problem]:
             yield problem((*path, "policy"), message)
 
 
+def known_price(model: Mapping[str, Any]) -> Rates | None:
+    """What the catalogue says of a model's price."""
+    name, upstream = model.get("model"), model.get("upstream")
+    if not (isinstance(name, str) and isinstance(upstream, str)):
+        return None
+    try:
+        return find_rates(name, upstream)
+    except ValueError:  # no URL: said elsewhere
+        return None
+
+
 def _lacks_price(view: View) -> bool:
     """There is a teacher, and nothing says what it costs."""
     key = view.teacher
     if key is None or ("models", key, "price") in view.document.unresolved:
         return False
-    return not view.upstream_models[key].get("price")
+    model = view.upstream_models[key]
+    return not model.get("price") and known_price(model) is None
 
 
 _YES = frozenset({"true", "t", "yes", "y", "on", "1"})

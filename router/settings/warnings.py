@@ -7,7 +7,7 @@ from typing import Any
 
 from router.settings.document import Document
 from router.settings.problems import Path, Problem, dotted
-from router.settings.rules import View
+from router.settings.rules import View, known_price
 
 _NOT_ENFORCED = "is accepted but not enforced in this version"
 _NO_SERVER_YET = (
@@ -81,7 +81,15 @@ def _teachers(view: View) -> Iterator[tuple[Path, str]]:
                 f"is {distillation}, so nothing is learned from this model: "
                 "set it to allowed if its terms allow that",
             )
-        yield from _price(view, ("models", key, "price"), model.get("price"))
+        rates = None if model.get("price") else known_price(model)
+        if rates is None:
+            yield from _price(view, ("models", key, "price"), model.get("price"))
+        else:
+            message = (
+                f"is not given: {rates.input} USD in and {rates.output} USD out per million tokens"
+                " are taken from genai-prices; write them down if they are yours"
+            )
+            yield ("models", key, "price"), message
 
 
 def _price(view: View, path: Path, price: object) -> Iterator[tuple[Path, str]]:

@@ -17,6 +17,7 @@ class Call:
     model: str = "big"
     latency_ms: float = 250.0
     usage: Usage | None = None
+    basis: str = "answer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,3 +160,12 @@ def test_threads_lose_no_count() -> None:
         thread.join()
     total = sum(v for (n, _), v in scrape(metrics).items() if n == "tutelage_interactions_total")
     assert total == 1200
+
+
+def test_missing_usage_is_an_alert() -> None:
+    metrics = Metrics()
+    metrics.observe_interaction(Done(attempts=(Call(), Call(basis="unknown"))))
+    metrics.add_bodies_dropped(2)
+    page = metrics.render()[0].decode()
+    assert 'tutelage_usage_missing_total{model="big"} 1.0' in page
+    assert "tutelage_record_bodies_dropped_total 2.0" in page

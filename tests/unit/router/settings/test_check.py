@@ -97,7 +97,6 @@ def test_prices_are_amounts_of_money(name: str, rate: str) -> None:
             "models.b.price.usd_per_hour",
         ),
         ("store: {url: 'mysql://h/db'}\n", "store.url"),
-        ("store: {url: 'postgresql://h'}\n", "store.url"),
         ("coordination: {url: 'etcd://h'}\n", "coordination.url"),
     ],
 )
@@ -352,3 +351,26 @@ def test_a_caller_needs_a_name_and_a_key(lacking: str, given: str) -> None:
     found = only_error(TEACHER + f"keys: [{{{given}}}]\n", {"A": "s"})
     assert (found.line, found.key) == (7, f"keys[0].{lacking}")
     assert found.message == "is missing"
+
+
+@pytest.mark.parametrize(
+    ("added", "key", "said"),
+    [
+        ("store: {url: 'postgresql://h'}\n", "store.url", "names no database"),
+        ("server: {workers: 4}\n", "server.workers", "set coordination.url to redis://"),
+        (
+            "server: {workers: 2}\ncoordination: {url: 'redis://h'}\n"
+            "workloads: [{name: w, policy: budget, budget: {usd_per_day: 1}}]\n",
+            *("server.workers", "the budget of workload w is kept by one worker only"),
+        ),
+    ],
+)
+def test_what_several_workers_and_servers_need(added: str, key: str, said: str) -> None:
+    found = only_error(TEACHER + added)
+    assert found.key == key
+    assert said in found.message
+
+
+def test_a_shared_coordination_allows_several_workers() -> None:
+    assert errors(TEACHER + "server: {workers: 4}\ncoordination: {url: 'redis://h'}\n") == []
+    assert errors(TEACHER + "server: {workers: 1}\n") == []
