@@ -184,8 +184,7 @@ def settle(deps: Deps, outcome: Outcome) -> None:
 
 
 def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
-    cost = price_outcome(deps, outcome)
-    keep = outcome.request.options.store
+    keep, cost = outcome.request.options.store, price_outcome(deps, outcome)
     body, ask, evidence = outcome.request.body, outcome.ask, outcome.evidence
     served = ask.tier is Tier.STUDENT
     ok = outcome.status == "ok"

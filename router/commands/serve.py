@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
 
 import uvicorn
@@ -56,12 +58,21 @@ def _work(config: Path, workers: int, listener: socket.socket) -> None:
     """One of several workers, in a process of its own."""
     # Ctrl-C reaches every process of the terminal: the parent tells the workers when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_outlive_nobody, daemon=True).start()
     try:
         settings = load_settings(config, os.environ)
         _serve(settings, Store.open(settings.store.url), listener, workers=workers)
     except TutelageError as error:
         print(f"tutelage: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _outlive_nobody() -> None:
+    """End when the parent was killed: nobody else would ever end this worker."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _serve(settings: Settings, store: Store, listener: socket.socket, workers: int = 1) -> None:

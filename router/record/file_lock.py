@@ -21,17 +21,22 @@ class FileLock:
 
     @classmethod
     def take(cls, path: Path) -> FileLock | None:
-        """The lock, None where somebody holds it. Raises OSError where the file can't be made."""
+        """The lock, None where somebody holds it or has just taken the file away. Raises OSError
+        where the file can't be made."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if sys.platform == "win32":
                 msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
             else:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it may have taken the file away since it was opened here.
+            held = os.path.samestat(os.fstat(descriptor), os.stat(path))
         except OSError:
-            os.close(descriptor)
-            return None
-        return cls(descriptor, path)
+            held = False
+        if held:
+            return cls(descriptor, path)
+        os.close(descriptor)
+        return None
 
     def give_back(self, *, remove: bool) -> None:
         """Let go; ``remove`` takes the file away as well."""

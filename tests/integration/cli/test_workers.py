@@ -113,6 +113,20 @@ def _kill_one_of_two(config: Path) -> None:
     assert not [*(config.parent / "t-journal").glob("*")]
 
 
+@pytest.mark.long
+def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    config = write_config(tmp_path, "http://127.0.0.1:9/v1")
+    command = [*COMMAND, "serve", "--config", str(config), "--workers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        process = psutil.Process(parent.pid)
+        wait_until(lambda: len(workers_of(process)) == 2)
+        workers = workers_of(process)
+        time.sleep(3)  # they start to serve
+        parent.kill()
+        _, alive = psutil.wait_procs(workers, timeout=60)
+    assert alive == []
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
