@@ -195,7 +195,7 @@ def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
     if teacher is not None and outcome.draft is not None:
         draft_agreed = get_comparer(comparer).agrees(teacher, outcome.draft, shape)
     estimated = served and (teacher is None or cost is None)
-    estimate = deps.teacher_costs.estimate(outcome.workload) if estimated else cost
+    estimate = _teacher_cost(deps, outcome, cost, estimated)
 
     def write(answer: Answer | None) -> dict[str, Any] | None:
         if answer is None or not keep:
@@ -243,6 +243,16 @@ def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
         settings_digest=deps.settings.digest,
         attempts=_write_attempts(deps, outcome),
     )
+
+
+def _teacher_cost(
+    deps: Deps, outcome: Outcome, cost: Decimal | None, estimated: bool
+) -> Decimal | None:
+    """What the teacher's answer cost or would have; None where it was asked and gave none: a
+    refusal costs nothing, which isn't what an answer costs."""
+    if estimated:
+        return deps.teacher_costs.estimate(outcome.workload)
+    return None if outcome.status == "error" else cost
 
 
 def _name_comparer(outcome: Outcome, shape: Shape, teacher: Answer | None) -> str:

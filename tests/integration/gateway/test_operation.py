@@ -161,14 +161,14 @@ async def test_no_answer_costs_no_price_per_request(tmp_path: Path) -> None:
             chat = client(base).chat.completions
             with pytest.raises(openai.BadRequestError) as refused:
                 await chat.create(model="auto", messages=PARCEL, **forced)
-            assert "x-tutelage-cost-usd" not in refused.value.response.headers
+            assert refused.value.response.headers["x-tutelage-cost-usd"] == "0"
             await chat.create(model="auto", messages=PARCEL, **forced)
             await chat.create(model="auto", messages=PARCEL)
             (audited, _, _) = await settled(tmp_path, 3)
             await chat.create(model="auto", messages=PARCEL)
             rows = await settled(tmp_path, 4)
     one = Decimal("0.01")
-    assert [row.cost_usd for row in reversed(rows)] == [None, one, None, one]
+    assert [row.cost_usd for row in reversed(rows)] == [0, one, 0, one]
     assert [row.teacher_cost_usd for row in reversed(rows)] == [None, one, one, one]
     assert [row.teacher_cost_estimated for row in reversed(rows)] == [False, False, True, False]
     assert (audited.seen, rows[0].seen) == (False, True)
