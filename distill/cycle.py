@@ -90,12 +90,6 @@ class Learner:
     find_drift: Callable[[Store, str], Drift] = find_drift
 
 
-def releases_folder(store_url: str) -> Path:
-    """Where the releases of a SQLite store lie: beside it."""
-    path = Path(store_url.removeprefix("sqlite:///"))
-    return path.with_name(f"{path.stem}-releases").absolute()
-
-
 def run_cycle(learner: Learner, workload: str) -> Outcome:
     """Learn from all of a workload's answers; promote the release if the ladder lets it pass.
 

@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -17,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from policies.types import Trial
 from router.admission import Admission, AdmissionMiddleware
 from router.budget import BudgetKeeper
 from router.deps import Deps, build_targets
@@ -41,6 +43,8 @@ from router.meter.prices import TeacherCostEstimator
 from router.plugins import load_policies
 from router.promise import PromiseKeeper
 from router.recall import RecallKeeper
+from router.record.journal import Journal
+from router.record.recovery import adopt
 from router.record.redact import Redactor
 from router.record.sink import Sink
 from router.record.store import Store
@@ -61,20 +65,28 @@ _log = logging.getLogger("tutelage")
 _DRAIN_S = 10.0
 _FOLLOW_S = 0.5
 _LOOK_S = 0.5
+_ADOPT_S = 5.0
 _START_S = 60.0
+_MOST_TRIALS = 10_000
 _RETRY_AFTER_S = "1"
 
 
-def create_app(settings: Settings, store: Store, config: Path | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, store: Store, config: Path | None = None, *, workers: int = 1
+) -> FastAPI:
     """The gateway over an open store, which it closes when it ends.
 
     ``config``: the file of the settings, whose changes are taken up; None where there is none.
+    ``workers``: how many like this one serve from the store at the same time.
     """
     config_file = None if config is None else ConfigFollower(config, os.environ)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        deps = build_deps(settings, store)
+        journal = await run_in_threadpool(_open_journal, settings, store)
+        deps = build_deps(settings, store, journal, shared=workers > 1)
+        if journal is not None:  # before anything is read that it may hold the rest of
+            await run_in_threadpool(_adopt, deps, journal)
         await run_in_threadpool(_restore_workloads, deps)
         await deps.upstream.start()
         app.state.deps = deps
@@ -89,6 +101,10 @@ def create_app(settings: Settings, store: Store, config: Path | None = None) -> 
         ]
         if config_file is not None:
             followers.append(asyncio.create_task(_follow_config(app, config_file)))
+        if journal is not None:
+            followers.append(asyncio.create_task(_follow_journals(deps, journal)))
+        if workers > 1:
+            followers.append(asyncio.create_task(_follow_promises(deps)))
         try:
             yield
         finally:
@@ -126,7 +142,10 @@ def create_app(settings: Settings, store: Store, config: Path | None = None) -> 
     return app
 
 
-def build_deps(settings: Settings, store: Store) -> Deps:
+def build_deps(
+    settings: Settings, store: Store, journal: Journal | None = None, *, shared: bool = False
+) -> Deps:
+    """``journal``: None for whoever only reads; ``shared``: others write to the store as well."""
     metrics = Metrics()
     redactor = Redactor(settings.data.redact)
     teacher_costs = TeacherCostEstimator()
@@ -137,14 +156,19 @@ def build_deps(settings: Settings, store: Store) -> Deps:
     return Deps(
         settings=settings,
         store=store,
-        sink=Sink(store, metrics),
+        sink=Sink(
+            store,
+            metrics,
+            journal=journal,
+            journal_bytes=settings.store.journal.max_mb * 1_000_000,
+        ),
         metrics=metrics,
         upstream=Failover(upstream, MemoryBreakers()),
         targets=targets,
         teacher_costs=teacher_costs,
         redactor=redactor,
         releases=ActiveReleases(store),
-        promises=PromiseKeeper(store, metrics),
+        promises=PromiseKeeper(store, metrics, shared=shared),
         budgets=BudgetKeeper(store, metrics),
         drafter=_build_drafter(settings, upstream, redactor),
         recall=RecallKeeper(store, settings, targets),
@@ -156,6 +180,41 @@ def build_deps(settings: Settings, store: Store) -> Deps:
             max_wait_s=settings.server.max_wait_s,
         ),
     )
+
+
+def _open_journal(settings: Settings, store: Store) -> Journal | None:
+    """None for a store in memory, which nothing outlasts."""
+    if store.in_memory:
+        return None
+    return Journal(settings.store.beside("journal"), sync=settings.store.journal.sync)
+
+
+def _adopt(deps: Deps, journal: Journal) -> None:
+    adopt(journal.folder, deps.store, count_lost=deps.metrics.add_dropped)
+
+
+async def _follow_journals(deps: Deps, journal: Journal) -> None:
+    """Take over what a process that was killed left behind; while the store fails it waits."""
+    while True:
+        await asyncio.sleep(_ADOPT_S)
+        with suppress(StoreError):
+            await run_in_threadpool(_adopt, deps, journal)
+
+
+async def _follow_promises(deps: Deps) -> None:
+    """Take in what all workers have seen; while the store fails it waits."""
+    while True:
+        await asyncio.sleep(_FOLLOW_S)
+        for workload, upto_seq in deps.promises.followed().items():
+            with suppress(StoreError):
+                trials = await run_in_threadpool(_read_trials, deps.store, workload, upto_seq)
+                snapshot = deps.promises.take_in(workload, trials)
+                if snapshot is not None:
+                    await run_in_threadpool(deps.store.keep_promise, workload, snapshot)
+
+
+def _read_trials(store: Store, workload: str, upto_seq: int) -> list[tuple[int, Trial]]:
+    return [*islice(store.trials(workload, upto_seq), _MOST_TRIALS)]
 
 
 def _build_drafter(settings: Settings, upstream: UpstreamClient, redactor: Redactor) -> Drafter:

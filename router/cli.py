@@ -10,7 +10,7 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from router.commands import check_config, explain, frontier, serve, student
+from router.commands import check_config, explain, frontier, ledger, serve, student
 from router.errors import TutelageError, UsageError
 from router.settings.load import DEFAULT_CONFIG
 
@@ -23,7 +23,7 @@ COMMAND_GROUP = "tutelage.commands"
 _INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
 
-_OWN_COMMANDS = ("serve", "check-config", "explain", "frontier", "student")
+_OWN_COMMANDS = ("serve", "check-config", "explain", "frontier", "ledger", "student")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +63,10 @@ def _build_parser(*, more: bool) -> argparse.ArgumentParser:
         help=f"the configuration (./{DEFAULT_CONFIG} where it exists)",
     )
     gateway.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes; this version runs one (1)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes behind one address (server.workers of the configuration)",
     )
     gateway.set_defaults(run=lambda args: serve.run(args.config, args.workers))
     check = commands.add_parser(
@@ -83,6 +86,13 @@ def _build_parser(*, more: bool) -> argparse.ArgumentParser:
     frontier.add_options(frontiers)
     frontiers.set_defaults(run=frontier.run)
     student.register(commands)
+    money = commands.add_parser(
+        "ledger",
+        help="what was spent: does the ledger agree with the interactions?",
+        epilog="example: tutelage ledger verify --json",
+    )
+    ledger.add_options(money)
+    money.set_defaults(run=ledger.run)
     for found in entry_points(group=COMMAND_GROUP) if more else ():
         found.load()(commands)
     return parser

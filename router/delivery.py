@@ -19,8 +19,8 @@ from router.deps import Deps
 from router.errors import ApiError
 from router.meter.money import plain_usd
 from router.meter.prices import Usage
-from router.record.model import write_ask
-from router.settle import Outcome, price_outcome, settle
+from router.record.model import Status, write_ask
+from router.settle import Outcome, note, price_outcome, settle
 from router.upstream.model import (
     AttemptLog,
     CallError,
@@ -63,7 +63,7 @@ class Delivery:
             self.settle()
 
 
-def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
+async def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
     """The draft as a completion or a stream, whole from its start: it was judged before.
 
     The tokens of a student that runs in process cost nothing and count as none.
@@ -82,6 +82,7 @@ def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
     outcome.stop_clock()
     request = outcome.request
     if not request.stream:
+        await note(deps, outcome)
         body = write_whole(completion_from_answer(outcome.draft, **identity), request.native)
         return Delivery(headers=headers, body=body, settle=lambda: _finish_draft(deps, outcome))
     chunks = chunks_from_answer(outcome.draft, **identity, include_usage=request.include_usage)
@@ -106,6 +107,7 @@ async def deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
         body = _write_body(outcome, reply)
     headers = _write_headers(outcome, _describe(deps, outcome))
     outcome.stop_clock()
+    await note(deps, outcome)
     return Delivery(headers=headers, body=body, settle=lambda: settle(deps, outcome))
 
 
@@ -143,8 +145,13 @@ class _DraftStream:
         outcome.status = "broken"
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for part in self._parts:
+        *parts, last = self._parts
+        for part in parts:
             yield part
+        self._outcome.status = "ok"
+        await note(self._deps, self._outcome)
+        self._outcome.status = "broken"  # until the last byte has gone out
+        yield last
         self._outcome.status = "ok"
 
     async def aclose(self) -> None:
@@ -175,13 +182,18 @@ class _TeacherStream:
         stream, relay = self._stream, self._relay
         try:
             async for raw, event in stream.events():
-                for part in relay.take(raw, event, stream.understood, last=stream.ended):
+                parts = relay.take(raw, event, stream.understood, last=stream.ended)
+                if stream.ended:
+                    await self._note("ok")
+                for part in parts:
                     yield part
             closing = relay.finish(stream.assembled.usage)
         except (StreamBroken, Untranslatable) as error:
             broken = error if isinstance(error, StreamBroken) else StreamBroken(str(error))
+            await self._note("broken")
             yield relay.fail(ApiError(str(broken), code="stream_broken", status=502))
             return
+        await self._note("ok")
         for part in closing:
             yield part
         self._outcome.status = "ok"
@@ -199,6 +211,17 @@ class _TeacherStream:
         finally:
             _read_stream(outcome, self._stream)
             settle(self._deps, outcome)
+
+    async def _note(self, status: Status) -> None:
+        """What the journal is told before the last byte, once."""
+        outcome = self._outcome
+        if outcome.noted is not None:
+            return
+        outcome.upstream_s = outcome.elapsed_s - self._overhead_s
+        _read_stream(outcome, self._stream)
+        outcome.status = status
+        await note(self._deps, outcome)
+        outcome.status = "broken"  # until it has gone out
 
     def _describe(self) -> dict[str, Any]:
         """Everything that is known now, above all the cost."""

@@ -59,7 +59,7 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
     outcome = await decide(deps, request, caller)
     keep_to_max_cost(deps, outcome)
     if outcome.ask.tier is not Tier.TEACHER:
-        return deliver_draft(deps, outcome)
+        return await deliver_draft(deps, outcome)
     try:
         deliver = deliver_stream if request.stream else deliver_whole
         return ask_again_later(deps, outcome, await deliver(deps, outcome))
@@ -70,7 +70,7 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
             await _draft_after(deps, outcome, error)
         else:
             raise
-    return deliver_draft(deps, outcome)
+    return await deliver_draft(deps, outcome)
 
 
 async def _draft_after(deps: Deps, outcome: Outcome, error: CallError) -> None:

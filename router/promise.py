@@ -35,6 +35,9 @@ CHANGES: Mapping[Kind, str] = MappingProxyType(
 _WATCH, _SLICES, _EVIDENCE = "watch", "slices", "evidence"
 """Where a stored state holds the watch's, those of the slices, and what each of these is for."""
 
+_SNAPSHOT_EVERY = 1_000
+"""Interactions between two snapshots of a shared account."""
+
 _log = logging.getLogger("tutelage.promise")
 
 
@@ -46,11 +49,16 @@ class _Slice:
     evidence: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Kept:
+    """``upto_seq``: the last interaction that was read from the store; ``snapshot_seq``: the last
+    one in the newest snapshot."""
+
     account: Account
     watch: Watch
     slices: Mapping[str, _Slice] = field(default_factory=dict)
+    upto_seq: int = 0
+    snapshot_seq: int = 0
 
     def take_in(self, trial: Trial) -> Alarm | None:
         """Evidence first, then what an alarm takes away: from all, since it can't tell slices."""
@@ -77,11 +85,16 @@ class _Kept:
             }
         return state
 
+    def snapshot(self) -> PromiseState:
+        return PromiseState(terms=self.account.key, state=self.state(), upto_seq=self.upto_seq)
+
 
 class PromiseKeeper:
     """Certificates and ledgers by workload, with the watch that looks for drift, and its slices'.
 
-    Used from one event loop only.
+    Used from one event loop only. ``shared``: other workers see interactions of the same workloads.
+    Then nothing is taken in before it has been read from the store: in one order, so that all
+    workers come to the same state, a second or two late. Only certificates are kept like that.
 
     Either is restored from the store where the terms are the same, and brought up to date
     with the interactions stored after its snapshot; other terms start afresh, and so does what
@@ -89,9 +102,10 @@ class PromiseKeeper:
     a watch is used, with a watch that has seen nothing.
     """
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, store: Store, metrics: Metrics, *, shared: bool = False) -> None:
         self._store = store
         self._metrics = metrics
+        self._shared = shared
         self._kept: dict[str, _Kept] = {}
         self._promises: dict[str, tuple[PromiseSettings, tuple[SliceSettings, ...]]] = {}
 
@@ -138,18 +152,38 @@ class PromiseKeeper:
             if not self.keeps(workload, promise, slices):
                 del self._kept[workload], self._promises[workload]
 
-    def observe(self, workload: str, trial: Trial) -> PromiseState:
+    def observe(self, workload: str, trial: Trial) -> PromiseState | None:
         """Take in one interaction of a workload whose account is kept; returns a snapshot.
 
-        At an alarm it is told why, and the account has been tightened.
+        At an alarm it is told why, and the account has been tightened. None where it is shared.
         """
+        if self._shared:
+            return None
         kept = self._kept[workload]
+        self._take_in(workload, kept, trial)
+        return kept.snapshot()
+
+    def followed(self) -> dict[str, int]:
+        """Every workload with the last interaction that was read of it."""
+        return {workload: kept.upto_seq for workload, kept in self._kept.items()}
+
+    def take_in(self, workload: str, trials: Sequence[tuple[int, Trial]]) -> PromiseState | None:
+        """Take in what was read from the store, in its order; now and then a snapshot to store."""
+        kept = self._kept[workload]
+        for seq, trial in trials:
+            self._take_in(workload, kept, trial)
+            kept.upto_seq = seq
+        if kept.upto_seq - kept.snapshot_seq < _SNAPSHOT_EVERY:
+            return None
+        kept.snapshot_seq = kept.upto_seq
+        return kept.snapshot()
+
+    def _take_in(self, workload: str, kept: _Kept, trial: Trial) -> None:
         alarm = kept.take_in(trial)
         if alarm is not None:
             self._metrics.add_drift_alarm(workload, alarm.kind)
             _log.warning("Drift in workload %s: %s; tightened.", workload, CHANGES[alarm.kind])
         self._publish(workload, kept)
-        return PromiseState(terms=kept.account.key, state=kept.state())
 
     def last_alarm(self, workload: str) -> Alarm | None:
         """The newest alarm of a workload, also of one that has long been answered by evidence."""
@@ -173,15 +207,21 @@ class PromiseKeeper:
 
     def _restore(self, workload: str, empty: _Kept) -> _Kept:
         stored = self._store.promise_state(workload)
-        if stored is None or stored.terms != empty.account.key:
+        key = empty.account.key
+        if self._shared and (stored is None or stored.terms != key):
+            # All workers begin where the first of them does.
+            stored = self._store.begin_promise(workload, empty.snapshot())
+        if stored is None or stored.terms != key:
             return empty
         try:
             kept = _read_kept(empty, stored.state)
+            kept.upto_seq = kept.snapshot_seq = stored.upto_seq
             known = {name for name, one in kept.slices.items() if one.account.trials}
-            for _, trial in self._store.trials(workload, after_seq=stored.upto_seq):
+            for seq, trial in self._store.trials(workload, after_seq=stored.upto_seq):
                 # Of a slice that matched something else then, it is no evidence.
                 inside = tuple(one for one in trial.slices if one.name in known)
                 kept.take_in(replace(trial, slices=inside))
+                kept.upto_seq = seq
         except (LookupError, TypeError, ValueError) as error:
             _log.warning(
                 "What was proven for workload %s can't be used (%s): it starts afresh.",

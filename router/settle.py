@@ -11,10 +11,11 @@ from typing import Any
 from policies.compare import choose_comparer, get_comparer
 from policies.promise.policy import PROOF, PROOF_FAILED, TEACHER_FAILED
 from policies.purse import Payment
-from policies.types import Answer, Ask, Evidence, Shape, Tier, Trace, TraceStep, Trial
+from policies.types import Answer, Ask, Evidence, InSlice, Shape, Tier, Trace, TraceStep, Trial
 from router.auth import Caller
+from router.billing import Bill, bill_tries, hold_for, sum_costs
 from router.deps import Deps
-from router.meter.prices import Usage, cost_of
+from router.meter.prices import Price, Usage, cost_of
 from router.record.model import Attempt, Interaction, PromiseState, Purpose, Status, write_ask
 from router.record.rows import teacher_failed
 from router.record.subject import hide_user
@@ -30,6 +31,7 @@ from router.wire.openai import (
 )
 
 _CHARS_PER_TOKEN = 4
+_UNENDED = "the gateway ended before it was known"
 
 
 @dataclass(kw_only=True)
@@ -71,6 +73,8 @@ class Outcome:
     draft_usage: Usage | None = None
     draft_version: str | None = None
     draft_attempts: Sequence[AttemptLog] = ()
+    noted: Interaction | None = None
+    noted_status: Status | None = None
 
     @property
     def elapsed_s(self) -> float:
@@ -139,48 +143,35 @@ def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
     waited_for = outcome.ask.tier is Tier.TEACHER or outcome.audit is not None
     if waited_for and not outcome.attempts:
         return None
-    costs = [cost for _, cost in (*_price_drafts(deps, outcome), *_price_calls(deps, outcome))]
-    return _sum(costs)
+    bills = (*_bill_drafts(deps, outcome), *_bill_calls(deps, outcome))
+    return sum_costs([bill.cost_usd for bill in bills])
 
 
 def price_draft(deps: Deps, outcome: Outcome) -> Decimal | None:
     """USD of the draft's calls; nothing where the student runs in process."""
-    return _sum([cost for _, cost in _price_drafts(deps, outcome)])
+    return sum_costs([bill.cost_usd for bill in _bill_drafts(deps, outcome)])
 
 
-def _sum(costs: Sequence[Decimal | None]) -> Decimal | None:
-    """None where a part is unknown."""
-    known = [cost for cost in costs if cost is not None]
-    return sum(known, Decimal(0)) if len(known) == len(costs) else None
+def _bill_calls(deps: Deps, outcome: Outcome) -> tuple[Bill, ...]:
+    """Every try of the teacher, and of who stood in for it."""
+    return _bill(deps, outcome, outcome.attempts, outcome.usage, outcome.model)
 
 
-_Priced = tuple[Usage | None, Decimal | None]
-
-
-def _price_calls(deps: Deps, outcome: Outcome) -> list[_Priced]:
-    """What each try of the teacher, and of who stood in for it, used and cost; None: unknown."""
-    return _price_tries(deps, outcome.attempts, outcome.usage, outcome.model)
-
-
-def _price_drafts(deps: Deps, outcome: Outcome) -> list[_Priced]:
+def _bill_drafts(deps: Deps, outcome: Outcome) -> tuple[Bill, ...]:
     """The same of a student behind a server."""
-    return _price_tries(deps, outcome.draft_attempts, outcome.draft_usage, STUDENT_KEY)
+    return _bill(deps, outcome, outcome.draft_attempts, outcome.draft_usage, STUDENT_KEY)
 
 
-def _price_tries(
-    deps: Deps, tries: Sequence[AttemptLog], usage: Usage | None, model: str
-) -> list[_Priced]:
-    """``usage``: of the last, which alone can have answered."""
-    priced: list[_Priced] = []
-    for n, log in enumerate(tries):
-        if log.billing == "nothing":
-            priced.append((Usage(prompt_tokens=0, completion_tokens=0), Decimal(0)))
-        elif log.billing == "unknown" or n < len(tries) - 1:
-            priced.append((None, None))
-        else:
-            price = deps.settings.models[log.model or model].price
-            priced.append((usage, cost_of(usage, price)))
-    return priced
+def _bill(
+    deps: Deps, outcome: Outcome, tries: Sequence[AttemptLog], usage: Usage | None, model: str
+) -> tuple[Bill, ...]:
+    body, models = outcome.request.body, deps.settings.models
+
+    def hold(price: Price | None) -> Decimal | None:
+        return hold_for(body, count_prompt_chars(body), price)
+
+    prices = [models[log.model or model].price for log in tries]
+    return bill_tries(tries, usage, prices, hold)
 
 
 def expect_teacher_cost(deps: Deps, outcome: Outcome) -> Decimal | None:
@@ -196,33 +187,59 @@ def expect_teacher_cost(deps: Deps, outcome: Outcome) -> Decimal | None:
     return max((cost for cost in known if cost is not None), default=None)
 
 
+async def note(deps: Deps, outcome: Outcome) -> None:
+    """Put the interaction into the journal as it stands; called before an answer's last byte.
+
+    An audit that is still to be asked counts as one of unknown cost: should the gateway be killed,
+    nobody will know whether it was.
+    """
+    pending = outcome.audit is not None and not outcome.attempts
+    if pending:
+        outcome.attempts = (AttemptLog(started_at=time.time(), latency_ms=0.0, error=_UNENDED),)
+    record = _write_record(deps, outcome)
+    if pending:
+        outcome.attempts = ()
+    else:
+        outcome.noted, outcome.noted_status = record, outcome.status
+    await deps.sink.note(record, final=not pending)
+
+
 def settle(deps: Deps, outcome: Outcome) -> None:
     """Compare, record, meter and count the interaction; never blocks."""
-    cost = price_outcome(deps, outcome)
+    record = outcome.noted
+    if record is None or outcome.noted_status != outcome.status:
+        record = _write_record(deps, outcome)
     if outcome.status == "ok" and outcome.teacher_answer is not None:
-        answer_usd = _price_calls(deps, outcome)[-1][1]
+        answer_usd = _bill_calls(deps, outcome)[-1].cost_usd
         if answer_usd is not None:
             deps.teacher_costs.observe(outcome.workload, answer_usd)
-    record = _write_record(deps, outcome, cost)
     state = None
     if record.level is not None:
-        state = _count_trial(deps, outcome, record, record.level)
-        if state is None:
+        if _counts(deps, outcome, record):
+            state = _count_trial(deps, record, record.level, outcome.ask.slices)
+        else:
             record = replace(record, level=None)
     deps.recall.observe(record)
     deps.metrics.observe_interaction(record)
     deps.sink.put(record, state)
 
 
-def _count_trial(
-    deps: Deps, outcome: Outcome, record: Interaction, level: int
-) -> PromiseState | None:
-    """Let the interaction count for its workload's promise or budget; returns a snapshot of that.
-
-    None where the workload has had another one since the interaction began: a level means something
-    only beside the one that it was found for.
-    """
+def _counts(deps: Deps, outcome: Outcome, record: Interaction) -> bool:
+    """Whether the interaction counts for its workload's promise or budget: not where the workload
+    has had another one since it began, since a level means something only beside the one that it
+    was found for."""
     configured = outcome.workload_settings
+    if configured is None:
+        return False
+    if configured.effective_policy == "budget":
+        return deps.budgets.keeps(record.workload)
+    return deps.promises.keeps(record.workload, configured.promise, configured.slices)
+
+
+def _count_trial(
+    deps: Deps, record: Interaction, level: int, slices: tuple[InSlice, ...]
+) -> PromiseState | None:
+    """Let it count; returns a snapshot of that, None where it is counted once it is stored."""
     trial = Trial(
         level=level,
         seen=record.seen,
@@ -235,21 +252,16 @@ def _count_trial(
         nearest=record.evidence.get("nearest"),
         release=record.release,
         teacher_version=record.teacher_version,
-        slices=outcome.ask.slices,
+        slices=slices,
     )
-    if configured is None or configured.effective_policy != "budget":
-        kept = configured is not None and deps.promises.keeps(
-            record.workload, configured.promise, configured.slices
-        )
-        return deps.promises.observe(record.workload, trial) if kept else None
     if not deps.budgets.keeps(record.workload):
-        return None
+        return deps.promises.observe(record.workload, trial)
     payment = Payment(trial=trial, cost_usd=record.cost_usd, at_s=record.created_at)
     return deps.budgets.observe(record.workload, payment)
 
 
-def _write_record(deps: Deps, outcome: Outcome, cost: Decimal | None) -> Interaction:
-    keep = outcome.request.options.store
+def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
+    keep, cost = outcome.request.options.store, price_outcome(deps, outcome)
     body, ask, evidence = outcome.request.body, outcome.ask, outcome.evidence
     served = ask.tier is not Tier.TEACHER
     ok = outcome.status == "ok"
@@ -315,7 +327,8 @@ def _find_teacher_cost(
     """USD that the teacher's answer costs or would have cost, and whether that is an estimate."""
     if outcome.status == "error":
         return None, False
-    cost = _sum([one for _, one in _price_calls(deps, outcome)]) if outcome.attempts else None
+    bills = _bill_calls(deps, outcome)
+    cost = sum_costs([bill.cost_usd for bill in bills]) if bills else None
     unasked = outcome.ask.tier is not Tier.TEACHER and (teacher is None or cost is None)
     if unasked or not outcome.is_teachers:
         return deps.teacher_costs.estimate(outcome.workload), True
@@ -347,7 +360,7 @@ def _propensity_of(outcome: Outcome) -> float:
 
 def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
     """The student's calls, then the teacher's."""
-    drafted, asked = _price_drafts(deps, outcome), _price_calls(deps, outcome)
+    drafted, asked = _bill_drafts(deps, outcome), _bill_calls(deps, outcome)
     tries = [
         *((Tier.STUDENT, *one) for one in zip(outcome.draft_attempts, drafted, strict=True)),
         *((Tier.TEACHER, *one) for one in zip(outcome.attempts, asked, strict=True)),
@@ -365,9 +378,12 @@ def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
             latency_ms=log.latency_ms,
             status=log.status,
             error=log.error,
-            usage=usage,
-            cost_usd=cost,
+            usage=bill.usage,
+            cost_usd=bill.cost_usd,
             upstream_model=versions[tier] if log.billing == "answer" else None,
+            basis=bill.basis,
+            rates=None if bill.rates is None else bill.rates.to_json(),
+            held_usd=bill.held_usd,
         )
-        for n, (tier, log, (usage, cost)) in enumerate(tries)
+        for n, (tier, log, bill) in enumerate(tries)
     )

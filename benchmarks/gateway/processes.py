@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,9 @@ _ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_S = 60.0
 _POLL_S = 0.005
 _Result = TypeVar("_Result")
+
+COMMAND = (sys.executable, "-c", "import sys; from router.cli import main; sys.exit(main())")
+"""``tutelage``, of the packages that this Python would import."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,18 @@ class Server:
             return []
 
 
+def workers_of(server: psutil.Process) -> list[psutil.Process]:
+    """The workers of a gateway with several, without those that have just ended."""
+    found = []
+    for child in server.children():
+        try:
+            if "spawn_main" in " ".join(child.cmdline()):  # multiprocessing's word for its children
+                found.append(child)
+        except psutil.Error:
+            continue
+    return found
+
+
 def write_config(folder: Path, upstream: str, **more: Any) -> Path:
     """A configuration with one teacher at ``upstream`` and a store of its own in ``folder``."""
     document = {
@@ -69,26 +83,26 @@ def write_config(folder: Path, upstream: str, **more: Any) -> Path:
 
 
 @contextmanager
-def run_gateway(config: Path, *, sources: Path | None = None) -> Iterator[Server]:
+def run_gateway(
+    config: Path, *, sources: Path | None = None, options: Sequence[str] = ()
+) -> Iterator[Server]:
     """``tutelage serve`` until the block ends.
 
-    ``sources``: a folder with another version of the packages, to serve from that one.
+    ``sources``: a folder with another version of the packages, to serve from that one;
+    ``options``: further ones of the command.
     """
-    command = shutil.which("tutelage", path=str(Path(sys.executable).parent))
-    if command is None:
-        raise SystemExit("The command tutelage is not beside this Python: run `make bench`.")
     more = {} if sources is None else {"PYTHONPATH": str(sources)}
     start_s = time.perf_counter()
-    with _run([command, "serve", "--config", str(config)], more) as server:
+    with _run([*COMMAND, "serve", "--config", str(config), *options], more) as server:
         _await_ready(server)
         ready_s = time.perf_counter() - start_s
         yield Server(url=server.url, process=server.process, ready_s=ready_s)
 
 
 @contextmanager
-def run_upstream() -> Iterator[Server]:
-    """The stand-in upstream of ``benchmarks.gateway.upstream`` until the block ends."""
-    with _run([sys.executable, "-m", "benchmarks.gateway.upstream"], {}) as server:
+def run_upstream(module: str = "benchmarks.gateway.upstream") -> Iterator[Server]:
+    """A stand-in upstream until the block ends."""
+    with _run([sys.executable, "-m", module], {}) as server:
         yield server
 
 
@@ -96,7 +110,7 @@ def run_upstream() -> Iterator[Server]:
 def _run(command: list[str], environment: Mapping[str, str]) -> Iterator[Server]:
     """Start ``command``, whose first line of output ends with its address; stop it afterwards."""
     with subprocess.Popen(
-        command, cwd=_ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+        command, cwd=_ROOT, env={**_environment(), **environment}, stdout=subprocess.PIPE, text=True
     ) as popen:
         try:
             if popen.stdout is None:
@@ -111,6 +125,11 @@ def _run(command: list[str], environment: Mapping[str, str]) -> Iterator[Server]
                 popen.wait(_PATIENCE_S)
             except subprocess.TimeoutExpired:
                 popen.kill()
+
+
+def _environment() -> dict[str, str]:
+    """Without an installed package of the same name in the way of this tree's."""
+    return {"PYTHONPATH": str(_ROOT), **os.environ}
 
 
 def _await_ready(server: Server) -> None:

@@ -69,16 +69,28 @@ def read_log(path: Path, settings: Settings) -> Log:
     task profile. Raises StreamError for a file that can't be read or that has a broken line."""
     skipped: Counter[str] = Counter()
     if _is_store(path):
-        found = list(_read_store(path, skipped))
-    else:
-        found = list(_read_lines(path, skipped))
+        store = Store.open(f"sqlite:///{path}")
+        try:
+            return read_records(store, path.name, settings)
+        finally:
+            store.close()
+    return _arrange(list(_read_lines(path, skipped)), path.name, skipped, settings)
+
+
+def read_records(store: Store, name: str, settings: Settings) -> Log:
+    """The same of an open store, called ``name``."""
+    skipped: Counter[str] = Counter()
+    return _arrange(list(_read_store(store, skipped)), name, skipped, settings)
+
+
+def _arrange(found: list[Logged], name: str, skipped: Mapping[str, int], settings: Settings) -> Log:
     if not found:
-        raise StreamError(f"{path} holds no answered chat completion to appraise.")
+        raise StreamError(f"{name} holds no answered chat completion to appraise.")
     if all(entry.at_s is not None for entry in found):
         found.sort(key=lambda entry: entry.at_s or 0.0)
     labels: dict[str, str] = {}
     entries = [_place(entry, settings, labels) for entry in found]
-    return Log(name=path.name, entries=entries, skipped=dict(skipped), labels=labels)
+    return Log(name=name, entries=entries, skipped=dict(skipped), labels=labels)
 
 
 def _is_store(path: Path) -> bool:
@@ -187,16 +199,12 @@ def _read_time(value: Mapping[str, Any]) -> float | None:
     return (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)).timestamp()
 
 
-def _read_store(path: Path, skipped: Counter[str]) -> Iterator[Logged]:
-    store = Store.open(f"sqlite:///{path}")
-    try:
-        for record in reversed(store.latest(_MOST_RECORDS)):
-            if record.request is None or record.teacher_answer is None:
-                skipped["no stored request with an answer of the teacher"] += 1
-                continue
-            yield Logged(row=_row_of(record), at_s=record.created_at)
-    finally:
-        store.close()
+def _read_store(store: Store, skipped: Counter[str]) -> Iterator[Logged]:
+    for record in reversed(store.latest(_MOST_RECORDS)):
+        if record.request is None or record.teacher_answer is None:
+            skipped["no stored request with an answer of the teacher"] += 1
+            continue
+        yield Logged(row=_row_of(record), at_s=record.created_at)
 
 
 def _row_of(record: Interaction) -> StreamRow:

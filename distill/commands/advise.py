@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from distill.advise.curve import learning_curve
 from distill.advise.decision import Advice, Figures, Turned, decide, vary
-from distill.appraise.log import Log, Logged, read_log
+from distill.appraise.log import Log, Logged, read_log, read_records
 from distill.appraise.measure import by_workload, find_cost, profile
-from distill.commands.common import add_json, add_own_config, find_store, read_seed
+from distill.commands.common import add_json, add_own_config, open_workplace, read_seed
 from distill.replay.line import judge_teacher
 from policies.promise.certificate import Terms
-from router.errors import ConfigError, UsageError
+from router.errors import UsageError
 from router.settings.load import find_config, load_settings
 from router.settings.model import Settings, WorkloadSettings
 from router.students.encoder import Encoder
@@ -86,10 +86,11 @@ class _Report:
 
 def _advise(args: Namespace) -> int:
     settings = load_settings(find_config(args.config), os.environ, need_secrets=False)
-    path = args.log or find_store(settings)
-    if not path.exists():
-        raise ConfigError(f"There is no {path} to advise from: start the gateway, or give --log.")
-    log = read_log(path, settings)
+    if args.log is not None:
+        log = read_log(args.log, settings)
+    else:
+        with open_workplace(args.config) as place:
+            log = read_records(place.store, "the store", settings)
     parts = by_workload(log.entries)
     if args.workload is not None:
         if args.workload not in parts:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from distill.cycle import Learner, releases_folder
-from distill.dataset.folder import datasets_folder
+from distill.cycle import Learner
 from router.errors import StoreError
 from router.meter.money import usd
 from router.record.redact import Redactor
@@ -36,7 +35,7 @@ class Workplace:
     @property
     def datasets(self) -> Path:
         """Where the store's datasets lie."""
-        return datasets_folder(self.settings.store.url)
+        return self.settings.store.beside("datasets").absolute()
 
     def learner(self, seed: int) -> Learner:
         """What a cycle works with."""
@@ -45,7 +44,7 @@ class Workplace:
             store=self.store,
             encoder=Encoder(),
             redactor=Redactor(self.settings.data.redact),
-            folder=releases_folder(self.settings.store.url),
+            folder=self.settings.store.beside("releases").absolute(),
             seed=seed,
             datasets=self.datasets,
             drafts="embedded" if self.settings.generative_student is None else "served",
@@ -60,19 +59,19 @@ def read_settings(config: Path | None) -> Settings:
     return load_settings(find_config(config), os.environ, need_secrets=False)
 
 
-def find_store(settings: Settings) -> Path:
-    """The file of the store."""
-    return Path(settings.store.url.removeprefix("sqlite:///"))
+def store_exists(settings: Settings) -> bool:
+    """Whether the file of a SQLite store is there; a server's store is made when it is opened."""
+    return settings.store.file is None or settings.store.file.exists()
 
 
 @contextmanager
 def open_workplace(config: Path | None) -> Iterator[Workplace]:
     """The configuration's store. Raises NoStoreYet where the gateway hasn't made one."""
     settings = read_settings(config)
-    path = find_store(settings)
-    if not path.exists():
+    if not store_exists(settings):
         raise NoStoreYet(
-            f"There is no store at {path} yet: start the gateway with the same configuration first."
+            f"There is no store at {settings.store.file} yet: start the gateway with the same"
+            " configuration first."
         )
     store = Store.open(settings.store.url)
     try:

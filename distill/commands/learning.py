@@ -23,10 +23,10 @@ from distill.commands.common import (
     add_json,
     add_own_config,
     describe_time,
-    find_store,
     open_workplace,
     read_seed,
     read_settings,
+    store_exists,
 )
 from distill.commands.dataset import add_dataset
 from distill.cycle import Outcome, load_active, run_cycle
@@ -135,9 +135,9 @@ def _watch(args: Namespace) -> int:
         signal.signal(number, lambda *_: ended.set())
     if hasattr(os, "nice"):
         os.nice(10)  # training must not take the gateway's time
-    path = find_store(read_settings(args.config)).absolute()
-    print(f"Watching {path} for answers.", file=sys.stderr, flush=True)
-    if not path.exists():
+    settings = read_settings(args.config)
+    print(f"Watching {settings.store.shown} for answers.", file=sys.stderr, flush=True)
+    if not store_exists(settings):
         print("It isn't there yet: start the gateway.", file=sys.stderr, flush=True)
     while not ended.is_set() and not _store_exists(args.config):
         ended.wait(args.look_every)

@@ -15,7 +15,6 @@ from distill.commands.common import (
     describe_time,
     open_workplace,
 )
-from distill.cycle import releases_folder
 from distill.generative import adopt
 from router.errors import StoreError, UsageError
 from router.record.model import Release
@@ -126,7 +125,7 @@ def _adopt(args: Namespace) -> int:
         entered = adopt(
             place.settings,
             place.store,
-            releases_folder(place.settings.store.url),
+            place.settings.store.beside("releases").absolute(),
             args.workload,
             source=args.folder,
             base=args.base,

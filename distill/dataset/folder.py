@@ -45,12 +45,6 @@ class Kept:
         return str(self.manifest["digest"])
 
 
-def datasets_folder(store_url: str) -> Path:
-    """Where the datasets of a SQLite store lie: beside it."""
-    path = Path(store_url.removeprefix("sqlite:///"))
-    return path.with_name(f"{path.stem}-datasets").absolute()
-
-
 def save(folder: Path, bundle: Bundle) -> Path:
     """Write it; the same one again is no error. Raises DatasetError."""
     target = folder / bundle.digest[:_NAME_CHARS]

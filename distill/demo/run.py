@@ -34,9 +34,9 @@ from router.settings.model import (
     PromiseSettings,
     ServerSettings,
     Settings,
-    StoreSettings,
     WorkloadSettings,
 )
+from router.settings.storage import StoreSettings
 from router.workload import find_workload
 
 PROMISE = 0.95

@@ -31,6 +31,9 @@ class DelayedRecords:
     def lag(self) -> int:
         return len(self._known)
 
+    async def note(self, interaction: Interaction, *, final: bool = True) -> None:
+        """A replay may be run again: nothing has to outlast it."""
+
     def put(self, interaction: Interaction, promise_state: PromiseState | None = None) -> None:
         self._last = interaction
         self._secret.append(interaction)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from router.errors import StoreError
 from router.record.store import Store
 from router.settings.model import Settings
@@ -11,8 +9,8 @@ from router.settings.model import Settings
 
 def open_store(settings: Settings) -> Store:
     """The store beside a gateway that may be running. Raises StoreError where none was made yet."""
-    path = Path(settings.store.url.removeprefix("sqlite:///"))
-    if not path.exists():
+    path = settings.store.file
+    if path is not None and not path.exists():
         raise StoreError(
             f"There is no store at {path} yet: start the gateway with the same configuration first."
         )

@@ -6,35 +6,80 @@ import math
 import os
 import signal
 import socket
+import sys
+import threading
 from contextlib import suppress
+from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
 
 import uvicorn
 
 from router.app import create_app
+from router.commands.workers import Workers
 from router.errors import ConfigError, TutelageError
 from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
+from router.settings.model import Settings
+from router.settings.rules import why_not_several
 
 _BACKLOG = 2048
 
 
-def run(config: Path | None, workers: int) -> int:
+def run(config: Path | None, workers: int | None) -> int:
     """Serve until SIGTERM or Ctrl-C, drain, and return 0. Raises TutelageError.
 
-    ``config``: None for the one in the folder that it runs in.
+    ``config``: None for the one in the folder that it runs in; ``workers``: None for the
+    configuration's number.
     """
-    if workers != 1:
-        raise ConfigError("Several workers need a shared coordination; memory:// allows one.")
     found = find_config(config)
     if found is None:
         raise ConfigError(
             f"No configuration given and there is no {DEFAULT_CONFIG} here: name one with --config."
         )
     settings = load_settings(found, os.environ)
-    host, port = settings.server.host, settings.server.port
-    listener = _listen(host, port)
-    app = create_app(settings, Store.open(settings.store.url), found)
+    count = settings.server.workers if workers is None else workers
+    refusal = why_not_several(settings.model_dump(mode="json")) if count > 1 else None
+    if count < 1 or refusal is not None:
+        raise ConfigError(f"--workers {count}: {refusal or 'there must be one at least'}.")
+    listener = _listen(settings.server.host, settings.server.port)
+    store = Store.open(settings.store.url)  # made and brought up to date once, before any worker
+    if count == 1:
+        _announce(settings, listener)
+        _serve(settings, store, listener, found)
+        return 0
+    store.close()
+    _announce(settings, listener)
+    if not Workers(partial(_work, found, count), listener, count).run():
+        raise TutelageError("A worker didn't drain in time and was ended; its journal is kept.")
+    return 0
+
+
+def _work(config: Path, workers: int, listener: socket.socket) -> None:
+    """One of several workers, in a process of its own."""
+    # Ctrl-C reaches every process of the terminal: the parent tells the workers when to end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_outlive_nobody, daemon=True).start()
+    try:
+        settings = load_settings(config, os.environ)
+        _serve(settings, Store.open(settings.store.url), listener, config, workers)
+    except TutelageError as error:
+        print(f"tutelage: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _outlive_nobody() -> None:
+    """End when the parent was killed: nobody else would ever end this worker."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _serve(
+    settings: Settings, store: Store, listener: socket.socket, config: Path, workers: int = 1
+) -> None:
+    app = create_app(settings, store, config, workers=workers)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -47,14 +92,17 @@ def run(config: Path | None, workers: int) -> int:
     # death by that signal.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{listener.getsockname()[1]}"
-        print(f"tutelage listens on {address}", flush=True)
-        print(f"The dashboard is at {address}/ui", flush=True)
         server.run(sockets=[listener])
         if not server.started:
             raise TutelageError("The gateway could not start; the reason is above.")
-    return 0
+
+
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    host = settings.server.host
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listener.getsockname()[1]}"
+    print(f"tutelage listens on {address}", flush=True)
+    print(f"The dashboard is at {address}/ui", flush=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -46,6 +46,8 @@ class ObservedAttempt(Protocol):
     def latency_ms(self) -> float: ...
     @property
     def usage(self) -> Usage | None: ...
+    @property
+    def basis(self) -> str: ...
 
 
 class Observed(Protocol):
@@ -139,6 +141,18 @@ class Metrics:
         self._dropped = Counter(
             "tutelage_records_dropped",
             "Records lost because the queue to the store was full or the store failed.",
+            registry=registry,
+        )
+
+        self._bodies_dropped = Counter(
+            "tutelage_record_bodies_dropped",
+            "Records kept without content because the journal had grown too large.",
+            registry=registry,
+        )
+        self._usage_missing = Counter(
+            "tutelage_usage_missing",
+            "Calls that may have been billed and whose usage is unknown: a reason to look.",
+            ("model",),
             registry=registry,
         )
 
@@ -258,6 +272,10 @@ class Metrics:
         """Count records that will never reach the store."""
         self._dropped.inc(records)
 
+    def add_bodies_dropped(self, records: int) -> None:
+        """Count records that are kept without their content."""
+        self._bodies_dropped.inc(records)
+
     def render(self) -> tuple[bytes, str]:
         """The page that Prometheus scrapes, and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
@@ -270,6 +288,8 @@ class Metrics:
     def _observe_attempt(self, attempt: ObservedAttempt) -> None:
         model = self._fold(self._models, attempt.model)
         self._duration.labels(model).observe(attempt.latency_ms / 1000.0)
+        if attempt.basis == "unknown":
+            self._usage_missing.labels(model).inc()
         if attempt.usage is not None:
             self._tokens.labels("input", model).observe(attempt.usage.prompt_tokens)
             self._tokens.labels("output", model).observe(attempt.usage.completion_tokens)

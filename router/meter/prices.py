@@ -6,8 +6,8 @@ Unknown stays unknown: without usage or without a price the cost is None, never 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from decimal import Decimal, localcontext
 from typing import Any, Protocol
 
@@ -28,16 +28,69 @@ class Price(Protocol):
     @property
     def output(self) -> Decimal | None: ...
     @property
+    def reasoning(self) -> Decimal | None: ...
+    @property
+    def audio_input(self) -> Decimal | None: ...
+    @property
+    def audio_output(self) -> Decimal | None: ...
+    @property
     def usd_per_request(self) -> Decimal | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rates:
+    """A price as it was applied: what a ledger keeps, to compute a cost again from."""
+
+    input: Decimal | None = None
+    cached_input: Decimal | None = None
+    output: Decimal | None = None
+    reasoning: Decimal | None = None
+    audio_input: Decimal | None = None
+    audio_output: Decimal | None = None
+    usd_per_request: Decimal | None = None
+
+    @classmethod
+    def of(cls, price: Price | None) -> Rates | None:
+        """The rates of a price; None where there is none."""
+        if price is None:
+            return None
+        return cls(**{name: getattr(price, name) for name in _RATE_NAMES})
+
+    @classmethod
+    def from_json(cls, rates: object) -> Rates | None:
+        """What ``to_json`` wrote. Raises ValueError for anything else."""
+        if rates is None:
+            return None
+        if not isinstance(rates, Mapping) or not rates.keys() <= set(_RATE_NAMES):
+            raise ValueError("these are no rates")
+        try:
+            return cls(**{name: Decimal(rate) for name, rate in rates.items()})
+        except (ArithmeticError, TypeError) as error:
+            raise ValueError("these are no rates") from error
+
+    def to_json(self) -> dict[str, str]:
+        """The rates that are given, as exact texts."""
+        given = {name: getattr(self, name) for name in _RATE_NAMES}
+        return {name: f"{rate:f}" for name, rate in given.items() if rate is not None}
+
+
+_RATE_NAMES = tuple(rate.name for rate in fields(Rates))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Tokens of one answer; ``cached_tokens`` is the part of the prompt billed as cached."""
+    """Tokens of one answer.
+
+    Parts of the prompt: ``cached_tokens``, ``audio_prompt_tokens``. Parts of the completion:
+    ``reasoning_tokens``, ``audio_completion_tokens``.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_prompt_tokens: int = 0
+    audio_completion_tokens: int = 0
 
     @classmethod
     def from_openai(cls, usage: object) -> Usage | None:
@@ -46,38 +99,62 @@ class Usage:
             return None
         prompt = _count(usage.get("prompt_tokens"))
         completion = _count(usage.get("completion_tokens"))
-        cached = _cached(usage.get("prompt_tokens_details"))
-        if prompt is None or completion is None or cached is None or cached > prompt:
+        inner, outer = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+        cached, heard = _part(inner, "cached_tokens"), _part(inner, "audio_tokens")
+        thought, spoken = _part(outer, "reasoning_tokens"), _part(outer, "audio_tokens")
+        if prompt is None or completion is None or cached is None or heard is None:
             return None
-        return cls(prompt_tokens=prompt, completion_tokens=completion, cached_tokens=cached)
+        if thought is None or spoken is None:
+            return None
+        if max(cached, heard) > prompt or thought + spoken > completion:
+            return None
+        return cls(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cached_tokens=cached,
+            reasoning_tokens=thought,
+            audio_prompt_tokens=heard,
+            audio_completion_tokens=spoken,
+        )
+
+    def split(self, price: Price) -> Iterator[tuple[int, Decimal | None]]:
+        """Tokens with the rate that applies to them; every token once.
+
+        ``cached_input`` defaults to ``input`` and ``reasoning`` to ``output``; audio has no
+        default, since it costs many times what text does. Audio that was cached too counts as
+        audio: upstreams report both and not what they share.
+        """
+        cached = min(self.cached_tokens, self.prompt_tokens - self.audio_prompt_tokens)
+        yield self.prompt_tokens - self.audio_prompt_tokens - cached, price.input
+        yield cached, price.input if price.cached_input is None else price.cached_input
+        yield self.audio_prompt_tokens, price.audio_input
+        written = self.completion_tokens - self.reasoning_tokens - self.audio_completion_tokens
+        yield written, price.output
+        yield self.reasoning_tokens, price.output if price.reasoning is None else price.reasoning
+        yield self.audio_completion_tokens, price.audio_output
 
 
 def cost_of(usage: Usage | None, price: Price | None) -> Decimal | None:
     """USD of one answer at 12 places, or None where it can't be known.
 
-    Token rates need usage; a rate per request doesn't, and is added where both are set.
-    ``cached_input`` defaults to ``input``. A rate that is missing makes the cost unknown only if
-    there are tokens it would apply to. More than ``LARGEST_USD`` for one answer counts as unknown.
+    Token rates need usage; a rate per request doesn't, and is added where both are set. A rate
+    that is missing makes the cost unknown only if there are tokens it would apply to. More than
+    ``LARGEST_USD`` for one answer counts as unknown.
     """
     if price is None:
         return None
     per_request = price.usd_per_request
-    if price.input is None and price.output is None and price.cached_input is None:
+    if all(rate is None for rate in (price.input, price.output, price.cached_input)):
         return None if per_request is None else usd(per_request)
     if usage is None:
         return None
-    cached_rate = price.cached_input if price.cached_input is not None else price.input
-    parts = (
-        (usage.prompt_tokens - usage.cached_tokens, price.input),
-        (usage.cached_tokens, cached_rate),
-        (usage.completion_tokens, price.output),
-    )
     with localcontext(prec=60):
         total = per_request or Decimal(0)
-        for tokens, rate in parts:
+        for tokens, rate in usage.split(price):
             if tokens and rate is None:
                 return None
-            total += tokens * (rate or Decimal(0)) / _MILLION
+            if tokens and rate is not None:
+                total += tokens * rate / _MILLION
     return usd(total) if total <= LARGEST_USD else None
 
 
@@ -124,11 +201,12 @@ def _count(value: Any) -> int | None:
     return value if 0 <= value <= _MOST_TOKENS else None
 
 
-def _cached(details: object) -> int | None:
-    """Cached tokens of ``prompt_tokens_details``: 0 where none are reported, None for nonsense."""
+def _part(details: object, name: str) -> int | None:
+    """One of the parts that ``…_tokens_details`` tells apart: 0 where it isn't reported, None for
+    nonsense."""
     if details is None:
         return 0
     if not isinstance(details, Mapping):
         return None
-    value = details.get("cached_tokens")
+    value = details.get(name)
     return 0 if value is None else _count(value)

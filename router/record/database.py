@@ -11,35 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import create_engine, event, inspect, select, update
-from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    ProgrammingError,
-    SQLAlchemyError,
-    StatementError,
-)
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from router.errors import StoreError
-from router.record.schema import SCHEMA_VERSION, feedback, meta, metadata
-
-_BUSY_TIMEOUT_S = 5.0
-
-_EXPLANATIONS = (
-    ("not a database", "is not a SQLite database; point store.url at another file"),
-    ("malformed", "is damaged; restore it from a backup or move it away"),
-    ("disk image", "is damaged; restore it from a backup or move it away"),
-    ("readonly", "can't be written; check the permissions of the file and of its folder"),
-    ("unable to open", "can't be opened; check that its folder exists and may be written"),
-    ("disk is full", "can't be written because the disk is full"),
-    ("locked", "is locked by another process; try again when that has ended"),
-    ("no such table", "lacks a table; restore it from a backup or move it away"),
-    ("no such column", "has tables of another program; point store.url at another file"),
-)
+from router.record.engines import Backend, open_backend
+from router.record.upgrade import bring_up_to_date
 
 
 class Database:
@@ -48,39 +25,41 @@ class Database:
     Errors of a single record (it exists already, it can't be stored) pass through unchanged.
     """
 
-    def __init__(self, engine: Engine, name: str, *, shared_connection: bool) -> None:
-        self._engine = engine
-        self._name = name
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._engine = backend.engine
         # In memory there is one connection for all threads, so transactions must take turns.
-        self._turn = threading.RLock() if shared_connection else nullcontext()
+        self._turn = threading.RLock() if backend.in_memory else nullcontext()
         self._file: tuple[int, int] | None = None
 
     @classmethod
     def open(cls, url: str) -> Database:
-        """Open the store at ``url`` and create what is missing.
+        """Open the store at ``url``, create it where it is empty, bring an older one up to date.
 
-        ``url``: ``sqlite:///FILE`` or ``:memory:``. Raises StoreError for anything that can't
-        serve as a store: another database, a damaged or read-only file, a newer schema.
+        ``url``: ``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE`` or ``:memory:``. Raises
+        StoreError for anything that can't serve as a store: another database, a damaged or
+        read-only file, a server that isn't there, a newer schema.
         """
-        parsed = _parse(url)
-        in_memory = parsed.database in (None, "", ":memory:")
-        pooling: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
-        engine = create_engine(
-            parsed,
-            json_serializer=dump_json,
-            connect_args={"check_same_thread": False, "timeout": _BUSY_TIMEOUT_S},
-            **pooling,
-        )
-        event.listen(engine, "connect", _prepare)
-        event.listen(engine, "begin", _begin)
-        database = cls(engine, parsed.database or ":memory:", shared_connection=in_memory)
+        database = cls(open_backend(url, dump_json))
         try:
-            database._create()
+            with database.write() as connection:
+                bring_up_to_date(connection, database._backend.name)
+        except SQLAlchemyError as error:  # one that ``write`` takes for a record's
+            database.close()
+            raise StoreError(
+                f"the store {database._backend.name} can't be brought up to date and stays as it"
+                f" is: {' '.join(str(getattr(error, 'orig', error)).split())}"
+            ) from error
         except BaseException:
-            engine.dispose()
+            database.close()
             raise
         database._file = database._find_file()
         return database
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it ends with its process."""
+        return self._backend.in_memory
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -103,80 +82,33 @@ class Database:
     @contextmanager
     def _mapped(self) -> Iterator[None]:
         # An open connection goes on writing to a file that has no name any more.
-        if self._find_file() != self._file and self._file is not None:
+        if self._file is not None and self._find_file() != self._file:
             raise StoreError(
-                f"the store {self._name} was deleted or replaced; put it back or restart"
+                f"the store {self._backend.name} was deleted or replaced; put it back or restart"
             )
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            if _is_of_record(error):
+            if self._backend.is_of_record(error):
                 raise
             raise StoreError(self._explain(error)) from error
 
     def _find_file(self) -> tuple[int, int] | None:
         """What tells the file from another of the same name; None where there is none."""
+        if self._backend.file is None:
+            return None
         try:
-            found = os.stat(self._name)
+            found = os.stat(self._backend.file)
         except (OSError, ValueError):
             return None
         return found.st_dev, found.st_ino
 
     def _explain(self, error: Exception) -> str:
         cause = str(getattr(error, "orig", None) or error)
-        for sign, explanation in _EXPLANATIONS:
+        for sign, explanation in self._backend.signs:
             if sign in cause:
-                return f"the store {self._name} {explanation}"
-        return f"the store {self._name} failed: {cause}"
-
-    def _create(self) -> None:
-        with self.write() as connection:
-            ours = set(metadata.tables)
-            found = ours.intersection(inspect(connection).get_table_names())
-            if not found:
-                metadata.create_all(connection)
-                version = {"key": "schema_version", "value": str(SCHEMA_VERSION)}
-                connection.execute(meta.insert().values(version))
-                return
-            if meta.name not in found:
-                raise StoreError(
-                    f"the store {self._name} belongs to another program;"
-                    " point store.url at another file"
-                )
-            if self._check_version(connection) == 1:  # version 2 brought feedback
-                feedback.create(connection, checkfirst=True)
-                connection.execute(update(meta).values(value=str(SCHEMA_VERSION)))
-                found.add(feedback.name)
-            missing = sorted(ours - found)
-            if missing:
-                raise StoreError(
-                    f"the store {self._name} lacks the table {missing[0]};"
-                    " restore it from a backup or move it away"
-                )
-            # Found out now rather than with the first record: may the file be written at all?
-            connection.execute(update(meta).values(value=meta.c.value))
-
-    def _check_version(self, connection: Connection) -> int:
-        query = select(meta.c.value).where(meta.c.key == "schema_version")
-        version = connection.execute(query).scalar_one_or_none()
-        if version is None or not version.isdecimal():
-            raise StoreError(
-                f"the store {self._name} doesn't say which version it has;"
-                " point store.url at another file"
-            )
-        if not 1 <= int(version) <= SCHEMA_VERSION:
-            raise StoreError(
-                f"the store {self._name} has schema version {version} but this program knows"
-                f" version {SCHEMA_VERSION}; use the release of tutelage that wrote it"
-            )
-        return int(version)
-
-
-def _is_of_record(error: Exception) -> bool:
-    """Whether a record, not the store, is at fault: this says nothing about the next record."""
-    if isinstance(error, DBAPIError):
-        return isinstance(error, IntegrityError | DataError | ProgrammingError)
-    return isinstance(error, StatementError)  # raised while its values were converted
+                return f"the store {self._backend.name} {explanation}"
+        return f"the store {self._backend.name} failed: {' '.join(cause.split())}"
 
 
 def dump_json(value: Any) -> str:
@@ -195,37 +127,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
-
-
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url("sqlite://" if url == ":memory:" else url)
-    except ArgumentError:
-        raise StoreError(
-            f"store.url {url!r} is no database address; write sqlite:///FILE"
-        ) from None
-    if parsed.get_backend_name() != "sqlite":
-        raise StoreError(
-            f"store.url names a {parsed.get_backend_name()} database, which this version"
-            " doesn't support; write sqlite:///FILE"
-        )
-    return parsed.set(drivername="sqlite")
-
-
-def _prepare(connection: sqlite3.Connection, _: object) -> None:
-    # The driver would begin transactions by itself, late and never for a read; _begin does it.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    try:
-        cursor.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT_S * 1000)}")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-    finally:
-        cursor.close()
-
-
-def _begin(connection: Connection) -> None:
-    # IMMEDIATE takes the write lock at once: a reader that turns writer later could deadlock.
-    write = connection.get_execution_options().get("tutelage_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, case, delete, or_, select, update
 from sqlalchemy.engine import Connection
 
 from router.record.database import Database
+from router.record.ledger import detach
 from router.record.redact import is_redacted
 from router.record.schema import cycles, interactions
 from router.record.subject import USER_FIELDS, pseudonym_of
@@ -18,7 +19,7 @@ _PAGE: Final = 500
 
 
 class Eraser:
-    """Deletes interactions with their attempts and feedback.
+    """Deletes interactions with their attempts and feedback. What they cost stays in the ledger.
 
     In small transactions, so that the gateway's writer gets its turns. What a cycle had seen is
     counted down with them: else it would wait for answers that are gone.
@@ -60,6 +61,7 @@ class Eraser:
             with self._database.write() as connection:
                 found = connection.execute(query).all()
                 seqs = [row.seq for row in found]
+                detach(connection, select(interactions.c.seq).where(interactions.c.seq.in_(seqs)))
                 connection.execute(delete(interactions).where(interactions.c.seq.in_(seqs)))
                 _uncount(connection, [row.workload for row in found if row.trainable])
             erased += [row.id for row in found]

@@ -17,7 +17,15 @@ from router.meter.prices import Usage
 Json = Any
 """Whatever ``json.loads`` returns."""
 
-Purpose = Literal["answer", "draft", "proof", "audit"]
+Purpose = Literal["answer", "draft", "proof", "audit", "shadow", "hedge"]
+Basis = Literal["answer", "refused", "unknown", "unpriced", "legacy"]
+"""What a cost rests on.
+
+``answer``: computed from the usage and the rates of an answer. ``refused``: nothing was sent, or
+the upstream answered with an error, which nobody bills: 0. ``unknown``: it may have been billed and
+usage is missing. ``unpriced``: usage is known, rates for it are not. ``legacy``: taken as it
+stands, from before costs were kept with what they rest on.
+"""
 Status = Literal["ok", "error", "broken"]
 ReleaseState = Literal["candidate", "active", "retired", "rejected"]
 ReleaseAction = Literal["promoted", "rolled_back", "rejected", "retired"]
@@ -29,6 +37,9 @@ class Attempt:
 
     ``status``: the upstream's HTTP status, None where there was none; ``model``: its key in the
     configuration; ``upstream_model``: what the upstream calls it; ``n``: counts from 0.
+    ``cost_usd``: None where ``basis`` is unknown or unpriced; ``rates``: those that it was computed
+    from, as ``Rates.to_json`` writes them; ``held_usd``: what an unknown cost counts as against a
+    budget, never less than it is likely to be.
     """
 
     interaction_id: str
@@ -43,6 +54,9 @@ class Attempt:
     usage: Usage | None = None
     cost_usd: Decimal | None = None
     upstream_model: str | None = None
+    basis: Basis = "legacy"
+    rates: Mapping[str, str] | None = None
+    held_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +205,7 @@ class PromiseState:
     """A certificate's state after some interaction.
 
     ``terms``: names what it was gathered for (``Terms.key``). ``upto_seq``: the interaction it
-    ends with, to go on from with ``Store.trials``; the store sets it and ignores a given one.
+    ends with, to go on from with ``Store.trials``; ``Store.append`` sets it itself.
     """
 
     terms: str

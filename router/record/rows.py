@@ -25,6 +25,10 @@ from router.record.schema import attempts, interactions
 
 _CONTENT: Final = ("request", "answer", "teacher_answer", "draft")
 _PLAIN: Final = tuple(f.name for f in fields(Interaction) if f.name not in ("attempts", "trace"))
+TOKENS: Final = tuple(f.name for f in fields(Usage))
+"""The columns of a usage."""
+
+_ATTEMPT: Final = tuple(f.name for f in fields(Attempt) if f.name != "usage")
 _TRAINING: Final = tuple(f.name for f in fields(TrainingRow))
 
 _DECISION: Final = tuple(f.name for f in fields(Decision) if f.name != "audited")
@@ -64,23 +68,10 @@ def from_interaction(record: Interaction) -> dict[str, Any]:
 
 def from_attempt(attempt: Attempt) -> dict[str, Any]:
     """The row of an attempt."""
-    usage = attempt.usage
-    return {
-        "interaction_id": attempt.interaction_id,
-        "n": attempt.n,
-        "tier": str(attempt.tier),
-        "model": attempt.model,
-        "purpose": attempt.purpose,
-        "started_at": attempt.started_at,
-        "latency_ms": attempt.latency_ms,
-        "status": attempt.status,
-        "error": attempt.error,
-        "prompt_tokens": usage.prompt_tokens if usage else None,
-        "completion_tokens": usage.completion_tokens if usage else None,
-        "cached_tokens": usage.cached_tokens if usage else None,
-        "cost_usd": attempt.cost_usd,
-        "upstream_model": attempt.upstream_model,
-    }
+    row: dict[str, Any] = {name: getattr(attempt, name) for name in _ATTEMPT}
+    row["tier"] = str(attempt.tier)
+    row["rates"] = None if attempt.rates is None else dict(attempt.rates)
+    return row | {name: getattr(attempt.usage, name, None) for name in TOKENS}
 
 
 def to_interaction(row: RowMapping, attempts: Sequence[RowMapping]) -> Interaction:
@@ -93,12 +84,15 @@ def to_interaction(row: RowMapping, attempts: Sequence[RowMapping]) -> Interacti
 
 
 def _to_attempt(row: RowMapping) -> Attempt:
-    values: dict[str, Any] = dict(row)
-    counts = [values.pop(name) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")]
-    usage = None
-    if None not in counts:
-        usage = Usage(prompt_tokens=counts[0], completion_tokens=counts[1], cached_tokens=counts[2])
-    return Attempt(**{**values, "tier": Tier(values["tier"])}, usage=usage)
+    values = {name: row[name] for name in _ATTEMPT}
+    return Attempt(**{**values, "tier": Tier(values["tier"])}, usage=to_usage(row))
+
+
+def to_usage(row: RowMapping) -> Usage | None:
+    """The usage in a row that holds ``TOKENS``; None where it is unknown."""
+    if row["prompt_tokens"] is None:
+        return None
+    return Usage(**{name: row[name] for name in TOKENS})
 
 
 def to_training_row(row: RowMapping) -> TrainingRow:

@@ -1,4 +1,4 @@
-"""The tables. Any change raises ``SCHEMA_VERSION`` and needs a migration."""
+"""The tables. Any change raises ``SCHEMA_VERSION`` and needs a revision in ``migrations``."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ class SafeText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        if value.isascii():
-            return str(value).replace("\x00", "\ufffd")
-        clean = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return str(clean).replace("\x00", "\ufffd")
+        return None if value is None else clean_text(value)
+
+
+def clean_text(text: str) -> str:
+    """As ``SafeText`` stores it."""
+    if not text.isascii():
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text.replace("\x00", "\ufffd")
 
 
 # SQLite numbers rows by itself only in a column declared INTEGER.
@@ -127,6 +129,44 @@ attempts = Table(
     Column("cached_tokens", BigInteger),
     Column("cost_usd", PicoUSD),
     Column("upstream_model", SafeText),
+    Column("reasoning_tokens", BigInteger),
+    Column("audio_prompt_tokens", BigInteger),
+    Column("audio_completion_tokens", BigInteger),
+    Column("basis", String, nullable=False, server_default="legacy"),
+    Column("rates", _Body),
+    Column("held_usd", PicoUSD),
+)
+
+# Money outlives content: a row stays when its interaction is purged, and is then ``detached``.
+# ``seal`` covers the row and the seal before it, so that none can be changed or taken out unseen.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("seq", _Seq, primary_key=True, autoincrement=True),
+    Column("interaction_id", SafeText, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("at", Float, nullable=False, index=True),
+    Column("tenant", SafeText, nullable=False),
+    Column("key_name", SafeText, nullable=False),
+    Column("workload", SafeText, nullable=False),
+    Column("tier", String, nullable=False),
+    Column("model", SafeText, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("prompt_tokens", BigInteger),
+    Column("completion_tokens", BigInteger),
+    Column("cached_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
+    Column("audio_prompt_tokens", BigInteger),
+    Column("audio_completion_tokens", BigInteger),
+    Column("basis", String, nullable=False),
+    Column("rates", _Body),
+    Column("cost_usd", PicoUSD),
+    Column("held_usd", PicoUSD),
+    Column("detached", Boolean, nullable=False),
+    Column("seal", String, nullable=False),
+    Index("ix_ledger_attempt", "interaction_id", "n", unique=True),
+    Index("ix_ledger_key", "key_name", "at"),
+    sqlite_autoincrement=True,
 )
 
 releases = Table(
@@ -141,7 +181,13 @@ releases = Table(
     Column("promoted_at", Float),
     Column("report", JSON, nullable=False),
     Index("ix_releases_workload_number", "workload", "number", unique=True),
-    Index("ix_releases_active", "workload", unique=True, sqlite_where=text("state = 'active'")),
+    Index(
+        "ix_releases_active",
+        "workload",
+        unique=True,
+        sqlite_where=text("state = 'active'"),
+        postgresql_where=text("state = 'active'"),
+    ),
 )
 
 release_events = Table(

@@ -19,21 +19,23 @@ from sqlalchemy.engine import Connection
 from policies.purse import Payment
 from policies.types import Trial
 from router.record import rows
+from router.record.audit import Verdict, verify_ledger
 from router.record.database import Database
 from router.record.erasure import Eraser
 from router.record.feedback import FeedbackBook
 from router.record.history import History
 from router.record.learning import CycleLog, ReleaseBook
+from router.record.ledger import LedgerBook, enter
 from router.record.model import Decision, Interaction, PromiseState, TrainingRow
 from router.record.overview import Overview
-from router.record.schema import attempts, interactions, promise_state
+from router.record.schema import attempts, interactions, ledger, promise_state
 
 _PAGE = 500
 _RECENT = 10_000
 _NO_STATES: Final[Mapping[str, PromiseState]] = {}
 
 
-class Store(ReleaseBook, CycleLog, FeedbackBook, Eraser, Overview, History):
+class Store(ReleaseBook, CycleLog, FeedbackBook, Eraser, Overview, History, LedgerBook):
     """Interactions, releases and learning cycles. Thread-safe; every method may raise StoreError.
 
     ``clock`` gives seconds since the epoch. The methods block: call them off the event loop.
@@ -45,16 +47,22 @@ class Store(ReleaseBook, CycleLog, FeedbackBook, Eraser, Overview, History):
 
     @classmethod
     def open(cls, url: str, clock: Callable[[], float] = time.time) -> Store:
-        """Open ``sqlite:///FILE`` or ``:memory:``, and create its tables where there are none.
+        """Open ``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE`` or ``:memory:``.
 
-        Raises StoreError, one sentence, for what can't be used: no database, damaged, read-only,
-        of a newer schema, of another program.
+        Tables are created where there are none and brought up to date where they are older. Raises
+        StoreError, one sentence, for what can't be used: no database, damaged, read-only, out of
+        reach, of a newer schema, of another program.
         """
         return cls(Database.open(url), clock)
 
     def close(self) -> None:
         """Release the database; what was in memory is gone."""
         self._database.close()
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it ends with its process."""
+        return self._database.in_memory
 
     def append(
         self,
@@ -78,9 +86,14 @@ class Store(ReleaseBook, CycleLog, FeedbackBook, Eraser, Overview, History):
             calls = [rows.from_attempt(a) for r in new.values() for a in r.attempts]
             if calls:
                 connection.execute(insert(attempts), calls)
+                enter(connection, [*new.values()])
             for workload, state in promise_states.items():
                 _put_state(connection, workload, state)
         return len(new)
+
+    def verify_ledger(self) -> Verdict:
+        """Whether interactions and ledger agree, with every row that doesn't."""
+        return verify_ledger(self._database)
 
     def interaction(self, interaction_id: str) -> Interaction | None:
         """One interaction with its attempts."""
@@ -93,6 +106,19 @@ class Store(ReleaseBook, CycleLog, FeedbackBook, Eraser, Overview, History):
         if workload is not None:
             query = query.where(interactions.c.workload == workload)
         return self._interactions(query)
+
+    def walk(self, page: int = _PAGE) -> Iterator[Interaction]:
+        """All interactions with their attempts, oldest first, read ``page`` at a time."""
+        query = select(interactions).order_by(interactions.c.seq).limit(page)
+        after = 0
+        while True:
+            found = self._interactions(query.where(interactions.c.seq > after))
+            yield from found
+            if len(found) < page:
+                return
+            with self._database.read() as connection:
+                last = select(interactions.c.seq).where(interactions.c.id == found[-1].id)
+                after = connection.execute(last).scalar_one()
 
     def training_rows(
         self, workload: str, after_seq: int = 0, limit: int | None = None
@@ -173,14 +199,32 @@ class Store(ReleaseBook, CycleLog, FeedbackBook, Eraser, Overview, History):
 
     def promise_state(self, workload: str) -> PromiseState | None:
         """The last certificate state that was written for a workload."""
-        query = select(promise_state.c.terms, promise_state.c.state, promise_state.c.upto_seq)
         with self._database.read() as connection:
-            row = connection.execute(
-                query.where(promise_state.c.workload == workload)
-            ).one_or_none()
+            row = connection.execute(_state_of(workload)).one_or_none()
         if row is None:
             return None
         return PromiseState(terms=row.terms, state=row.state, upto_seq=row.upto_seq)
+
+    def begin_promise(self, workload: str, fresh: PromiseState) -> PromiseState:
+        """The state that is stored for the same terms; where there is none, ``fresh``, stored as
+        reaching to the workload's last interaction. Of several callers the first one decides."""
+        with self._database.write() as connection:
+            found = connection.execute(_state_of(workload)).one_or_none()
+            if found is None or found.terms != fresh.terms:
+                _put_state(connection, workload, fresh)
+                found = connection.execute(_state_of(workload)).one()
+        return PromiseState(terms=found.terms, state=found.state, upto_seq=found.upto_seq)
+
+    def keep_promise(self, workload: str, state: PromiseState) -> None:
+        """Store a state that reaches to ``state.upto_seq``, unless one reaches further."""
+        older = (
+            (promise_state.c.workload == workload)
+            & (promise_state.c.terms == state.terms)
+            & (promise_state.c.upto_seq < state.upto_seq)
+        )
+        values = {"state": dict(state.state), "upto_seq": state.upto_seq}
+        with self._database.write() as connection:
+            connection.execute(update(promise_state).where(older).values(values))
 
     def _interactions(self, query: Select[Any]) -> list[Interaction]:
         with self._database.read() as connection:
@@ -209,12 +253,18 @@ class Store(ReleaseBook, CycleLog, FeedbackBook, Eraser, Overview, History):
 
 
 def _present(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those that are stored, or were until they were purged: they stay in the ledger."""
     present: set[str] = set()
     for start in range(0, len(ids), _PAGE):
         chunk = list(ids[start : start + _PAGE])
-        query = select(interactions.c.id).where(interactions.c.id.in_(chunk))
-        present.update(connection.scalars(query))
+        for column in (interactions.c.id, ledger.c.interaction_id):
+            present.update(connection.scalars(select(column).where(column.in_(chunk))))
     return present
+
+
+def _state_of(workload: str) -> Select[Any]:
+    table = promise_state.c
+    return select(table.terms, table.state, table.upto_seq).where(table.workload == workload)
 
 
 def _put_state(connection: Connection, workload: str, state: PromiseState) -> None:

@@ -30,4 +30,4 @@ def examine_settings(text: str, env: Mapping[str, str]) -> tuple[Settings | None
     problems = in_order([*errors, *find_warnings(document)])
     if errors or settings is None:
         return None, problems
-    return settings.with_secrets(env), problems
+    return settings.with_known_prices().with_secrets(env), problems

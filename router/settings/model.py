@@ -23,7 +23,9 @@ from pydantic import (
     model_validator,
 )
 
+from router.meter.catalogue import find_rates
 from router.settings.slices import SliceSettings
+from router.settings.storage import CoordinationSettings, StoreSettings
 from router.settings.values import AboveHalf, Count, Section, Text, WorkloadName, refuse_bool
 
 BUILT_IN_POLICIES = ("promise", "budget", "threshold", "teacher", "student")
@@ -51,20 +53,6 @@ def _check_upstream(url: str) -> str:
     if parts.query or parts.fragment:
         raise ValueError("must end with its path, such as /v1, without ? or #")
     return url.rstrip("/")
-
-
-def _check_store(url: str) -> str:
-    if not url.startswith("sqlite:///"):
-        raise ValueError("is not supported in this version: use sqlite:///FILE")
-    if url == "sqlite:///":
-        raise ValueError("names no file: use sqlite:///FILE")
-    return url
-
-
-def _check_coordination(url: str) -> str:
-    if url != "memory://":
-        raise ValueError("is not supported in this version: use memory://")
-    return url
 
 
 def _read_duration(value: Any) -> Any:
@@ -95,25 +83,19 @@ UpstreamUrl = Annotated[str, AfterValidator(_check_upstream)]
 class ServerSettings(Section):
     """Where the gateway listens; port 0 lets the system choose one.
 
-    ``max_in_flight``: requests that a worker answers at once; ``max_waiting``: how many more may
-    wait, each for ``max_wait_s`` at most; ``drain_s``: seconds that running answers get at the end.
+    ``workers``: processes behind the address. ``max_in_flight``: requests that a worker answers at
+    once; ``max_waiting``: how many more may wait, each for ``max_wait_s`` at most; ``drain_s``:
+    seconds that running answers get at the end.
     """
 
     host: Text = "127.0.0.1"
     port: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=65_535)] = 8080
+    workers: Annotated[int, BeforeValidator(refuse_bool), Field(ge=1, le=256)] = 1
     max_body_bytes: Count = 20 * _MIB
     max_in_flight: Count = 1000
     max_waiting: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0)] = 1000
     max_wait_s: Seconds = 10.0
     drain_s: Seconds = 30.0
-
-
-class StoreSettings(Section):
-    url: Annotated[str, AfterValidator(_check_store)] = "sqlite:///tutelage.db"
-
-
-class CoordinationSettings(Section):
-    url: Annotated[str, AfterValidator(_check_coordination)] = "memory://"
 
 
 class Price(Section):
@@ -122,6 +104,9 @@ class Price(Section):
     input: Usd | None = None
     cached_input: Usd | None = Field(default_factory=lambda given: given.get("input"))
     output: Usd | None = None
+    reasoning: Usd | None = Field(default_factory=lambda given: given.get("output"))
+    audio_input: Usd | None = None
+    audio_output: Usd | None = None
     usd_per_request: Usd | None = None
 
 
@@ -321,6 +306,17 @@ class Settings(Section):
     keys: tuple[KeySettings, ...] = ()
 
     _secrets: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    def with_known_prices(self) -> Settings:
+        """The same settings, with the catalogue's price for each model that has none."""
+        models = dict(self.models)
+        for key, model in self.models.items():
+            if model.price is None and model.upstream is not None and model.model is not None:
+                rates = find_rates(model.model, model.upstream)
+                if rates is not None:
+                    price = Price.model_validate(rates.to_json())
+                    models[key] = model.model_copy(update={"price": price})
+        return self.model_copy(update={"models": models})
 
     def with_secrets(self, env: Mapping[str, str]) -> Settings:
         """The same settings, able to look up secrets in a copy of ``env``."""

@@ -13,6 +13,8 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from policies.plugins import POLICY_GROUP
+from router.meter.catalogue import find_rates
+from router.meter.prices import Rates
 from router.settings.document import Document
 from router.settings.model import BUILT_IN_POLICIES, STUDENT_KEY, find_teacher
 from router.settings.problems import Path, Problem
@@ -68,6 +70,7 @@ def find_errors(document: Document, env: Mapping[str, str]) -> Iterator[Problem]
     yield from _check_secrets(view, env)
     yield from _check_keys(view, env)
     yield from _check_host(view)
+    yield from _check_workers(view)
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -235,12 +238,24 @@ def _check_slices(view: View, path: Path, workload: Mapping[str, Any]) -> Iterat
         seen.setdefault(name, i)
 
 
+def known_price(model: Mapping[str, Any]) -> Rates | None:
+    """What the catalogue says of a model's price."""
+    name, upstream = model.get("model"), model.get("upstream")
+    if not (isinstance(name, str) and isinstance(upstream, str)):
+        return None
+    try:
+        return find_rates(name, upstream)
+    except ValueError:  # no URL: said elsewhere
+        return None
+
+
 def _lacks_price(view: View) -> bool:
     """There is a teacher, and nothing says what it costs."""
     key = view.teacher
     if key is None or ("models", key, "price") in view.document.unresolved:
         return False
-    return not view.upstream_models[key].get("price")
+    model = view.upstream_models[key]
+    return not model.get("price") and known_price(model) is None
 
 
 _YES = frozenset({"true", "t", "yes", "y", "on", "1"})
@@ -302,6 +317,28 @@ def _check_host(view: View) -> Iterator[Problem]:
             "add keys, or use 127.0.0.1"
         )
         yield view.document.problem(path, message)
+
+
+def _check_workers(view: View) -> Iterator[Problem]:
+    workers = _mapping(view.top.get("server")).get("workers")
+    several = str(workers).isdecimal() and int(str(workers)) > 1
+    refusal = why_not_several(view.top) if several else None
+    if refusal is not None:
+        yield view.document.problem(("server", "workers"), refusal)
+
+
+def why_not_several(configuration: Mapping[str, Any]) -> str | None:
+    """Why several workers can't serve a configuration, None where they can."""
+    url = _mapping(configuration.get("coordination")).get("url", "memory://")
+    if url == "memory://":
+        return "several need a coordination that they share: set coordination.url to redis://…"
+    for workload in _entries(configuration.get("workloads")).values():
+        promise = _mapping(workload.get("promise"))
+        if str(promise.get("guarantee")).lower() in _YES:
+            return f"the guarantee of workload {workload.get('name')} is kept by one worker only"
+        if workload.get("policy") == "budget":
+            return f"the budget of workload {workload.get('name')} is kept by one worker only"
+    return None
 
 
 def is_loopback(host: str) -> bool:

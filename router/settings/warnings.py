@@ -8,9 +8,13 @@ from typing import Any
 from router.settings.document import Document
 from router.settings.model import STUDENT_KEY
 from router.settings.problems import Path, Problem, dotted
-from router.settings.rules import View
+from router.settings.rules import View, known_price
 
 _NOT_ENFORCED = "is accepted but not enforced in this version"
+_NO_SERVER_YET = (
+    "is not asked for anything in this version: workers share the store, and budgets and rates of"
+    " keys are not enforced"
+)
 
 
 def find_warnings(document: Document) -> Iterator[Problem]:
@@ -23,6 +27,9 @@ def find_warnings(document: Document) -> Iterator[Problem]:
 
 def _find(view: View) -> Iterator[tuple[Path, str]]:
     yield from _not_enforced(view)
+    coordination = view.top.get("coordination")
+    if isinstance(coordination, dict) and coordination.get("url", "memory://") != "memory://":
+        yield ("coordination", "url"), _NO_SERVER_YET
     yield from _teachers(view)
     yield from _addresses(view)
     for i, key in view.keys.items():
@@ -77,7 +84,15 @@ def _teachers(view: View) -> Iterator[tuple[Path, str]]:
                 f"is {distillation}, so nothing is learned from this model: "
                 "set it to allowed if its terms allow that",
             )
-        yield from _price(view, ("models", key, "price"), model.get("price"))
+        rates = None if model.get("price") else known_price(model)
+        if rates is None:
+            yield from _price(view, ("models", key, "price"), model.get("price"))
+        else:
+            message = (
+                f"is not given: {rates.input} USD in and {rates.output} USD out per million tokens"
+                " are taken from genai-prices; write them down if they are yours"
+            )
+            yield ("models", key, "price"), message
     student = view.models.get(STUDENT_KEY)
     if student is not None and student.get("kind", "openai") == "openai":
         yield from _price(view, ("models", STUDENT_KEY, "price"), student.get("price"))

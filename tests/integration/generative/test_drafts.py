@@ -11,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 
-from distill.cycle import Learner, Outcome, releases_folder, run_cycle
+from distill.cycle import Learner, Outcome, run_cycle
 from router.cli import main
 from router.record.model import Interaction
 from router.record.redact import Redactor
@@ -76,7 +76,7 @@ def learn(folder: Path) -> Outcome:
         store=store,
         encoder=Encoder(threads=1),
         redactor=Redactor(()),
-        folder=releases_folder(settings.store.url),
+        folder=settings.store.beside("releases").absolute(),
         drafts="served",
     )
     try:

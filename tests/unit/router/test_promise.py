@@ -12,7 +12,7 @@ from policies.promise.ledger import Ledger
 from policies.types import Ask, InSlice, Tier, Trial
 from router.meter.metrics import Metrics
 from router.promise import PromiseKeeper, proven_agreement
-from router.record.model import PromiseState, write_ask
+from router.record.model import Interaction, PromiseState, write_ask
 from router.record.store import Store
 from router.settings.model import PromiseSettings
 from router.settings.slices import SliceSettings
@@ -255,3 +255,38 @@ def test_the_ledgers_of_slices_get_their_reservations_back() -> None:
     ledger.reserve(0.5)
     keeper.release("w", replace(CHECK, slices=IN_SLICE.slices))
     assert ledger.spare() == free
+
+
+def test_workers_that_share_a_store_come_to_the_same_state() -> None:
+    store = Store.open(":memory:")
+    one = PromiseKeeper(store, Metrics(), shared=True)
+    one.account("w", PROMISE)
+    store.append([_proof(n) for n in range(600)])
+    assert one.observe("w", GOOD) is None  # what it saw itself counts once it is in the store
+    other = PromiseKeeper(store, Metrics(), shared=True)
+    other.account("w", PROMISE)
+    assert _follow(store, one) is None
+    store.append([_proof(n) for n in range(600, 1300)])
+    snapshots = [_follow(store, keeper) for keeper in (one, other)]
+    first, second = (keeper.account("w", PROMISE).state() for keeper in (one, other))
+    assert first == second
+    for snapshot in snapshots:
+        if snapshot is not None:
+            store.keep_promise("w", snapshot)
+    stored = store.promise_state("w")
+    assert stored is not None
+    assert stored.upto_seq == 1300
+    third = PromiseKeeper(store, Metrics(), shared=True)
+    assert third.account("w", PROMISE).state() == first
+    older = replace(stored, upto_seq=7, state={})
+    store.keep_promise("w", older)
+    assert store.promise_state("w") == stored
+
+
+def _proof(n: int) -> Interaction:
+    return make_record(f"i{n}", workload="w", level=0, seen=True, draft_agreed=True)
+
+
+def _follow(store: Store, keeper: PromiseKeeper) -> PromiseState | None:
+    ((workload, upto_seq),) = keeper.followed().items()
+    return keeper.take_in(workload, [*store.trials(workload, upto_seq)])

@@ -17,6 +17,7 @@ class Call:
     model: str = "big"
     latency_ms: float = 250.0
     usage: Usage | None = None
+    basis: str = "answer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ def read(metrics: Metrics, name: str, **labels: str) -> float | None:
 def test_all_names_of_the_contract_with_their_labels() -> None:
     metrics = Metrics()
     used = Usage(prompt_tokens=100, completion_tokens=7)
-    metrics.observe_interaction(Done(attempts=(Call(usage=used),)))
+    metrics.observe_interaction(Done(attempts=(Call(usage=used), Call(basis="unknown"))))
     metrics.set_promise("support", 0.97, 0.971)
     metrics.add_drift_alarm("support", "novelty")
     metrics.set_release("support", student="embedded@1a2b", policy="promise")
@@ -69,6 +70,8 @@ def test_all_names_of_the_contract_with_their_labels() -> None:
         ("tutelage_release_info", ("policy", "student", "workload")),
         ("tutelage_gateway_overhead_seconds_sum", ()),
         ("tutelage_records_dropped_total", ()),
+        ("tutelage_record_bodies_dropped_total", ()),
+        ("tutelage_usage_missing_total", ("model",)),
         ("gen_ai_client_token_usage_sum", ("gen_ai_request_model", "gen_ai_token_type")),
         ("gen_ai_client_operation_duration_seconds_sum", ("gen_ai_request_model",)),
     }
@@ -159,3 +162,12 @@ def test_threads_lose_no_count() -> None:
         thread.join()
     total = sum(v for (n, _), v in scrape(metrics).items() if n == "tutelage_interactions_total")
     assert total == 1200
+
+
+def test_missing_usage_is_an_alert() -> None:
+    metrics = Metrics()
+    metrics.observe_interaction(Done(attempts=(Call(), Call(basis="unknown"))))
+    metrics.add_bodies_dropped(2)
+    page = metrics.render()[0].decode()
+    assert 'tutelage_usage_missing_total{model="big"} 1.0' in page
+    assert "tutelage_record_bodies_dropped_total 2.0" in page

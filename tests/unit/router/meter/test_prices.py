@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from router.meter.prices import Rates as PriceRates
 from router.meter.prices import TeacherCostEstimator, Usage, cost_of
 
 
@@ -14,6 +15,9 @@ class Rates:
     input: Decimal | None = None
     cached_input: Decimal | None = None
     output: Decimal | None = None
+    reasoning: Decimal | None = None
+    audio_input: Decimal | None = None
+    audio_output: Decimal | None = None
     usd_per_request: Decimal | None = None
 
 
@@ -143,3 +147,61 @@ def test_estimator_forgets_the_workload_that_was_used_longest_ago() -> None:
     assert estimator.estimate("used") is None
     assert estimator.estimate("old") == 1
     assert estimator.estimate("new") == 3
+
+
+SPOKEN = Rates(
+    input=Decimal(2),
+    cached_input=Decimal(1),
+    output=Decimal(10),
+    reasoning=Decimal(20),
+    audio_input=Decimal(40),
+    audio_output=Decimal(80),
+)
+
+
+def test_reasoning_and_audio_are_priced_apart() -> None:
+    body = {
+        "prompt_tokens": 1000,
+        "completion_tokens": 100,
+        "prompt_tokens_details": {"cached_tokens": 300, "audio_tokens": 200},
+        "completion_tokens_details": {"reasoning_tokens": 60, "audio_tokens": 10},
+    }
+    found = Usage.from_openai(body)
+    # 500 plain, 300 cached, 200 audio in; 30 plain, 60 reasoning, 10 audio out.
+    expected = 500 * 2 + 300 * 1 + 200 * 40 + 30 * 10 + 60 * 20 + 10 * 80
+    assert cost_of(found, SPOKEN) == Decimal(expected) / 1_000_000
+
+
+def test_audio_without_a_rate_is_unknown_and_reasoning_costs_as_output() -> None:
+    heard = Usage(prompt_tokens=10, completion_tokens=1, audio_prompt_tokens=3)
+    assert cost_of(heard, TOKENS) is None
+    thought = Usage(prompt_tokens=0, completion_tokens=10, reasoning_tokens=10)
+    assert cost_of(thought, TOKENS) == Decimal("0.0001")
+
+
+def test_cached_audio_is_billed_once_as_audio() -> None:
+    both = Usage(prompt_tokens=10, completion_tokens=0, cached_tokens=8, audio_prompt_tokens=5)
+    assert cost_of(both, SPOKEN) == Decimal(5 * 40 + 5 * 1) / 1_000_000
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"reasoning_tokens": 8},
+        {"reasoning_tokens": 4, "audio_tokens": 4},
+        {"audio_tokens": -1},
+        {"reasoning_tokens": "2"},
+    ],
+)
+def test_parts_that_exceed_the_whole_make_no_sense(details: dict[str, Any]) -> None:
+    body = {"prompt_tokens": 3, "completion_tokens": 7, "completion_tokens_details": details}
+    assert Usage.from_openai(body) is None
+
+
+def test_rates_come_back_exactly() -> None:
+    assert PriceRates.from_json(PriceRates.of(SPOKEN).to_json()) == PriceRates.of(SPOKEN)  # type: ignore[union-attr]
+    assert PriceRates.of(None) is None
+    with pytest.raises(ValueError, match="no rates"):
+        PriceRates.from_json({"input": "dear"})
+    with pytest.raises(ValueError, match="no rates"):
+        PriceRates.from_json({"inptu": "1"})

@@ -130,7 +130,6 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     [
         ("tutelage.db", "write sqlite:///FILE"),
         ("", "write sqlite:///FILE"),
-        ("postgresql://user:hunter2@host/db", "postgresql database"),
         ("nonsense://x", "nonsense database"),
     ],
 )
@@ -141,8 +140,16 @@ def test_addresses_that_cannot_serve(bad_url: str, words: str) -> None:
     assert "hunter2" not in str(error.value)
 
 
+def test_a_server_that_is_not_there() -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(StoreError) as error:
+        Store.open("postgresql://user:hunter2@127.0.0.1:1/db")
+    assert "can't be reached" in _one_sentence(error)
+    assert "hunter2" not in str(error.value)
+
+
 def test_a_store_that_is_locked(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.record.database._BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("router.record.engines.BUSY_TIMEOUT_S", 0.05)
     store = Store.open(url)
     other = sqlite3.connect(tmp_path / "tutelage.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -36,7 +37,9 @@ class FlakyStore:
         return [record_id for batch in self.batches for record_id in batch]
 
     def append(
-        self, batch: Sequence[Interaction], promise_states: Mapping[str, PromiseState]
+        self,
+        batch: Sequence[Interaction],
+        promise_states: Mapping[str, PromiseState] = MappingProxyType({}),
     ) -> int:
         self.tries += 1
         self.free.wait()
@@ -53,9 +56,13 @@ class FlakyStore:
 class Drops:
     def __init__(self) -> None:
         self.total = 0
+        self.bodies = 0
 
     def add_dropped(self, records: int) -> None:
         self.total += records
+
+    def add_bodies_dropped(self, records: int) -> None:
+        self.bodies += records
 
 
 @pytest.fixture

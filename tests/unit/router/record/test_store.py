@@ -205,9 +205,9 @@ def test_purge_takes_attempts_along_and_never_reuses_a_seq(store: Store) -> None
     assert store.purge_before(20.0) == 0
     assert [r.id for r in store.latest(9)] == ["new"]
     assert store.purge_before(21.0) == 1
-    # Attempts that had stayed behind would clash with these.
-    store.append([make_record("old0"), make_record("new")])
+    assert store.append([make_record("old0"), make_record("newest")]) == 1  # billed once for good
     assert min(row.seq for row in store.training_rows("support")) > last
+    assert store.spending().attempts == 1003
 
 
 def test_threads_lose_nothing_and_tear_nothing(store: Store) -> None:

@@ -1,0 +1,92 @@
+"""What each try of an upstream cost, and on what that rests. Nothing here is ever guessed as 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from router.meter.prices import Price, Rates, Usage, cost_of
+from router.record.model import Basis
+from router.upstream.model import AttemptLog
+
+_CHARS_PER_TOKEN = 2
+"""Fewer than any tokenizer needs for prose: a hold must not be too small."""
+
+_MOST_COMPLETION_TOKENS = 4096
+"""What an answer is taken for whose request sets no limit."""
+
+_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bill:
+    """One try's cost; see ``router.record.model.Basis``. ``usage``: None where unknown, or where
+    nothing was used."""
+
+    basis: Basis
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None
+    rates: Rates | None = None
+    held_usd: Decimal | None = None
+
+
+def bill_tries(
+    tries: Sequence[AttemptLog],
+    usage: Usage | None,
+    prices: Sequence[Price | None],
+    hold: Callable[[Price | None], Decimal | None],
+) -> tuple[Bill, ...]:
+    """A bill for each try of one call; ``usage`` is that of the last, which alone can have
+    answered, ``prices`` those of the models that were asked.
+
+    ``hold``: USD that a try of unknown cost counts as against a budget, None without a price.
+    """
+    last = len(tries) - 1
+    return tuple(
+        _bill(one, usage if n == last else None, price, hold)
+        for n, (one, price) in enumerate(zip(tries, prices, strict=True))
+    )
+
+
+def _bill(
+    one: AttemptLog,
+    usage: Usage | None,
+    price: Price | None,
+    hold: Callable[[Price | None], Decimal | None],
+) -> Bill:
+    if one.billing == "nothing":
+        return Bill(basis="refused", cost_usd=Decimal(0))
+    rates = Rates.of(price)
+    if one.billing == "answer":
+        # A price per request is one per answer, and known without usage.
+        cost = cost_of(usage, price)
+        if cost is not None:
+            return Bill(basis="answer", cost_usd=cost, rates=rates, usage=usage)
+        if usage is not None:
+            return Bill(basis="unpriced", rates=rates, usage=usage)
+    return Bill(basis="unknown", rates=rates, held_usd=hold(price))
+
+
+def sum_costs(costs: Sequence[Decimal | None]) -> Decimal | None:
+    """What all of it cost; None where a part of it is unknown."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if len(known) == len(costs) else None
+
+
+def hold_for(body: Mapping[str, Any], prompt_chars: int, price: Price | None) -> Decimal | None:
+    """USD that a request's answer costs at most, as far as can be said beforehand.
+
+    A token for every two characters of the prompt, and the whole completion that the request
+    allows, or 4,096 tokens, for each of its ``n`` answers. None without a price.
+    """
+    allowed = [body[name] for name in _LIMITS if isinstance(body.get(name), int)]
+    choices = body.get("n")
+    tokens = (max(allowed) if allowed else _MOST_COMPLETION_TOKENS) * (
+        choices if isinstance(choices, int) and choices > 0 else 1
+    )
+    most = Usage(
+        prompt_tokens=prompt_chars // _CHARS_PER_TOKEN + 1, completion_tokens=max(tokens, 0)
+    )
+    return cost_of(most, price)
