@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -16,8 +18,14 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from router.limits.model import Account, Bucket, Fill, Refusal
 
 _PREFIX = "tutelage:"
-_POLL_S = 0.02
+_POLL_S = 0.3
 _CONNECTIONS = 16
+_QUEUE_S = 20.0
+"""For a free connection: a Redis that is gone is noticed much earlier, by the socket's limits."""
+
+_WOKEN = 4
+"""Of those who wait, after each hold that was settled here; others are settled elsewhere unheard,
+so that everybody also looks again after about ``_POLL_S``."""
 _KEPT_S = 86_400
 """How long an account outlives its window: holds that began in it are settled by then."""
 
@@ -92,19 +100,20 @@ return {string.format('%.9f', level), string.format('%.9f', short)}
 
 
 class RedisCoordination:
-    """``Coordination`` in Redis. What Redis raises (``redis.RedisError``) is the caller's to map."""
+    """``Coordination`` in Redis. Raises ``redis.RedisError``, which is the caller's to map."""
 
     def __init__(self, url: str) -> None:
         self._redis = Redis.from_pool(
             BlockingConnectionPool.from_url(
                 url,
                 max_connections=_CONNECTIONS,
-                timeout=5.0,
+                timeout=_QUEUE_S,
                 socket_timeout=2.0,
                 socket_connect_timeout=2.0,
                 decode_responses=True,
             )
         )
+        self._waiting: deque[asyncio.Event] = deque()
         self._reserve = self._redis.register_script(_RESERVE)
         self._settle = self._redis.register_script(_SETTLE)
         self._take = self._redis.register_script(_TAKE)
@@ -128,10 +137,20 @@ class RedisCoordination:
 
     async def settle(self, hold: str, spent: int) -> None:
         await self._settle(keys=[_expiring(), _PREFIX + hold], args=[spent])
+        for _ in range(min(_WOKEN, len(self._waiting))):
+            self._waiting.popleft().set()
 
     async def wait(self, timeout_s: float) -> None:
-        # A little uneven, so that those who wait don't all ask at once.
-        await asyncio.sleep(min(timeout_s, _POLL_S * random.uniform(0.5, 1.5)))
+        waiting = asyncio.Event()
+        self._waiting.append(waiting)
+        try:
+            # A little uneven, so that those who wait don't all ask at once.
+            await asyncio.wait_for(
+                waiting.wait(), min(timeout_s, _POLL_S * random.uniform(0.5, 1.5))
+            )
+        except TimeoutError:
+            with suppress(ValueError):
+                self._waiting.remove(waiting)
 
     async def spent(self, account: Account) -> tuple[int, int]:
         found = await self._redis.hmget(_PREFIX + account.name, ["spent", "held"])
