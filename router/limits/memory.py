@@ -1,4 +1,4 @@
-"""Limits of one process: plain numbers. Used from one event loop, so that no call is interrupted."""
+"""Limits of one process: plain numbers, used from one event loop, so that calls don't overlap."""
 
 from __future__ import annotations
 

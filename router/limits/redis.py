@@ -108,7 +108,7 @@ class RedisCoordination:
                 url,
                 max_connections=_CONNECTIONS,
                 timeout=_QUEUE_S,
-                socket_timeout=2.0,
+                socket_timeout=5.0,
                 socket_connect_timeout=2.0,
                 decode_responses=True,
             )
