@@ -18,7 +18,7 @@ demo: .venv/stamp
 	$(BIN)/tutelage demo $(ARGS)
 
 test: .venv/stamp
-	$(BIN)/pytest -m "not long" tests --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile -m "not long" tests --cov --cov-report=term $(ARGS)
 
 test-long: .venv/stamp
 	sh tests/setup-long.sh

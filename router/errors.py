@@ -10,6 +10,8 @@ TutelageError
     ├── Unauthorized         401
     ├── Forbidden            403
     ├── TooLarge             413
+    ├── RateLimited          429
+    ├── QuotaExceeded        429 insufficient_quota
     ├── UpstreamFailed       502 (unreachable, or an answer that isn't JSON)
     ├── UpstreamTimeout      504 (silent)
     └── UpstreamRejected     the upstream's own status and body, passed on
@@ -96,6 +98,22 @@ class Forbidden(ApiError):
     status = 403
     type = "permission_error"
     code = "forbidden"
+
+
+class RateLimited(ApiError):
+    """The caller is too fast; ``retry-after`` says when to try again."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class QuotaExceeded(ApiError):
+    """A budget has no room: trying again at once won't help, which ``x-should-retry`` says."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
 
 
 class TooLarge(ApiError):

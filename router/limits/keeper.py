@@ -1,0 +1,179 @@
+"""Lets a request in where its budgets and rates allow, and settles what it cost.
+
+A request reserves the most that it can cost before anything is asked; its output is capped to what
+could be reserved, so that a budget is never exceeded by requests that run at once. One that doesn't
+fit while others are running waits for them, bounded.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from router.errors import QuotaExceeded, RateLimited
+from router.limits.model import (
+    Account,
+    Bucket,
+    Coordination,
+    Fill,
+    Period,
+    Refusal,
+    to_nano,
+    to_usd,
+    window_of,
+)
+
+_log = logging.getLogger("tutelage.limits")
+
+WAIT_S = 10.0
+"""How long a request waits for others' reservations to be settled."""
+
+EXPIRES_S = 900.0
+"""A hold that isn't settled by then was left by a dead process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """A limit of money. ``name``: unique; ``said``: how to call it to a caller."""
+
+    name: str
+    said: str
+    usd: Decimal
+    per: Period
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Of a key; None: no limit."""
+
+    name: str
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+    @property
+    def requests(self) -> Bucket | None:
+        if self.requests_per_minute is None:
+            return None
+        return Bucket(name=f"requests:{self.name}", per_minute=self.requests_per_minute)
+
+    @property
+    def tokens(self) -> Bucket | None:
+        if self.tokens_per_minute is None:
+            return None
+        return Bucket(name=f"tokens:{self.name}", per_minute=self.tokens_per_minute)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """What was set aside for a request. ``usd``: None where no budget applies."""
+
+    id: str
+    usd: Decimal | None
+
+
+class Limits:
+    """Budgets and rates over a coordination. ``spent_before``: USD that the store has for a budget
+    since a Unix time, read once per budget and window."""
+
+    def __init__(
+        self,
+        coordination: Coordination,
+        spent_before: Callable[[Budget, float], Awaitable[Decimal]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._coordination = coordination
+        self._spent_before = spent_before
+        self._clock = clock
+        self._opened: set[str] = set()
+
+    async def pace(self, rates: Rates) -> Mapping[str, str]:
+        """Count one request; the ``x-ratelimit-*`` headers. Raises RateLimited, with nothing
+        counted, where the key is too fast."""
+        headers: dict[str, str] = {}
+        # Tokens are known only afterwards: a bucket in debt lets nothing in.
+        for kind, bucket, units in (("tokens", rates.tokens, 0), ("requests", rates.requests, 1)):
+            if bucket is None:
+                continue
+            fill = await self._coordination.take(bucket, units)
+            headers |= _describe(kind, bucket, fill)
+            if fill.wait_s > 0.0:
+                wait_s = f"{fill.wait_s:.3f}"
+                raise RateLimited(
+                    f"The key allows {bucket.per_minute} {kind} a minute; try again in {wait_s} s.",
+                    headers=headers | {"retry-after": str(max(1, round(fill.wait_s + 0.5)))},
+                )
+        return headers
+
+    async def hold(self, id: str, budgets: Sequence[Budget], most: Decimal, least: Decimal) -> Hold:
+        """Set aside ``most``, or what is left if that is at least ``least``.
+
+        Raises QuotaExceeded where a budget has no room for it, or none within ``WAIT_S``.
+        """
+        if not budgets:
+            return Hold(id=id, usd=None)
+        accounts = [await self._open(budget) for budget in budgets]
+        until_s = time.monotonic() + WAIT_S
+        wanted, enough = to_nano(most), to_nano(least)
+        asked_for = wanted  # others may be about to leave room for all of it
+        while True:
+            found = await self._coordination.reserve(id, accounts, wanted, asked_for, EXPIRES_S)
+            if not isinstance(found, Refusal):
+                return Hold(id=id, usd=to_usd(found))
+            left_s = until_s - time.monotonic()
+            if found.for_good and asked_for > enough:
+                asked_for = enough
+                continue
+            if found.for_good or left_s <= 0.0:
+                raise QuotaExceeded(
+                    f"{found.account.said} is used up until its period ends."
+                    if found.for_good
+                    else f"{found.account.said} is reserved by requests that are still running.",
+                    headers={"x-should-retry": "false"},
+                )
+            await self._coordination.wait(left_s)
+
+    async def settle(self, hold: Hold, cost: Decimal | None) -> None:
+        """End a hold with what the request cost; None, unknown, counts as all that was held."""
+        if hold.usd is None:
+            return
+        spent = hold.usd if cost is None else cost
+        await self._coordination.settle(hold.id, to_nano(spent))
+
+    async def count_tokens(self, rates: Rates, tokens: int) -> None:
+        """Take what an answer used, into debt if need be."""
+        if rates.tokens is not None and tokens:
+            await self._coordination.take(rates.tokens, tokens, force=True)
+
+    async def spent(self, budget: Budget) -> tuple[Decimal, Decimal]:
+        """USD spent and set aside in the budget's present window."""
+        spent, held = await self._coordination.spent(await self._open(budget))
+        return to_usd(spent), to_usd(held)
+
+    async def close(self) -> None:
+        await self._coordination.close()
+
+    async def _open(self, budget: Budget) -> Account:
+        start_s, end_s = window_of(budget.per, self._clock())
+        account = Account(
+            name=f"{budget.name}:{budget.per}:{int(start_s)}",
+            said=budget.said,
+            limit=to_nano(budget.usd),
+            ends_at=end_s,
+        )
+        if account.name not in self._opened:
+            spent = await self._spent_before(budget, start_s)
+            await self._coordination.open_account(account, to_nano(spent))
+            self._opened.add(account.name)
+        return account
+
+
+def _describe(kind: str, bucket: Bucket, fill: Fill) -> dict[str, str]:
+    """OpenAI's headers for a bucket."""
+    return {
+        f"x-ratelimit-limit-{kind}": str(bucket.per_minute),
+        f"x-ratelimit-remaining-{kind}": str(fill.remaining),
+        f"x-ratelimit-reset-{kind}": f"{fill.full_s:.3f}s",
+    }
