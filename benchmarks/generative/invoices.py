@@ -1,8 +1,9 @@
 """A generative student of recorded invoices, tested on layouts that it never saw.
 
 Trains SmolLM2-135M (or another base) with LoRA on a part of the layouts, writes the JSON documents
-of the others, and counts documents and fields equal to the teacher's, by the gateway's own comparer.
-Run it in the environment of ``make train-env``. Killed, it goes on where it was when called again.
+of the others, and counts documents and fields equal to the teacher's, by the gateway's own
+comparer. Run it in the environment of ``make train-env``. Killed and called again, it goes on where
+it was.
 
     python -m benchmarks.generative.invoices --data DIR --work FOLDER --documents 640 --out FILE
 """
@@ -37,9 +38,7 @@ from policies.compare.json_text import Incomparable, parse_json, write_canonical
 
 STREAM = "invoices-train.jsonl.gz"
 SMOLLM2 = "b179c9523d0e6a0f"
-UNSEEN = ("email-09", "email-10", "email-11", "email-12") + tuple(
-    f"layout-{number:02d}" for number in range(9, 13)
-)
+UNSEEN = tuple(f"{kind}-{number:02d}" for kind in ("email", "layout") for number in range(9, 13))
 """A third of the layouts, of both kinds: nothing is trained on them."""
 
 

@@ -112,15 +112,15 @@ def sample(
     prompts = collate(rows, tokenizer.pad_token_id, [[] for _ in rows])
     was_training = model.training
     model.eval()
+    choice: dict[str, Any] = {"do_sample": False}
+    if not greedy:  # from the whole distribution, whatever the model's own settings say
+        choice = {"do_sample": True, "top_k": 0, "top_p": 1.0, "temperature": 1.0}
     with torch.no_grad():
         written = model.generate(
             input_ids=prompts.input_ids,
             attention_mask=prompts.attention,
             max_new_tokens=new_tokens,
-            do_sample=not greedy,
-            top_k=0,
-            top_p=1.0,
-            temperature=1.0,
+            **choice,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
         )
