@@ -41,10 +41,12 @@ def save_adapter(
     folder.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
     try:
-        for configuration in getattr(model, "peft_config", {}).values():
+        if hasattr(model, "peft_config"):
             # The user's name for it: a path of this machine would mean nothing elsewhere.
-            configuration.base_model_name_or_path = base
-        model.save_pretrained(draft, save_embedding_layers=False)
+            model.peft_config["default"].base_model_name_or_path = base
+            model.save_pretrained(draft, selected_adapters=["default"], save_embedding_layers=False)
+        else:
+            model.save_pretrained(draft)
         (draft / "README.md").unlink(missing_ok=True)
         digest = _digest(draft, manifest)
         whole = {"format": 1, "digest": digest, "student": student, "meta": manifest}

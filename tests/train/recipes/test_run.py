@@ -156,10 +156,27 @@ def test_fine_tuning_learns_corrections_and_remembers(trained: Path, tmp_path: P
     old = [replace(row, replayed=True) for row in copying(24)[8:]]
 
     recipe = make_recipe("fine_tune", **SMALL)
-    train_student(recipe, [*corrections, *old], tiny_base(), tmp_path, student="t", start=trained)
+    tuned = train_student(
+        recipe, [*corrections, *old], tiny_base(), tmp_path, student="t", start=trained
+    )
+    assert {path.name for path in tuned.folder.iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "manifest.json",
+    }
+    assert tuned.manifest["start"] == open_adapter(trained).digest
     curve = curve_of(tmp_path)
     assert curve[0]["parts"]["replay_kl"] == pytest.approx(0, abs=1e-6)  # type: ignore[index]
     assert any(line["parts"]["replay_kl"] > 1e-4 for line in curve)  # type: ignore[index]
+
+
+def test_without_a_rank_every_weight_is_trained_and_saved(tmp_path: Path) -> None:
+    recipe = make_recipe("sequence", rank=0, **SMALL)
+    adapter = train_student(recipe, copying(), tiny_base(), tmp_path, student="tiny")
+    assert (adapter.folder / "model.safetensors").exists()
+    curve = curve_of(tmp_path)
+    assert curve[-1]["loss"] < 0.95 * curve[0]["loss"]
+    open_adapter(adapter.folder)
 
 
 def test_a_longer_prompt_beside_it_changes_no_answer() -> None:
