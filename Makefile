@@ -8,22 +8,28 @@ PACKAGES := router distill policies
 LOCK_HEADER := \
 	'\# Everything that `make` installs, with the hashes of every file on the public index.' \
 	'\# Made from pyproject.toml by `make lock`; do not edit.' \
-	'\# torch is not needed yet. Once it is, it is pinned by version only: its builds for CPU and' \
-	'\# CUDA share a version and not a hash, and the reader chooses between them.'
+	'\# torch is in requirements-train.txt, pinned by version only: its builds for CPU and CUDA' \
+	'\# share a version and not a hash, and the reader chooses between them.'
 
-.PHONY: demo test test-long conformance vllm lint bench lock clean
+.PHONY: demo test test-long train-env conformance vllm lint bench lock clean
 
 # `make demo ARGS="--headless --out FILE"` ends by itself; `tutelage demo --help` has the rest.
 demo: .venv/stamp
 	$(BIN)/tutelage demo $(ARGS)
 
 test: .venv/stamp
-	$(BIN)/pytest -n auto --dist loadfile -m "not long" tests --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile -m "not long and not train" tests \
+		--cov --cov-report=term $(ARGS)
 
 test-long: .venv/stamp
 	sh tests/setup-long.sh
 	$(BIN)/python -m benchmarks.vllm
-	$(BIN)/pytest -m long tests $(ARGS)
+	$(BIN)/pytest -m "long and not train" tests $(ARGS)
+	OMP_NUM_THREADS=1 "$$(sh tests/setup-train.sh)/bin/python" -m pytest -m train tests/train $(ARGS)
+
+# torch and what goes with it, outside the clone; prints the environment's folder.
+train-env:
+	@sh tests/setup-train.sh
 
 # OpenAI's own tests of its client and compatcanary's probes, against the gateway.
 conformance: .venv/stamp

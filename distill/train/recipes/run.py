@@ -1,0 +1,116 @@
+"""A training run from top to bottom: examples in, an adapter out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
+
+from distill.train.examples import Example, digest_examples
+from distill.train.recipes.adapter import Adapter, open_adapter, save_adapter
+from distill.train.recipes.base import Base
+from distill.train.recipes.batch import Batch, answer_logits
+from distill.train.recipes.encode import encode
+from distill.train.recipes.loop import Plan, Progress, train_loop
+from distill.train.recipes.preflight import check_encoding, check_examples, tier_of
+from distill.train.recipes.recipe import CONTINUES, Recipe
+from distill.train.recipes.steps import Step
+from distill.train.recipes.teachers import ScoringTeacher
+
+
+def train_student(
+    recipe: Recipe,
+    examples: Sequence[Example],
+    base: Base,
+    folder: Path,
+    *,
+    student: str,
+    start: Path | None = None,
+    teacher: ScoringTeacher | None = None,
+    progress: Progress | None = None,
+) -> Adapter:
+    """Train, and write ``folder/student@digest``.
+
+    ``start``: the adapter to continue. A checkpoint and the curve lie in a folder of the run's own
+    under ``folder/runs``; called again after a kill, the run goes on from there. ``base.model`` is
+    changed in place. Raises TrainingRefused, EncodingError or AdapterError before any compute.
+    """
+    # 1. What must hold.
+    check_examples(
+        recipe,
+        examples,
+        vocabulary=base.vocabulary,
+        teacher_vocabulary=None if teacher is None else teacher.vocabulary,
+        continues=start is not None,
+    )
+    begun = None if start is None else open_adapter(start)
+    encoding = encode(examples, base.tokenizer, max_tokens=recipe.max_tokens)
+    check_encoding(recipe, encoding)
+
+    # 2. What the run is made of, which names it.
+    manifest = {
+        "recipe": recipe.as_mapping(),
+        "base": {"name": base.name, "digest": base.digest, "vocabulary": base.vocabulary},
+        "dtype": str(base.model.dtype).removeprefix("torch."),
+        "start": None if begun is None else begun.digest,
+        "examples": {"digest": digest_examples(examples), "count": len(encoding.rows)},
+        "too_long": encoding.too_long,
+        "teacher_tier": tier_of(recipe, examples, None if teacher is None else teacher.tier),
+    }
+    identity = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    work = folder / "runs" / identity[:16]
+    work.mkdir(parents=True, exist_ok=True)
+
+    # 3. The student, and the student as it was.
+    torch.manual_seed(recipe.seed)
+    model = _open_student(base.model, recipe, start)
+    step = Step(
+        recipe=recipe,
+        model=model,
+        tokenizer=base.tokenizer,
+        teacher=teacher,
+        incumbent=_incumbent(model, start) if recipe.name in CONTINUES else None,
+    )
+
+    # 4. Train, and write.
+    plan = Plan(recipe=recipe, rows=encoding.rows)
+    train_loop(step, model, plan, work, identity=identity, progress=progress)
+    return save_adapter(model, folder, student=student, base=base.name, manifest=manifest)
+
+
+def _open_student(model: Any, recipe: Recipe, start: Path | None) -> Any:
+    if start is not None:
+        return PeftModel.from_pretrained(model, start, is_trainable=True)
+    if recipe.rank == 0:
+        return model
+    configuration = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, configuration)
+
+
+def _incumbent(model: Any, start: Path | None) -> Callable[[Batch], Tensor] | None:
+    """Logits of the adapter as it was; it rides in the same model under a name of its own."""
+    if start is None:
+        return None
+    model.load_adapter(start, adapter_name="incumbent", is_trainable=False)
+    model.set_adapter("default")
+
+    def logits(batch: Batch) -> Tensor:
+        model.set_adapter("incumbent", inference_mode=True)
+        with torch.no_grad():
+            found = answer_logits(model, batch)
+        model.set_adapter("default")
+        return found
+
+    return logits
