@@ -38,6 +38,8 @@ from router.http.operation import (
 )
 from router.http.ui import dashboard_routes
 from router.http.unmetered import unmetered_routes
+from router.limits.door import Door
+from router.limits.keeper import build_limits
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.plugins import load_policies
@@ -114,6 +116,8 @@ def create_app(
             await _finish_background(deps)
             await deps.upstream.close()
             deps.drafter.close()
+            if deps.door is not None:
+                await deps.door.close()
             lost = await run_in_threadpool(deps.sink.drain, _DRAIN_S)
             if lost:
                 _log.error("%d records could not be written before the end.", lost)
@@ -171,6 +175,7 @@ def build_deps(
         promises=PromiseKeeper(store, metrics, shared=shared),
         budgets=BudgetKeeper(store, metrics),
         drafter=_build_drafter(settings, upstream, redactor),
+        door=Door(build_limits(settings, store)),
         recall=RecallKeeper(store, settings, targets),
         coin=random.Random().random,
         plugins=load_policies(settings),

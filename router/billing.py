@@ -14,7 +14,7 @@ from router.upstream.model import AttemptLog
 _CHARS_PER_TOKEN = 2
 """Fewer than any tokenizer needs for prose: a hold must not be too small."""
 
-_MOST_COMPLETION_TOKENS = 4096
+MOST_COMPLETION_TOKENS = 4096
 """What an answer is taken for whose request sets no limit."""
 
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -75,18 +75,23 @@ def sum_costs(costs: Sequence[Decimal | None]) -> Decimal | None:
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
-def hold_for(body: Mapping[str, Any], prompt_chars: int, price: Price | None) -> Decimal | None:
-    """USD that a request's answer costs at most, as far as can be said beforehand.
-
-    A token for every two characters of the prompt, and the whole completion that the request
-    allows, or 4,096 tokens, for each of its ``n`` answers. None without a price.
-    """
+def count_tokens_allowed(body: Mapping[str, Any]) -> int | None:
+    """What a request allows one answer to be long; None where it sets no limit."""
     allowed = [body[name] for name in _LIMITS if isinstance(body.get(name), int)]
-    choices = body.get("n")
-    tokens = (max(allowed) if allowed else _MOST_COMPLETION_TOKENS) * (
-        choices if isinstance(choices, int) and choices > 0 else 1
-    )
+    return max(max(allowed), 0) if allowed else None
+
+
+def count_tokens_at_most(body: Mapping[str, Any]) -> int:
+    """The completion tokens of all the answers that a request asks for, or 4,096 for each."""
+    allowed, choices = count_tokens_allowed(body), body.get("n")
+    each = MOST_COMPLETION_TOKENS if allowed is None else allowed
+    return each * (choices if isinstance(choices, int) and choices > 0 else 1)
+
+
+def hold_for(completion_tokens: int, prompt_chars: int, price: Price | None) -> Decimal | None:
+    """USD that so long an answer costs at most, as far as can be said beforehand: with a token for
+    every two characters of the prompt. None without a price."""
     most = Usage(
-        prompt_tokens=prompt_chars // _CHARS_PER_TOKEN + 1, completion_tokens=max(tokens, 0)
+        prompt_tokens=prompt_chars // _CHARS_PER_TOKEN + 1, completion_tokens=completion_tokens
     )
     return cost_of(most, price)

@@ -13,6 +13,7 @@ from policies.promise.batch import Proven
 from router.admission import Admission
 from router.budget import BudgetKeeper
 from router.drafting import Drafter
+from router.limits.door import Door
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.plugins import Plugins
@@ -69,7 +70,8 @@ class RecordSink(Protocol):
 class Deps:
     """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
     drafts; ``recall``: what the teacher said before; ``ladders``: by workload, what is known of who
-    may draft; ``admission``: who is let in; ``background``: audits that are still running;
+    may draft; ``admission``: who is let in; ``door``: keeps the
+    budgets and rates of keys, None where nobody has any; ``background``: audits that are still running;
     ``unaudited``: their interactions; ``proven``: by workload and slice (empty: all of it), what
     keeps its promise where learning is off; ``plugins``: policies of other distributions by name;
     ``repeats``: by workload, how often the teacher was asked the same again on purpose."""
@@ -91,6 +93,7 @@ class Deps:
     ladders: dict[str, Ladder] = field(default_factory=dict)
     admission: Admission = field(default_factory=Admission)
     unaudited: Unaudited = field(default_factory=Unaudited)
+    door: Door | None = None
     background: set[asyncio.Task[None]] = field(default_factory=set)
     proven: Mapping[str, Mapping[str, Proven]] = field(default_factory=dict)
     plugins: Plugins = field(default_factory=dict)

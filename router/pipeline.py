@@ -31,6 +31,7 @@ from router.delivery import (
 from router.deps import Deps
 from router.errors import ApiError, BadRequest, NotFound, TutelageError
 from router.features import describe_request
+from router.limits.door import Entry
 from router.meter.money import plain_usd
 from router.policies_for import Climb, build_policy
 from router.repeat import ask_again_later
@@ -56,12 +57,27 @@ _STAND_IN = Ask(tier=Tier.STUDENT, commit=False, reason=TEACHER_FAILED)
 async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
     """Answer one request; the delivery must be closed. Raises ApiError, after an interaction for
     which the teacher was asked has been recorded."""
-    outcome = await decide(deps, request, caller)
-    keep_to_max_cost(deps, outcome)
+    entry = Entry()
+    if deps.door is not None:
+        request, entry = await deps.door.enter(deps.settings, request, caller)
+    try:
+        outcome = await decide(deps, request, caller)
+        keep_to_max_cost(deps, outcome)
+    except BaseException:
+        if deps.door is not None:
+            deps.door.settle(entry, None)
+        raise
+    outcome.entry = entry
+    delivery = await _answer(deps, outcome)
+    return replace(delivery, headers={**delivery.headers, **entry.headers})
+
+
+async def _answer(deps: Deps, outcome: Outcome) -> Delivery:
+    """Deliver what was decided, or what stands in for it where that fails."""
     if outcome.ask.tier is not Tier.TEACHER:
         return await deliver_draft(deps, outcome)
     try:
-        deliver = deliver_stream if request.stream else deliver_whole
+        deliver = deliver_stream if outcome.request.stream else deliver_whole
         return ask_again_later(deps, outcome, await deliver(deps, outcome))
     except CallError as error:
         if outcome.can_fall_back:

@@ -13,8 +13,9 @@ from policies.promise.policy import PROOF, PROOF_FAILED, TEACHER_FAILED
 from policies.purse import Payment
 from policies.types import Answer, Ask, Evidence, InSlice, Shape, Tier, Trace, TraceStep, Trial
 from router.auth import Caller
-from router.billing import Bill, bill_tries, hold_for, sum_costs
+from router.billing import Bill, bill_tries, count_tokens_at_most, hold_for, sum_costs
 from router.deps import Deps
+from router.limits.door import Entry
 from router.meter.prices import Price, Usage, cost_of
 from router.record.model import Attempt, Interaction, PromiseState, Purpose, Status, write_ask
 from router.record.rows import teacher_failed
@@ -74,6 +75,7 @@ class Outcome:
     draft_version: str | None = None
     draft_attempts: Sequence[AttemptLog] = ()
     noted: Interaction | None = None
+    entry: Entry = field(default_factory=Entry)
     noted_status: Status | None = None
 
     @property
@@ -168,7 +170,7 @@ def _bill(
     body, models = outcome.request.body, deps.settings.models
 
     def hold(price: Price | None) -> Decimal | None:
-        return hold_for(body, count_prompt_chars(body), price)
+        return hold_for(count_tokens_at_most(body), count_prompt_chars(body), price)
 
     prices = [models[log.model or model].price for log in tries]
     return bill_tries(tries, usage, prices, hold)
@@ -222,6 +224,8 @@ def settle(deps: Deps, outcome: Outcome) -> None:
     deps.recall.observe(record)
     deps.metrics.observe_interaction(record)
     deps.sink.put(record, state)
+    if deps.door is not None:
+        deps.door.settle(outcome.entry, record)
 
 
 def _counts(deps: Deps, outcome: Outcome, record: Interaction) -> bool:

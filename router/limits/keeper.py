@@ -7,13 +7,16 @@ fit while others are running waits for them, bounded.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
+
+from starlette.concurrency import run_in_threadpool
 
 from router.errors import QuotaExceeded, RateLimited
+from router.limits.memory import MemoryCoordination
 from router.limits.model import (
     Account,
     Bucket,
@@ -25,8 +28,9 @@ from router.limits.model import (
     to_usd,
     window_of,
 )
-
-_log = logging.getLogger("tutelage.limits")
+from router.limits.redis import RedisCoordination
+from router.record.store import Store
+from router.settings.model import Settings
 
 WAIT_S = 10.0
 """How long a request waits for others' reservations to be settled."""
@@ -168,6 +172,19 @@ class Limits:
             await self._coordination.open_account(account, to_nano(spent))
             self._opened.add(account.name)
         return account
+
+
+def build_limits(settings: Settings, store: Store) -> Limits:
+    """Kept in this process, or in the Redis that the configuration names. Raises ConfigError."""
+    url = settings.coordination.url
+    coordination = MemoryCoordination() if url == "memory://" else RedisCoordination(url)
+
+    async def spent_before(budget: Budget, since_s: float) -> Decimal:
+        key = budget.name.removeprefix("key:")
+        spent = await run_in_threadpool(partial(store.spending, since=since_s, key_name=key))
+        return spent.cost_usd + spent.held_usd
+
+    return Limits(coordination, spent_before)
 
 
 def _describe(kind: str, bucket: Bucket, fill: Fill) -> dict[str, str]:

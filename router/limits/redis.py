@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-
+from router.errors import ApiError, ConfigError
 from router.limits.model import Account, Bucket, Fill, Refusal
 
 _PREFIX = "tutelage:"
@@ -100,9 +99,18 @@ return {string.format('%.9f', level), string.format('%.9f', short)}
 
 
 class RedisCoordination:
-    """``Coordination`` in Redis. Raises ``redis.RedisError``, which is the caller's to map."""
+    """``Coordination`` in Redis. Where it can't be reached, ApiError 503: who has a limit isn't let
+    in unseen."""
 
     def __init__(self, url: str) -> None:
+        try:
+            from redis.asyncio import BlockingConnectionPool, Redis  # an extra
+            from redis.exceptions import RedisError
+        except ImportError:
+            raise ConfigError(
+                "coordination.url names Redis, whose client isn't installed: install tutelage[redis]."
+            ) from None
+        self._failures = RedisError
         self._redis = Redis.from_pool(
             BlockingConnectionPool.from_url(
                 url,
@@ -120,8 +128,9 @@ class RedisCoordination:
 
     async def open_account(self, account: Account, spent: int) -> None:
         key = _PREFIX + account.name
-        if await self._redis.hsetnx(key, "spent", str(spent)):
-            await self._redis.expireat(key, int(account.ends_at) + _KEPT_S)
+        async with self._reached():
+            if await self._redis.hsetnx(key, "spent", str(spent)):
+                await self._redis.expireat(key, int(account.ends_at) + _KEPT_S)
 
     async def reserve(
         self, hold: str, accounts: Sequence[Account], wanted: int, least: int, expires_s: float
@@ -130,13 +139,15 @@ class RedisCoordination:
         terms: list[Any] = [wanted, least, expires_s]
         for account in accounts:
             terms += [account.limit, int(account.ends_at) + _KEPT_S]
-        granted, refused, for_good = await self._reserve(keys=keys, args=terms)
+        async with self._reached():
+            granted, refused, for_good = await self._reserve(keys=keys, args=terms)
         if granted < 0:
             return Refusal(account=accounts[refused], for_good=bool(for_good))
         return int(granted)
 
     async def settle(self, hold: str, spent: int) -> None:
-        await self._settle(keys=[_expiring(), _PREFIX + hold], args=[spent])
+        async with self._reached():
+            await self._settle(keys=[_expiring(), _PREFIX + hold], args=[spent])
         for _ in range(min(_WOKEN, len(self._waiting))):
             self._waiting.popleft().set()
 
@@ -153,13 +164,15 @@ class RedisCoordination:
                 self._waiting.remove(waiting)
 
     async def spent(self, account: Account) -> tuple[int, int]:
-        found = await self._redis.hmget(_PREFIX + account.name, ["spent", "held"])
+        async with self._reached():
+            found = await self._redis.hmget(_PREFIX + account.name, ["spent", "held"])
         return int(found[0] or 0), int(found[1] or 0)
 
     async def take(self, bucket: Bucket, units: int, *, force: bool = False) -> Fill:
-        found = await self._take(
-            keys=[_PREFIX + bucket.name], args=[bucket.per_minute, units, int(force)]
-        )
+        async with self._reached():
+            found = await self._take(
+                keys=[_PREFIX + bucket.name], args=[bucket.per_minute, units, int(force)]
+            )
         level, short = float(found[0]), float(found[1])
         per_s = bucket.per_minute / 60.0
         return Fill(
@@ -170,6 +183,18 @@ class RedisCoordination:
 
     async def close(self) -> None:
         await self._redis.aclose()
+
+    @asynccontextmanager
+    async def _reached(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except self._failures as error:
+            raise ApiError(
+                "The limits of this key can't be looked up at the moment: try again.",
+                status=503,
+                code="coordination_failed",
+                headers={"retry-after": "1"},
+            ) from error
 
 
 def _expiring() -> str:

@@ -271,7 +271,10 @@ class KeyBudget(Section):
 
 
 class KeyRate(Section):
-    requests_per_minute: Count
+    """How fast a key may ask; tokens count both ways and are paid after the answer."""
+
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
 
 
 class KeySettings(Section):

@@ -11,10 +11,6 @@ from router.settings.problems import Path, Problem, dotted
 from router.settings.rules import View, known_price
 
 _NOT_ENFORCED = "is accepted but not enforced in this version"
-_NO_SERVER_YET = (
-    "is not asked for anything in this version: workers share the store, and budgets and rates of"
-    " keys are not enforced"
-)
 
 
 def find_warnings(document: Document) -> Iterator[Problem]:
@@ -27,9 +23,6 @@ def find_warnings(document: Document) -> Iterator[Problem]:
 
 def _find(view: View) -> Iterator[tuple[Path, str]]:
     yield from _not_enforced(view)
-    coordination = view.top.get("coordination")
-    if isinstance(coordination, dict) and coordination.get("url", "memory://") != "memory://":
-        yield ("coordination", "url"), _NO_SERVER_YET
     yield from _teachers(view)
     yield from _addresses(view)
     for i, key in view.keys.items():
@@ -47,7 +40,6 @@ def _not_enforced(view: View) -> Iterator[tuple[Path, str]]:
     learning = view.top.get("learning")
     given: list[tuple[Path, Any, tuple[str, ...]]] = [
         (("learning",), learning, ("max_usd_per_cycle",)),
-        *((("keys", i), key, ("budget", "rate")) for i, key in view.keys.items()),
     ]
     for path, section, names in given:
         for name in names:
