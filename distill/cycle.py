@@ -157,6 +157,18 @@ def _learn(learner: Learner, workload: str) -> Outcome:
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
+    return _decide(learner, dataset, trained, active, detail)
+
+
+def _decide(
+    learner: Learner,
+    dataset: Dataset,
+    trained: Trained,
+    active: Release | None,
+    detail: dict[str, Any],
+) -> Outcome:
+    """The second half of a cycle: what was trained becomes the release in force, or doesn't."""
+    workload = dataset.workload
     # 3. The ladder.
     rungs = climb(dataset, trained, active, _terms_of(learner.settings, workload))
     detail |= {**trained.report, "rungs": [rung.describe() for rung in rungs]}

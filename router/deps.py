@@ -70,11 +70,11 @@ class RecordSink(Protocol):
 class Deps:
     """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
     drafts; ``recall``: what the teacher said before; ``ladders``: by workload, what is known of who
-    may draft; ``admission``: who is let in; ``door``: keeps the
-    budgets and rates of keys, None where nobody has any; ``background``: audits that are still running;
-    ``unaudited``: their interactions; ``proven``: by workload and slice (empty: all of it), what
-    keeps its promise where learning is off; ``plugins``: policies of other distributions by name;
-    ``repeats``: by workload, how often the teacher was asked the same again on purpose."""
+    may draft; ``admission``: who is let in; ``door``: keeps the budgets and rates of keys, None
+    where nobody has any; ``background``: audits that are still running; ``unaudited``: their
+    interactions; ``proven``: by workload and slice (empty: all of it), what keeps its promise where
+    learning is off; ``plugins``: policies of other distributions by name; ``repeats``: by workload,
+    how often the teacher was asked the same again on purpose."""
 
     settings: Settings
     store: Store

@@ -37,6 +37,21 @@ class Climb:
     rungs: Sequence[Rung]
     ladder: Ladder
 
+    def over(
+        self, inner: Policy, bar: float, coin: Coin, expect_cost: Callable[[], Decimal | None]
+    ) -> Policy:
+        """``inner`` over the ladder; ``bar``: the confidence from which it serves a draft."""
+        priced = any(rung.cost_usd > 0.0 for rung in self.rungs)
+        teacher_usd = expect_cost() if priced else None
+        return CascadePolicy(
+            inner,
+            self.rungs,
+            self.ladder,
+            coin,
+            bar=bar,
+            teacher_usd=None if teacher_usd is None else float(teacher_usd),
+        )
+
 
 def build_policy(
     workload: str,
@@ -63,19 +78,7 @@ def build_policy(
         return TeacherPolicy()
 
     def over_ladder(inner: Policy, bar: float) -> Policy:
-        """``bar``: the confidence from which ``inner`` serves a draft."""
-        if climb is None:
-            return inner
-        priced = any(rung.cost_usd > 0.0 for rung in climb.rungs)
-        teacher_usd = expect_cost() if priced else None
-        return CascadePolicy(
-            inner,
-            climb.rungs,
-            climb.ladder,
-            coin,
-            bar=bar,
-            teacher_usd=None if teacher_usd is None else float(teacher_usd),
-        )
+        return inner if climb is None else climb.over(inner, bar, coin, expect_cost)
 
     name = settings.effective_policy
     if name == "student":

@@ -93,7 +93,6 @@ def summarize(
     n = len(lines)
     served = [line for line in lines if line.tier == Tier.STUDENT]
     recalled = [line for line in lines if line.tier == Tier.RECALL]
-    half = lines[n // 2 :]
     agreement = _share(line.agreed for line in lines)
     cost_usd = _sum_of([line.cost_usd for line in lines])
     teacher_cost_usd = _sum_of([line.teacher_cost_usd for line in lines])
@@ -119,14 +118,18 @@ def summarize(
         "cost_usd": _number(cost_usd),
         "teacher_cost_usd": _number(teacher_cost_usd),
         "saving": _saving(cost_usd, teacher_cost_usd),
-        "second_half": {
-            "asked_rate": _share(line.asked for line in half),
-            "agreement": _share(line.agreed for line in half),
-        },
+        "second_half": _summarize_half(lines[n // 2 :]),
         "releases": releases,
         "seconds": seconds,
         "curve": _curve(lines),
     } | ({"slices": [_summarize_slice(lines, one) for one in slices]} if slices else {})
+
+
+def _summarize_half(half: Sequence[Line]) -> dict[str, Any]:
+    return {
+        "asked_rate": _share(line.asked for line in half),
+        "agreement": _share(line.agreed for line in half),
+    }
 
 
 def _summarize_slice(lines: Sequence[Line], terms: SliceTerms) -> dict[str, Any]:

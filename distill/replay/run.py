@@ -127,17 +127,7 @@ class Replay:
             proven=self._proven,
             plugins=load_policies(settings),
         )
-        self._learner = Learner(
-            settings=settings,
-            store=self._store,
-            encoder=self._encoder,
-            redactor=self._redactor,
-            folder=folder,
-            seed=seed,
-            drafts="embedded" if self._student is None else "given",
-            most_questions=_MOST_QUESTIONS,
-            find_drift=self._find_drift,
-        )
+        self._learner = self._hire(folder)
         self._learning = True
         self._fitted: set[str] = set()
         self._answers: dict[str, int] = {}
@@ -145,6 +135,19 @@ class Replay:
         self._alarms: dict[str, Alarm] = {}
         self._changed_at: dict[str, int] = {}
         self._releases = 0
+
+    def _hire(self, folder: Path) -> Learner:
+        return Learner(
+            settings=self._settings,
+            store=self._store,
+            encoder=self._encoder,
+            redactor=self._redactor,
+            folder=folder,
+            seed=self._seed,
+            drafts="embedded" if self._student is None else "given",
+            most_questions=_MOST_QUESTIONS,
+            find_drift=self._find_drift,
+        )
 
     async def run(
         self,

@@ -108,7 +108,7 @@ class RedisCoordination:
             from redis.exceptions import RedisError
         except ImportError:
             raise ConfigError(
-                "coordination.url names Redis, whose client isn't installed: install tutelage[redis]."
+                "coordination.url names Redis, whose client isn't there: install tutelage[redis]."
             ) from None
         self._failures = RedisError
         self._redis = Redis.from_pool(

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import socket
 import struct
 import weakref
@@ -31,6 +30,7 @@ from router.testing.behaviours import (
     Reset,
     Stall,
 )
+from router.testing.pieces import split_choice, write_error
 from router.wire.fakes import CHUNKED, stream_fake, write_fake
 from router.wire.form import Form
 from router.wire.openai import chunks_from_answer, completion_from_answer
@@ -177,7 +177,7 @@ class FakeUpstream:
         try:
             body = json.loads(raw)
         except ValueError:
-            return _write_error(400, "The body is not JSON.")
+            return write_error(400, "The body is not JSON.")
         self.requests.append(SeenRequest(path=request.path, headers=headers, raw=raw, body=body))
         bill = Bill()
         self.ledger.append(bill)
@@ -185,7 +185,7 @@ class FakeUpstream:
         given = headers.get("authorization", "").removeprefix("Bearer ")
         given = given or headers.get("x-api-key", "")
         if self._api_key is not None and given != self._api_key:
-            return _write_error(401, f"Incorrect API key provided: {given}.")
+            return write_error(401, f"Incorrect API key provided: {given}.")
         fault = self.next_fault()
         try:
             latency_s = self._latency_s(body) if callable(self._latency_s) else self._latency_s
@@ -204,7 +204,7 @@ class FakeUpstream:
             bill.prompt_tokens = self._count("prompt_tokens")
         match fault:
             case ErrorAnswer(status=status, headers=headers, body=None):
-                return _write_error(status, f"Scripted error {status}.", headers)
+                return write_error(status, f"Scripted error {status}.", headers)
             case ErrorAnswer():
                 return web.Response(
                     status=fault.status,
@@ -354,7 +354,7 @@ class FakeUpstream:
             if not chunk["choices"]:
                 spread.append(chunk)
                 continue
-            for choice in _split_choice(chunk["choices"][0]):
+            for choice in split_choice(chunk["choices"][0]):
                 spread += [
                     {**chunk, "choices": [{**choice, "index": i}]}
                     for i in range(body.get("n") or 1)
@@ -381,26 +381,3 @@ class FakeUpstream:
 
 def _form_of(request: web.Request) -> Form:
     return Form(request.path.removeprefix("/v1/"))
-
-
-def _split_choice(choice: dict[str, Any]) -> list[dict[str, Any]]:
-    """Several deltas in place of one, as models write them."""
-    delta = choice["delta"]
-    if delta.get("content"):
-        words = re.findall(r"\s*\S+\s*$|\s*\S+|\s+$", delta["content"])
-        return [{**choice, "delta": {"content": word}} for word in words]
-    if delta.get("tool_calls"):
-        call = delta["tool_calls"][0]
-        arguments = call["function"]["arguments"]
-        opening = {**call, "function": {**call["function"], "arguments": ""}}
-        pieces = [arguments[i : i + 8] for i in range(0, len(arguments), 8)]
-        rest = [{"index": call["index"], "function": {"arguments": piece}} for piece in pieces]
-        return [{**choice, "delta": {"tool_calls": [part]}} for part in (opening, *rest)]
-    return [choice]
-
-
-def _write_error(
-    status: int, message: str, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
-    return web.json_response({"error": error}, status=status, headers=headers)

@@ -388,26 +388,3 @@ def test_an_anthropic_address_without_its_path_is_warned_about(upstream: str, wa
 def test_recall_under_a_teacher_that_answers_everything_is_told(written: str, warned: bool) -> None:
     found = check_settings(TEACHER + f"workloads: [{{name: a, {written}}}]\n", {})
     assert [p.key for p in found] == ["workloads[0].recall"] * warned
-
-
-@pytest.mark.parametrize(
-    ("added", "key", "said"),
-    [
-        ("store: {url: 'postgresql://h'}\n", "store.url", "names no database"),
-        ("server: {workers: 4}\n", "server.workers", "set coordination.url to redis://"),
-        (
-            "server: {workers: 2}\ncoordination: {url: 'redis://h'}\n"
-            "workloads: [{name: w, policy: budget, budget: {usd_per_day: 1}}]\n",
-            *("server.workers", "the budget of workload w is kept by one worker only"),
-        ),
-    ],
-)
-def test_what_several_workers_and_servers_need(added: str, key: str, said: str) -> None:
-    found = only_error(TEACHER + added)
-    assert found.key == key
-    assert said in found.message
-
-
-def test_a_shared_coordination_allows_several_workers() -> None:
-    assert errors(TEACHER + "server: {workers: 4}\ncoordination: {url: 'redis://h'}\n") == []
-    assert errors(TEACHER + "server: {workers: 1}\n") == []

@@ -1,0 +1,205 @@
+"""What goes on beside the requests: the gateway follows its file, its releases, its students, its
+store and the workers beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from policies.types import Trial
+from router.deps import Deps
+from router.errors import StoreError, TutelageError
+from router.record.journal import Journal
+from router.record.recovery import adopt
+from router.record.store import Store
+from router.release import Release
+from router.reload import ConfigFollower, explain_refusal, take_up
+from router.retention import keep_retention
+from router.settings.model import Settings, WorkloadSettings
+from router.students.embedded import EmbeddedStudent
+from router.workload import find_workload
+
+_log = logging.getLogger("tutelage")
+
+_FOLLOW_S = 0.5
+_LOOK_S = 0.5
+_ADOPT_S = 5.0
+_MOST_TRIALS = 10_000
+
+
+def start_followers(
+    app: FastAPI, journal: Journal | None, *, shared: bool
+) -> list[asyncio.Task[None]]:
+    """What goes on beside the requests, until it is cancelled."""
+    deps: Deps = app.state.deps
+    going_on = [
+        _follow_releases(app),
+        _tend_students(app),
+        keep_retention(deps.store, deps.settings.data.retention_days),
+    ]
+    if app.state.config_file is not None:
+        going_on.append(_follow_config(app, app.state.config_file))
+    if journal is not None:
+        going_on.append(_follow_journals(deps, journal))
+    if shared:
+        going_on.append(_follow_promises(deps))
+    return [asyncio.create_task(one) for one in going_on]
+
+
+def adopt_journals(deps: Deps, journal: Journal) -> None:
+    adopt(journal.folder, deps.store, count_lost=deps.metrics.add_dropped)
+
+
+async def _follow_journals(deps: Deps, journal: Journal) -> None:
+    """Take over what a process that was killed left behind; while the store fails it waits."""
+    while True:
+        await asyncio.sleep(_ADOPT_S)
+        with suppress(StoreError):
+            await run_in_threadpool(adopt_journals, deps, journal)
+
+
+async def _follow_promises(deps: Deps) -> None:
+    """Take in what all workers have seen; while the store fails it waits."""
+    while True:
+        await asyncio.sleep(_FOLLOW_S)
+        for workload, upto_seq in deps.promises.followed().items():
+            with suppress(StoreError):
+                trials = await run_in_threadpool(_read_trials, deps.store, workload, upto_seq)
+                snapshot = deps.promises.take_in(workload, trials)
+                if snapshot is not None:
+                    await run_in_threadpool(deps.store.keep_promise, workload, snapshot)
+
+
+def _read_trials(store: Store, workload: str, upto_seq: int) -> list[tuple[int, Trial]]:
+    return [*islice(store.trials(workload, upto_seq), _MOST_TRIALS)]
+
+
+def restore_workloads(deps: Deps) -> None:
+    """Read every promise's state, and what may be recalled, before the first request needs it:
+    that may take its time."""
+    for workload, configured in _configured_workloads(deps.settings):
+        if configured.promise is not None and configured.effective_policy == "promise":
+            deps.promises.account(workload, configured.promise)
+        if configured.budget is not None and configured.effective_policy == "budget":
+            deps.budgets.purse(workload, configured.budget)
+        if configured.effective_recall is not None:
+            deps.recall.memory(workload, configured.effective_recall)
+
+
+def _configured_workloads(settings: Settings) -> Iterator[tuple[str, WorkloadSettings]]:
+    """Each with the identity that it has for each tenant."""
+    for configured in settings.workloads:
+        for tenant in {key.tenant for key in settings.keys} or {""}:
+            yield find_workload(settings, {}, configured.name, tenant)[0], configured
+
+
+async def _follow_config(app: FastAPI, file: ConfigFollower) -> None:
+    """Take up what the file says, some time after it has changed; what is wrong is told once."""
+    told: str | None = None
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        try:
+            settings = await run_in_threadpool(file.look)
+            if settings is not None:
+                _take_up_settings(app, settings)
+        except Exception as error:  # noqa: BLE001 - the follower must outlive whatever it meets
+            file.problem = str(error) or type(error).__name__
+        if file.problem is not None and file.problem != told:
+            _log.error("%s", explain_refusal(file.problem))
+            app.state.deps.metrics.add_config_change(taken_up=False)
+        told = file.problem
+
+
+def _take_up_settings(app: FastAPI, settings: Settings) -> None:
+    """Put other settings in force, in one step for every request that is still to come."""
+    deps = take_up(app.state.deps, settings)
+    configured = dict(_configured_workloads(deps.settings))
+    deps.promises.keep_only(
+        {
+            workload: (one.promise, one.slices)
+            for workload, one in configured.items()
+            if one.promise is not None and one.effective_policy == "promise"
+        }
+    )
+    deps.budgets.keep_only(
+        {
+            workload: one.budget
+            for workload, one in configured.items()
+            if one.budget is not None and one.effective_policy == "budget"
+        }
+    )
+    restore_workloads(deps)
+    app.state.deps = deps
+    deps.metrics.add_config_change(taken_up=True)
+    _show_releases(deps, set(deps.releases.all()))
+    _log.warning("The changed configuration is in force.")
+
+
+async def _follow_releases(app: FastAPI) -> None:
+    """Take up what was promoted, twice a second; a failure is told once."""
+    told: str | None = None
+    while True:
+        problem = await take_up_releases(app.state.deps)
+        if problem is not None and problem != told:
+            _log.error("Releases could not be followed: %s", problem)
+        told = problem
+        await asyncio.sleep(_FOLLOW_S)
+
+
+async def take_up_releases(deps: Deps) -> str | None:
+    """Follow the store's pointers; a release that can't be loaded or whose student isn't ready
+    leaves the one in force where it is, and the reason is returned."""
+    problem: str | None = None
+    before = set(deps.releases.all())
+    try:
+        wanted, damaged = await run_in_threadpool(deps.releases.look)
+        problem = None if damaged is None else str(damaged)
+        ready: dict[str, Release] = {}
+        for workload, release in wanted.items():
+            current = deps.releases.get(workload)
+            try:
+                if release is not current:
+                    await deps.drafter.prepare(release)
+                ready[workload] = release
+            except TutelageError as error:
+                problem = str(error)
+                if current is not None:
+                    ready[workload] = current
+        deps.releases.swap(ready)
+    except TutelageError as error:
+        problem = str(error)
+    except Exception as error:  # noqa: BLE001 - the follower must outlive whatever it meets
+        problem = f"{type(error).__name__}: {error}"
+    _show_releases(deps, before)
+    return problem
+
+
+async def _tend_students(app: FastAPI) -> None:
+    """Keep at hand what may be put in force next, so that a change of release waits for nothing."""
+    while app.state.deps.settings.generative_student is not None:
+        deps: Deps = app.state.deps
+        try:
+            await deps.drafter.tend(await run_in_threadpool(deps.releases.neighbours))
+        except Exception as error:  # noqa: BLE001 - as above
+            _log.error("The students could not be tended: %s", error)
+        await asyncio.sleep(_FOLLOW_S)
+
+
+def _show_releases(deps: Deps, before: set[str]) -> None:
+    """Tell the metrics what serves; ``before``: workloads that had a release until now."""
+    active = deps.releases.all()
+    configured = dict(_configured_workloads(deps.settings))
+    for workload in before | active.keys() | configured.keys():
+        release, settings = active.get(workload), configured.get(workload)
+        student = "none"
+        if release is not None and release.student is not None:
+            kind = "embedded" if isinstance(release.student, EmbeddedStudent) else "openai"
+            student = f"{kind}@{release.digest[:12]}"
+        policy = "teacher" if settings is None else settings.effective_policy
+        deps.metrics.set_release(workload, student=student, policy=policy)
