@@ -268,7 +268,7 @@ def _keep(
             # A student that isn't trained here may answer in forms that hardly two requests share.
             forms=dataset.forms if dataset.forms or is_embedded else None,
             prompts=dataset.prompts,
-            dataset=dataset.digest,
+            dataset=None if learner.datasets is None else dataset.digest,
         )
     except OSError as error:
         raise ReleaseError(
