@@ -143,7 +143,8 @@ def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
     of the draft, also of one that wasn't served, and of the teacher's answer, each with every try
     that an upstream may bill."""
     waited_for = outcome.ask.tier is Tier.TEACHER or outcome.audit is not None
-    if waited_for and not outcome.attempts:
+    # One that failed without a try, since the upstream is left alone, cost nothing.
+    if waited_for and not outcome.attempts and outcome.status != "error":
         return None
     bills = (*_bill_drafts(deps, outcome), *_bill_calls(deps, outcome))
     return sum_costs([bill.cost_usd for bill in bills])

@@ -145,8 +145,7 @@ def _budget_of(key: KeySettings) -> Budget:
 def _chain(settings: Settings, name: str) -> list[ModelSettings]:
     """The models that may be billed for the request: the one it names and its fallbacks."""
     resolved = settings.resolve_model(name)
-    key = settings.teacher_key if resolved is None else resolved.key
-    teacher = settings.models.get(key or "")
+    teacher = None if resolved is None else settings.models.get(resolved.key)
     if teacher is None:
         return []
     return [teacher, *(settings.models[one] for one in teacher.fallbacks)]

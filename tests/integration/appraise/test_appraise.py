@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from distill.demo.shop import read_shop
 from router.cli import main
 
 
 def write_log(path: Path, first: int, last: int) -> None:
-    packed = (files("distill.demo") / "shop.jsonl.gz").read_bytes()
-    rows = [json.loads(line) for line in gzip.decompress(packed).splitlines()]
     with path.open("w") as file:
-        for i, row in enumerate(rows[first:last]):
-            message = {"role": "assistant", "content": row["teacher"]["content"]}
+        for i, row in enumerate(read_shop(last)[first:]):
+            message = {"role": "assistant", "content": row.teacher.answer.content}
             response = {
-                "id": row["id"],
+                "id": row.id,
                 "created": 1_767_225_600 + 1_200 * i,
                 "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
                 "usage": {"prompt_tokens": 100, "completion_tokens": 3},
             }
-            file.write(json.dumps({"request": row["request"], "response": response}) + "\n")
+            file.write(json.dumps({"request": row.body, "response": response}) + "\n")
 
 
 @pytest.mark.long

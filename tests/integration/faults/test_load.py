@@ -98,7 +98,7 @@ async def test_drafts_beyond_the_queue_are_refused_and_the_queue_empties(tmp_pat
     results = await asyncio.gather(
         *(drafter.draft(body, release) for _ in range(3)), return_exceptions=True
     )
-    (answer, _) = await drafter.draft(body, release)
+    answer = (await drafter.draft(body, release)).answer
     drafter.close()
-    assert [type(one).__name__ for one in results] == ["tuple", "tuple", "DraftsQueueFull"]
+    assert [type(one).__name__ for one in results] == ["Draft", "Draft", "DraftsQueueFull"]
     assert answer.content == "mail me: [email]"

@@ -119,6 +119,9 @@ def _check_bill(attempt: Attempt, bill: Bill, model: str) -> None:
         assert not bill.told or attempt.error is not None
         return
     assert attempt.cost_usd == usd(bill, model)
+    if attempt.basis == "refused":
+        assert attempt.cost_usd == 0
+        return
     assert attempt.usage is not None
     assert attempt.usage.prompt_tokens == bill.prompt_tokens
     assert attempt.usage.completion_tokens == bill.completion_tokens

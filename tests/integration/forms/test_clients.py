@@ -77,7 +77,7 @@ async def test_chat(served: Served, model: str) -> None:
     assert chunks[-1].usage == whole.usage
     assert whole.usage is not None
     assert whole.usage.prompt_tokens == 100
-    assert (chunks[-1].model_extra or {})["tutelage"]["cost_usd"] == COST
+    assert (chunks[-1].model_extra or {})["tutelage"]["cost_usd"] == float(COST)
     assert not any(chunk.usage for chunk in untold)
 
 
@@ -126,7 +126,7 @@ async def test_what_passes_through_is_metered_and_recorded(
     assert [choice.text for choice in text.choices] == ["Let me look"] * 2
     assert "".join(c.choices[0].text for c in chunks if c.choices) == "Let me look"
     assert chunks[-1].usage is not None
-    assert (chunks[-1].model_extra or {})["tutelage"]["cost_usd"] == COST
+    assert (chunks[-1].model_extra or {})["tutelage"]["cost_usd"] == float(COST)
     assert not any(chunk.usage for chunk in untold)
     assert refused.status_code == 400
     assert refused.json()["error"]["code"] == "unsupported_by_model"

@@ -26,7 +26,12 @@ def keys(**limits: Any) -> dict[str, Any]:
 
 
 async def ask(base: str, **more: Any) -> Any:
-    chat = client(base, KEY).chat.completions.with_raw_response
+    async with client(base, KEY) as asking:
+        return await ask_as(asking, **more)
+
+
+async def ask_as(asking: openai.AsyncOpenAI, **more: Any) -> Any:
+    chat = asking.chat.completions.with_raw_response
     messages = [{"role": "user", "content": "Where is my parcel?"}]
     return await chat.create(model="auto", messages=messages, **more)
 
@@ -34,14 +39,15 @@ async def ask(base: str, **more: Any) -> Any:
 async def count_served(base: str, requests: int, **more: Any) -> int:
     async def one() -> bool:
         try:
-            await ask(base, max_tokens=1_000, **more)
+            await ask_as(asking, max_tokens=1_000, **more)
         except openai.RateLimitError as error:
             refusals.append((error.type, error.response.headers["x-should-retry"]))
             return False
         return True
 
     refusals: list[tuple[str | None, str]] = []
-    served = sum(await asyncio.gather(*(one() for _ in range(requests))))
+    async with client(base, KEY) as asking:
+        served = sum(await asyncio.gather(*(one() for _ in range(requests))))
     assert set(refusals) <= {("insufficient_quota", "false")}
     return served
 
@@ -89,7 +95,9 @@ async def test_what_failed_gives_its_room_back(tmp_path: Path) -> None:
             with pytest.raises(openai.InternalServerError):
                 await ask(base, max_tokens=1_000)
         with pytest.raises(openai.NotFoundError):
-            await client(base, KEY).chat.completions.create(model="none", messages=[])
+            await client(base, KEY).chat.completions.create(
+                model="none", messages=[{"role": "user", "content": "hello"}]
+            )
         assert await count_served(base, 12) >= 9
 
 

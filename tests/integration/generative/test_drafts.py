@@ -134,7 +134,7 @@ async def test_recorded_drafts_teach_the_gate_by_which_it_serves(
     assert Decimal(sure.headers["x-tutelage-saved-usd"]) == TEACHER_USD - DRAFT_USD
     assert unsure.headers["x-tutelage-reason"] == "below_threshold"
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "parcel"
-    assert chunks[-1].model_extra["tutelage"]["cost_usd"] == "0.0000009"
+    assert chunks[-1].model_extra["tutelage"]["cost_usd"] == 0.0000009
     rows = stored(tmp_path)
     served = next(row for row in rows if row.tier == "student")
     asked = next(row for row in rows if row.reason == "below_threshold")
@@ -165,7 +165,9 @@ async def test_a_student_that_fails_is_replaced_by_the_teacher(tmp_path: Path) -
     for answer in (silent, resting):
         assert answer.parse().choices[0].message.content == "parcel"
         assert answer.headers["x-tutelage-reason"] == "student_unavailable"
-        assert Decimal(answer.headers["x-tutelage-cost-usd"]) == TEACHER_USD
+    # A server that fell silent may charge for what it had begun.
+    assert "x-tutelage-cost-usd" not in silent.headers
+    assert Decimal(resting.headers["x-tutelage-cost-usd"]) == TEACHER_USD
     assert (silent.headers["x-tutelage-attempts"], resting.headers["x-tutelage-attempts"]) == (
         "2",
         "1",

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -78,6 +79,7 @@ class Shop:
     ) -> None:
         """Store what the teacher said."""
         store = self.open()
+        changes = {"created_at": time.time(), **changes}  # else too old to be kept
         store.append(list(interactions(messages, prefix, **changes)))
         store.close()
 

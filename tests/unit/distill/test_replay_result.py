@@ -20,8 +20,8 @@ from policies.types import Tier
 from tests.unit.distill.replay_lines import BY_STUDENT, BY_TEACHER
 
 RESULT_KEYS = (
-    "stream n seed promise confidence asked asked_rate audited served_by_student agreement "
-    "agreement_served agreement_worst_window promise_held certified accuracy teacher_accuracy "
+    "stream n seed promise confidence asked asked_rate audited served_by_student "
+    "served_by_recall agreement agreement_served agreement_recalled agreement_worst_window promise_held certified accuracy teacher_accuracy "
     "cost_usd teacher_cost_usd saving second_half releases seconds curve"
 )
 
@@ -69,8 +69,10 @@ def test_figures_of_four_queries() -> None:
         "asked_rate": 0.5,
         "audited": 1,
         "served_by_student": 3,
+        "served_by_recall": 0,
         "agreement": 0.5,
         "agreement_served": 1 / 3,
+        "agreement_recalled": None,
         "agreement_worst_window": None,
         "promise_held": True,
         "certified": [
@@ -107,6 +109,7 @@ def test_nothing_is_made_up_where_nothing_is_known() -> None:
         "promise",
         "confidence",
         "agreement_served",
+        "agreement_recalled",
         "agreement_worst_window",
         "promise_held",
         "accuracy",

@@ -71,6 +71,7 @@ def test_all_names_of_the_contract_with_their_labels() -> None:
         ("tutelage_gateway_overhead_seconds_sum", ()),
         ("tutelage_records_dropped_total", ()),
         ("tutelage_record_bodies_dropped_total", ()),
+        ("tutelage_requests_refused_total", ()),
         ("tutelage_usage_missing_total", ("model",)),
         ("gen_ai_client_token_usage_sum", ("gen_ai_request_model", "gen_ai_token_type")),
         ("gen_ai_client_operation_duration_seconds_sum", ("gen_ai_request_model",)),

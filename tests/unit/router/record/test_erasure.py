@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,19 +96,3 @@ def test_a_cycle_has_not_seen_what_is_gone(store: Store, way: str) -> None:
         assert store.purge_before(50.0) == 60
     assert store.count_answers("support") == 50
     assert {c.workload: c.answers_seen for c in store.cycles(2)} == {"support": 50, "other": 70}
-
-
-def test_a_store_of_version_1_is_taken_over(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/t.db"
-    first = Store.open(url)
-    first.append([make_record("i1")])
-    first.close()
-    with sqlite3.connect(tmp_path / "t.db") as connection:
-        connection.execute("DROP TABLE feedback")
-        connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
-    connection.close()
-    for _ in range(2):
-        again = Store.open(url)
-        assert again.interaction("i1") == make_record("i1")
-        again.put_feedback(Feedback(interaction_id="i1", score=1.0))
-        again.close()

@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from router.errors import StoreError
 from router.record.database import Database, dump_json
 from router.record.engines import open_backend
+from router.record.model import Feedback
 from router.record.schema import SCHEMA_VERSION, meta, metadata
 from router.record.store import Store
 from router.record.upgrade import migrate
@@ -61,6 +62,7 @@ def test_a_store_of_the_first_release(tmp_path: Path, url: str) -> None:
     assert (spent.attempts, spent.cost_usd) == (4, 2 * Decimal("0.000123456789"))
     assert store.active_releases() == {"support": "r1"}
     assert store.append([make_record("i1"), make_record("i4")]) == 1
+    assert store.put_feedback(Feedback(interaction_id="i1", score=1.0))
     store.close()
     Store.open(url).close()
 
