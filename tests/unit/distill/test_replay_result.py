@@ -21,8 +21,9 @@ from tests.unit.distill.replay_lines import BY_STUDENT, BY_TEACHER
 
 RESULT_KEYS = (
     "stream n seed promise confidence asked asked_rate audited served_by_student "
-    "served_by_recall agreement agreement_served agreement_recalled agreement_worst_window promise_held certified accuracy teacher_accuracy "
-    "cost_usd teacher_cost_usd saving second_half releases seconds curve"
+    "served_by_recall agreement agreement_served agreement_recalled agreement_worst_window "
+    "promise_held certified accuracy teacher_accuracy cost_usd teacher_cost_usd saving "
+    "second_half releases seconds curve"
 )
 
 
