@@ -65,14 +65,21 @@ bench: .venv/stamp
 
 # Resolves pyproject.toml against the public index alone, whatever index this machine has set.
 # Pins that still fit are kept: `make lock ARGS=--upgrade` moves all, `ARGS="-P NAME"` one.
+# requirements-serve.lock is what a server needs and nothing of development, for deploy/Dockerfile:
+# constrained by the other, so that what is deployed is what was tested.
+COMPILE := .cache/lock/bin/uv pip compile pyproject.toml --no-config --universal \
+	--python-version 3.11 --fork-strategy fewest --no-strip-extras --generate-hashes --no-header --quiet
 lock:
 	test -x .cache/lock/bin/uv || $(PYTHON) -m venv .cache/lock
 	.cache/lock/bin/pip install --quiet uv==$(UV_VERSION)
-	.cache/lock/bin/uv pip compile pyproject.toml --no-config --extra dev --universal \
-		--python-version 3.11 --fork-strategy fewest --no-strip-extras \
-		--generate-hashes --no-header --quiet --output-file requirements.lock $(ARGS)
+	$(COMPILE) --extra dev --output-file requirements.lock $(ARGS)
+	$(COMPILE) --extra postgres --extra redis --constraints requirements.lock \
+		--output-file requirements-serve.lock
 	{ printf '%s\n' $(LOCK_HEADER); grep -v '^#' requirements.lock; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
+	{ echo '# What a server needs, from requirements.lock by `make lock`; do not edit.'; \
+		grep -v '^#' requirements-serve.lock; } > requirements-serve.lock.new
+	mv requirements-serve.lock.new requirements-serve.lock
 
 clean:
 	rm -rf .venv .cache .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache \

@@ -71,6 +71,19 @@ def test_every_alert_has_its_section_in_the_runbook() -> None:
     assert linked == titles
 
 
+def pins(name: str) -> dict[str, str]:
+    """What a lock pins, by distribution."""
+    text = (DEPLOY.parent / name).read_text()
+    return dict(re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[a-z]+\])?==([^ ;\\]+)", text, re.MULTILINE))
+
+
+def test_a_server_gets_what_was_tested_and_nothing_of_development() -> None:
+    whole, served = pins("requirements.lock"), pins("requirements-serve.lock")
+    assert len(served) > 40
+    assert served.items() <= whole.items()
+    assert not served.keys() & {"pytest", "mypy", "ruff", "playwright", "torch"}
+
+
 def test_what_is_deployed_is_a_valid_configuration() -> None:
     text = (DEPLOY / "tutelage.yaml").read_text()
     found = check_settings(text, {"TEACHER_KEY": "a", "SHOP_KEY": "b"})
