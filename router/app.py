@@ -56,6 +56,7 @@ from router.record.store import Store
 from router.release import ActiveReleases
 from router.reload import ConfigFollower
 from router.settings.model import Settings
+from router.stored_keys import with_stored_keys
 from router.students.encoder import Encoder
 from router.upstream.breakers import MemoryBreakers
 from router.upstream.client import UpstreamClient
@@ -82,13 +83,14 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         journal = await run_in_threadpool(_open_journal, settings, store)
-        deps = build_deps(settings, store, journal, shared=workers > 1)
+        whole = await run_in_threadpool(with_stored_keys, settings, store)
+        deps = build_deps(whole, store, journal, shared=workers > 1)
         if journal is not None:  # before anything is read that it may hold the rest of
             await run_in_threadpool(adopt_journals, deps, journal)
         await run_in_threadpool(restore_workloads, deps)
         await deps.upstream.start()
         app.state.deps = deps
-        app.state.config_file = config_file
+        app.state.config_file, app.state.configured = config_file, settings
         with suppress(TimeoutError):  # a student's server that hangs must not keep the teacher's
             async with asyncio.timeout(_START_S):
                 await take_up_releases(deps)  # so that the first request finds them

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from router.commands import check_config, explain, frontier, ledger, serve, student
+from router.commands import check_config, explain, frontier, keys, ledger, serve, student
 from router.errors import TutelageError, UsageError
 from router.settings.load import DEFAULT_CONFIG
 
@@ -23,7 +23,7 @@ COMMAND_GROUP = "tutelage.commands"
 _INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
 
-_OWN_COMMANDS = ("serve", "check-config", "explain", "frontier", "ledger", "student")
+_OWN_COMMANDS = ("serve", "check-config", "explain", "frontier", "keys", "ledger", "student")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,6 +93,13 @@ def _build_parser(*, more: bool) -> argparse.ArgumentParser:
     )
     ledger.add_options(money)
     money.set_defaults(run=ledger.run)
+    callers = commands.add_parser(
+        "keys",
+        help="callers' keys: create, list, revoke",
+        epilog="example: tutelage keys create shop --budget-usd 20 --per day",
+    )
+    keys.add_options(callers)
+    callers.set_defaults(run=keys.run)
     for found in entry_points(group=COMMAND_GROUP) if more else ():
         found.load()(commands)
     return parser

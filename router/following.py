@@ -22,6 +22,7 @@ from router.release import Release
 from router.reload import ConfigFollower, explain_refusal, take_up
 from router.retention import keep_retention
 from router.settings.model import Settings, WorkloadSettings
+from router.stored_keys import with_stored_keys
 from router.students.embedded import EmbeddedStudent
 from router.workload import find_workload
 
@@ -41,6 +42,7 @@ def start_followers(
     going_on = [
         _follow_releases(app),
         _tend_students(app),
+        _follow_keys(app),
         keep_retention(deps.store, deps.settings.data.retention_days),
     ]
     if app.state.config_file is not None:
@@ -107,13 +109,28 @@ async def _follow_config(app: FastAPI, file: ConfigFollower) -> None:
         try:
             settings = await run_in_threadpool(file.look)
             if settings is not None:
-                _take_up_settings(app, settings)
+                app.state.configured = settings
+                whole = await run_in_threadpool(with_stored_keys, settings, app.state.deps.store)
+                _take_up_settings(app, whole)
+                app.state.deps.metrics.add_config_change(taken_up=True)
+                _log.warning("The changed configuration is in force.")
         except Exception as error:  # noqa: BLE001 - the follower must outlive whatever it meets
             file.problem = str(error) or type(error).__name__
         if file.problem is not None and file.problem != told:
             _log.error("%s", explain_refusal(file.problem))
             app.state.deps.metrics.add_config_change(taken_up=False)
         told = file.problem
+
+
+async def _follow_keys(app: FastAPI) -> None:
+    """Take up keys that were created, revoked or have expired; while the store fails it waits."""
+    while True:
+        await asyncio.sleep(_FOLLOW_S)
+        configured: Settings = app.state.configured
+        with suppress(StoreError):
+            whole = await run_in_threadpool(with_stored_keys, configured, app.state.deps.store)
+            if whole.keys != app.state.deps.settings.keys and configured is app.state.configured:
+                _take_up_settings(app, whole)
 
 
 def _take_up_settings(app: FastAPI, settings: Settings) -> None:
@@ -136,9 +153,7 @@ def _take_up_settings(app: FastAPI, settings: Settings) -> None:
     )
     restore_workloads(deps)
     app.state.deps = deps
-    deps.metrics.add_config_change(taken_up=True)
     _show_releases(deps, set(deps.releases.all()))
-    _log.warning("The changed configuration is in force.")
 
 
 async def _follow_releases(app: FastAPI) -> None:

@@ -83,11 +83,14 @@ def take_up(deps: Deps, settings: Settings) -> Deps:
     needs_restart = [name for name, part in kept.items() if part != getattr(settings, name)]
     effective = settings.model_copy(update=kept)
     targets = build_targets(effective)
+    recall = deps.recall
+    if effective.digest != before.digest:
+        recall = RecallKeeper(deps.store, effective, targets)
     fresh = replace(
         deps,
         settings=effective,
         targets=targets,
-        recall=RecallKeeper(deps.store, effective, targets),
+        recall=recall,
         plugins=load_policies(effective),
     )
     deps.redactor.change(effective.data.redact)

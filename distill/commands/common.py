@@ -18,6 +18,7 @@ from router.record.redact import Redactor
 from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
 from router.settings.model import Settings
+from router.stored_keys import with_stored_keys
 from router.students.encoder import Encoder
 
 
@@ -75,7 +76,7 @@ def open_workplace(config: Path | None) -> Iterator[Workplace]:
         )
     store = Store.open(settings.store.url)
     try:
-        yield Workplace(settings=settings, store=store)
+        yield Workplace(settings=with_stored_keys(settings, store), store=store)
     finally:
         store.close()
 

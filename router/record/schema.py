@@ -229,6 +229,22 @@ feedback = Table(
     Column("at", Float, nullable=False),
 )
 
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", SafeText, primary_key=True),
+    Column("tenant", SafeText, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("train_on", Boolean, nullable=False),
+    Column("budget_usd", PicoUSD),
+    Column("budget_per", String),
+    Column("requests_per_minute", BigInteger),
+    Column("tokens_per_minute", BigInteger),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+)
+
 promise_state = Table(
     "promise_state",
     metadata,

@@ -24,6 +24,7 @@ from router.record.database import Database
 from router.record.erasure import Eraser
 from router.record.feedback import FeedbackBook
 from router.record.history import History
+from router.record.keys import KeyBook
 from router.record.learning import CycleLog, ReleaseBook
 from router.record.ledger import LedgerBook, enter
 from router.record.model import Decision, Interaction, PromiseState, TrainingRow
@@ -35,7 +36,7 @@ _RECENT = 10_000
 _NO_STATES: Final[Mapping[str, PromiseState]] = {}
 
 
-class Store(ReleaseBook, CycleLog, FeedbackBook, Eraser, Overview, History, LedgerBook):
+class Store(ReleaseBook, CycleLog, FeedbackBook, KeyBook, Eraser, Overview, History, LedgerBook):
     """Interactions, releases and learning cycles. Thread-safe; every method may raise StoreError.
 
     ``clock`` gives seconds since the epoch. The methods block: call them off the event loop.

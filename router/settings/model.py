@@ -278,11 +278,13 @@ class KeyRate(Section):
 
 
 class KeySettings(Section):
-    """A caller. ``key_env`` names the environment variable that holds the key."""
+    """A caller. ``key_env`` names the environment variable that holds the key; ``sha256``: its
+    digest in hexadecimal, instead of that."""
 
     name: Text
     tenant: Text = Field(default_factory=lambda given: given.get("name", ""))
-    key_env: Text
+    key_env: Text | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     budget: KeyBudget | None = None
     rate: KeyRate | None = None
     train_on: bool = False
@@ -333,8 +335,11 @@ class Settings(Section):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over all settings in hexadecimal; it covers names of secrets, no secret."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """SHA-256 over all settings in hexadecimal; it covers names of secrets, no secret, and no
+        key that is known by its digest: such come and go."""
+        lasting = tuple(key for key in self.keys if key.sha256 is None)
+        whole = self.model_copy(update={"keys": lasting}).model_dump(mode="json")
+        text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property

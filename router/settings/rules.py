@@ -274,6 +274,12 @@ def _check_secrets(view: View, env: Mapping[str, str]) -> Iterator[Problem]:
         for key, model in view.models.items()
     ]
     named += [(("keys", i, "key_env"), key.get("key_env")) for i, key in view.keys.items()]
+    for i, key in view.keys.items():
+        path: Path = ("keys", i)
+        if view.lacks(key, path, "key_env") and view.lacks(key, path, "sha256"):
+            yield view.document.problem((*path, "key_env"), "is missing")
+        elif "key_env" in key and "sha256" in key:
+            yield view.document.problem((*path, "sha256"), "says again what key_env says: keep one")
     for path, variable in named:
         if isinstance(variable, str) and variable and not env.get(variable):
             yield view.document.problem(path, _unset(variable, path in view.document.originals))

@@ -33,6 +33,7 @@ ROUTER_FOR_DISTILL = (
     "retention",
     "settings",
     "slices",
+    "stored_keys",
     "students",
     "testing",
     "upstream",

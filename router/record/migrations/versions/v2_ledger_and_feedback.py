@@ -1,5 +1,5 @@
-"""The ledger, one sealed row of money per attempt, which outlives the interaction's content; and
-what clients say of answers.
+"""The ledger, one sealed row of money per attempt, which outlives the interaction's content; what
+clients say of answers; and keys that are kept here.
 
 Attempts that were stored before it are entered with the basis ``legacy``: their costs are taken as
 they stand, since the rates that they were computed from were not kept.
@@ -76,6 +76,20 @@ def upgrade() -> None:
         sa.Column("correction", sa.String),
         sa.Column("label", sa.JSON(none_as_null=True)),
         sa.Column("at", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "keys",
+        sa.Column("name", sa.String, primary_key=True),
+        sa.Column("tenant", sa.String, nullable=False),
+        sa.Column("sha256", sa.String, nullable=False),
+        sa.Column("train_on", sa.Boolean, nullable=False),
+        sa.Column("budget_usd", sa.BigInteger),
+        sa.Column("budget_per", sa.String),
+        sa.Column("requests_per_minute", sa.BigInteger),
+        sa.Column("tokens_per_minute", sa.BigInteger),
+        sa.Column("created_at", sa.Float, nullable=False),
+        sa.Column("expires_at", sa.Float),
+        sa.Column("revoked_at", sa.Float),
     )
 
 
