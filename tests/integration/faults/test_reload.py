@@ -14,7 +14,7 @@ import pytest
 import yaml
 from fastapi import FastAPI
 
-import router.app
+import router.following
 from router.app import create_app
 from router.record.store import Store
 from router.settings.load import load_settings
@@ -54,7 +54,7 @@ async def until_in_force(app: FastAPI, before: str) -> None:
 async def test_a_change_is_taken_up_and_what_runs_keeps_what_it_began_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(router.app, "_LOOK_S", 0.05)
+    monkeypatch.setattr(router.following, "_LOOK_S", 0.05)
     async with (
         FakeUpstream("the old teacher says it in several words", chunk_delay_s=0.1) as old,
         FakeUpstream("new") as new,
@@ -86,7 +86,7 @@ async def test_a_change_is_taken_up_and_what_runs_keeps_what_it_began_with(
 async def test_a_faulty_file_leaves_the_running_one_in_force_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(router.app, "_LOOK_S", 0.05)
+    monkeypatch.setattr(router.following, "_LOOK_S", 0.05)
     async with FakeUpstream("x") as up:
         config = write(tmp_path, up)
         sound = config.read_text()

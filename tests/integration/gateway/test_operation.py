@@ -14,7 +14,7 @@ import openai
 import pytest
 from starlette.testclient import TestClient
 
-import router.app
+import router.following
 from policies.types import Trial
 from router.app import create_app
 from router.errors import StoreError
@@ -86,7 +86,7 @@ async def test_the_follower_outlives_whatever_it_meets(
         raise RuntimeError("not foreseen")
 
     monkeypatch.setattr(ActiveReleases, "look", fail)
-    monkeypatch.setattr(router.app, "_FOLLOW_S", 0.01)
+    monkeypatch.setattr(router.following, "_FOLLOW_S", 0.01)
     async with FakeUpstream("x") as up, built(make_app(tmp_path, up.base_url)) as deps:
         async with asyncio.timeout(10):
             while len(tries) < 3:  # noqa: ASYNC110 - another thread tries
