@@ -17,8 +17,10 @@ LOCK_HEADER := \
 demo: .venv/stamp
 	$(BIN)/tutelage demo $(ARGS)
 
+# One process more than there are cores, since many tests wait for a server.
+WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 test: .venv/stamp
-	$(BIN)/pytest -n auto --dist loadfile -m "not long and not train" tests \
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not long and not train" tests \
 		--cov --cov-report=term $(ARGS)
 
 test-long: .venv/stamp
