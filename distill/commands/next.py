@@ -18,6 +18,7 @@ from distill.commands.common import (
     read_seed,
 )
 from distill.dataset.model import Tally
+from distill.drift import find_drift
 from distill.next.checked import find_release, gather, thin_out
 from distill.next.clusters import Cluster, find_clusters
 from distill.next.history import History, find_terms, read_history
@@ -45,10 +46,12 @@ class _Need:
 @dataclass(frozen=True, kw_only=True)
 class _Report:
     """One workload. ``wrong``: estimated share of all traffic where drafts of ``release`` disagree
-    with the teacher, None where none was compared."""
+    with the teacher, None where none was compared; ``changed``: only of drafts since the teacher
+    was last seen to say something else."""
 
     workload: str
     release: str | None
+    changed: bool
     questions: int
     wrong: float | None
     left_out: Mapping[str, int]
@@ -106,7 +109,9 @@ def _report(place: Workplace, workload: str, encoder: Encoder, args: Namespace) 
     store, tally = place.store, Tally()
     release = find_release(store, workload)
     redactor = Redactor(place.settings.data.redact)
-    rows = store.training_rows(workload)
+    on_drift = place.settings.learning.on_drift
+    changed = find_drift(store, workload).changed_seq if on_drift else None
+    rows = store.training_rows(workload, after_seq=changed or 0)
     checked = gather(rows, place.settings, redactor, release, tally)
     asked = sum(one.asked for one in checked)
     looked_at = thin_out(checked, _MOST, args.seed)
@@ -124,6 +129,7 @@ def _report(place: Workplace, workload: str, encoder: Encoder, args: Namespace) 
     return _Report(
         workload=workload,
         release=release,
+        changed=changed is not None,
         questions=len(checked),
         wrong=sum(one.wrong for one in checked) / asked if checked else None,
         left_out=tally.dropped,
@@ -149,6 +155,7 @@ def _to_json(report: _Report) -> dict[str, Any]:
     return {
         "workload": report.workload,
         "release": report.release,
+        "since_change": report.changed,
         "questions": report.questions,
         "wrong": report.wrong,
         "left_out": report.left_out,
@@ -186,6 +193,8 @@ def _describe(report: _Report, answers: int) -> Iterator[str]:
             f"{report.workload}: drafts disagree with the teacher on {report.wrong:.1%} of all "
             f"traffic ({count_of(report.questions, 'question')} compared)"
         )
+    if report.changed:
+        yield "  only drafts since the teacher seems to have changed count"
     if report.left_out:
         counts = ", ".join(f"{n} {reason}" for reason, n in sorted(report.left_out.items()))
         yield f"  left out: {counts}"

@@ -24,7 +24,7 @@ MOST_CLUSTERS = 12
 _LEAST_EACH = 5
 """Failures per cluster, at least, on average."""
 
-_LEAST_SEPARATED = 0.1
+_LEAST_SEPARATED = 0.05
 """Silhouette below which a partition only cuts one cloud in pieces."""
 
 _STARTS = 5

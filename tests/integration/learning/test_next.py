@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from policies.types import Answer, Tier
-from router.record.model import Interaction
+from router.record.model import Interaction, PromiseState
 from router.wire.openai import answer_to_json
 from tests.integration.learning.messages import make_messages
 from tests.integration.learning.shop import Shop
@@ -143,3 +143,24 @@ def test_what_may_not_be_learned_is_left_out(shop: Shop, tmp_path: Path) -> None
     (report,) = json.loads(denied.run("distill", "next", "--json").out)["workloads"]
     assert (report["clusters"], report["wrong"]) == ([], None)
     assert report["left_out"] == {"licence": 58}
+
+
+def test_what_was_said_before_a_change_does_not_count(tmp_path: Path) -> None:
+    shop = Shop(folder=tmp_path)
+    store = shop.open()
+    store.add_release(digest="r1", workload="support", path="/nowhere")
+    store.set_active("support", "r1", "test")
+    records = [
+        drafted(f"i-{i}", f"question {i}", "new" if i >= 4 else "old", "old", "r1", level=0)
+        for i in range(6)
+    ]
+    # The fifth of six trials was the first of another world; the last raised the alarm.
+    watch = {"last": {"trial": 6}, "changed": 4, "trials": 6}
+    store.append(records, {"support": PromiseState(terms="t", state={"watch": watch})})
+    store.close()
+    (report,) = json.loads(shop.run("distill", "next", "--json").out)["workloads"]
+    assert (report["questions"], report["wrong"], report["since_change"]) == (2, 1.0, True)
+    assert "only drafts since" in shop.run("distill", "next").out
+    calm = Shop(folder=tmp_path, settings={"learning": {"on_drift": False}})
+    (report,) = json.loads(calm.run("distill", "next", "--json").out)["workloads"]
+    assert (report["questions"], report["since_change"]) == (6, False)
