@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,13 @@ from distill.advise.curve import learning_curve
 from distill.advise.decision import Advice, Figures, Turned, decide, vary
 from distill.appraise.log import Log, Logged, read_log, read_records
 from distill.appraise.measure import by_workload, find_cost, profile
-from distill.commands.common import add_json, add_own_config, open_workplace, read_seed
+from distill.commands.common import (
+    add_json,
+    add_own_config,
+    open_workplace,
+    read_amount,
+    read_seed,
+)
 from distill.replay.line import judge_teacher
 from policies.promise.certificate import Terms
 from router.errors import UsageError
@@ -43,7 +49,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
         "--log", type=Path, metavar="LOG", help="a log as in appraise, instead of the store"
     )
     parser.add_argument(
-        "--per-day", type=_read_amount, metavar="N", help="interactions a day; else from the log"
+        "--per-day", type=read_amount, metavar="N", help="interactions a day; else from the log"
     )
     for name, default, said in (
         ("setup-usd", 100.0, "of setting it up, once"),
@@ -53,21 +59,11 @@ def register(commands: _SubParsersAction[Any]) -> None:
         ("horizon-days", 90.0, "over which it must pay"),
     ):
         parser.add_argument(
-            f"--{name}", type=_read_amount, default=default, metavar="X", help=f"{said} ({default})"
+            f"--{name}", type=read_amount, default=default, metavar="X", help=f"{said} ({default})"
         )
     parser.add_argument("--seed", type=read_seed, default=0, help="of training (0)")
     add_json(parser)
     parser.set_defaults(run=_advise)
-
-
-def _read_amount(text: str) -> float:
-    try:
-        amount = float(text)
-    except ValueError:
-        amount = -1.0
-    if not 0.0 <= amount <= 1e12:
-        raise ArgumentTypeError(f"{text!r} must be a number of at least 0")
-    return amount
 
 
 @dataclass(frozen=True, kw_only=True)

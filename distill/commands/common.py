@@ -119,6 +119,17 @@ def read_usd(text: str) -> Decimal:
     return amount
 
 
+def read_amount(text: str) -> float:
+    """A number as an option: at least 0."""
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = -1.0
+    if not 0.0 <= amount <= 1e12:
+        raise ArgumentTypeError(f"{text!r} must be a number of at least 0")
+    return amount
+
+
 def read_count(text: str) -> int:
     """A count as an option: at least 1."""
     if not text.isdecimal() or int(text) < 1:

@@ -1,4 +1,4 @@
-"""``tutelage distill run | watch | status``."""
+"""``tutelage distill run | watch | status``, and where the rest of ``distill`` is added."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from distill.commands.common import (
     store_exists,
 )
 from distill.commands.dataset import add_dataset
+from distill.commands.next import add_next
 from distill.cycle import Outcome, load_active, run_cycle
 from distill.dataset.folder import DatasetError
 from distill.watch import SWEEP_EVERY_S, run_due, survey, sweep
@@ -52,7 +53,7 @@ _RESULTS_OK = ("promoted", "rejected", "too_few", "open_ended")
 
 def register(commands: _SubParsersAction[Any]) -> None:
     """Add ``distill`` to the commands."""
-    parser = commands.add_parser("distill", help="learning: run, watch, status, dataset")
+    parser = commands.add_parser("distill", help="learning: run, watch, status, next, dataset")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     once = actions.add_parser(
         "run",
@@ -85,6 +86,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
     for action in (once, watch, status):
         add_own_config(action)
         add_json(action)
+    add_next(actions)
     add_dataset(actions)
 
 

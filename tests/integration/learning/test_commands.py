@@ -37,6 +37,9 @@ def learned(shop: Shop) -> Shop:
         ("distill", "learn"),
         ("distill", "run", "--seed", "-1"),
         ("distill", "run", "--seed", "one"),
+        ("distill", "next", "--answers", "0"),
+        ("distill", "next", "--cycle-usd", "-1"),
+        ("distill", "next", "--per-day", "many"),
         ("distill", "watch", "--look-every", "0"),
         ("distill", "watch", "--look-every", "inf"),
         ("distill", "watch", "--look-every", "soon"),
@@ -55,7 +58,14 @@ def test_bad_usage(shop: Shop, words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("distill", "run"), ("distill", "watch"), ("distill", "status"), ("releases", "list")]
+    "words",
+    [
+        ("distill", "run"),
+        ("distill", "watch"),
+        ("distill", "status"),
+        ("distill", "next"),
+        ("releases", "list"),
+    ],
 )
 def test_help_shows_an_example(shop: Shop, words: tuple[str, ...]) -> None:
     said = shop.run(*words, "--help")
@@ -69,6 +79,7 @@ def test_help_shows_an_example(shop: Shop, words: tuple[str, ...]) -> None:
     [
         ("distill", "run"),
         ("distill", "status"),
+        ("distill", "next"),
         ("releases", "list"),
         ("releases", "promote", "abcdef"),
         ("releases", "rollback", "support"),
@@ -83,6 +94,7 @@ def test_with_an_empty_store(shop: Shop) -> None:
     shop.answer([])
     assert "no answers to learn from yet" in shop.run("distill", "run").refusal
     assert shop.run("distill", "status").out == "No answers to learn from yet.\n"
+    assert shop.run("distill", "next").out == "No answers to learn from yet.\n"
     assert shop.run("releases", "list").out == "No releases yet.\n"
     assert shop.run("releases", "list", "--json").lines == [[]]
     assert shop.run("distill", "status", "--json").code == 0

@@ -1,0 +1,1 @@
+"""What to learn next: where the student fails, and whether another cycle pays."""
