@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 
@@ -15,7 +15,9 @@ from starlette.concurrency import run_in_threadpool
 from policies.types import Trial
 from router.deps import Deps
 from router.errors import StoreError, TutelageError
+from router.overlay import lay_over
 from router.record.journal import Journal
+from router.record.model import PolicyVersion
 from router.record.recovery import adopt
 from router.record.store import Store
 from router.release import Release
@@ -43,6 +45,7 @@ def start_followers(
         _tend_students(app),
         keep_retention(deps.store, deps.settings.data.retention_days),
     ]
+    going_on.append(_follow_policies(app))
     if app.state.config_file is not None:
         going_on.append(_follow_config(app, app.state.config_file))
     if journal is not None:
@@ -107,7 +110,7 @@ async def _follow_config(app: FastAPI, file: ConfigFollower) -> None:
         try:
             settings = await run_in_threadpool(file.look)
             if settings is not None:
-                _take_up_settings(app, settings)
+                _lay_over(app, settings, app.state.overlay.versions)
         except Exception as error:  # noqa: BLE001 - the follower must outlive whatever it meets
             file.problem = str(error) or type(error).__name__
         if file.problem is not None and file.problem != told:
@@ -139,6 +142,38 @@ def _take_up_settings(app: FastAPI, settings: Settings) -> None:
     deps.metrics.add_config_change(taken_up=True)
     _show_releases(deps, set(deps.releases.all()))
     _log.warning("The changed configuration is in force.")
+
+
+def _lay_over(app: FastAPI, filed: Settings, versions: Mapping[str, PolicyVersion]) -> None:
+    """Put what the file says in force, under the policies of the admin API."""
+    overlay = lay_over(filed, versions, workers=app.state.overlay.workers)
+    _take_up_settings(app, overlay.settings)
+    app.state.overlay = overlay
+    for problem in overlay.problems.values():
+        _log.error("%s", problem)
+
+
+async def take_up_policies(app: FastAPI) -> None:
+    """Put in force what the store says of policies, if it isn't yet. Raises TutelageError."""
+    async with app.state.policy_turn:  # an older reading must not come after a newer one
+        versions = await run_in_threadpool(app.state.deps.store.newest_policies)
+        if versions != app.state.overlay.versions:
+            _lay_over(app, app.state.overlay.filed, versions)
+
+
+async def _follow_policies(app: FastAPI) -> None:
+    """Take up what another worker stored, twice a second; a failure is told once."""
+    told: str | None = None
+    while True:
+        await asyncio.sleep(_FOLLOW_S)
+        problem: str | None = None
+        try:
+            await take_up_policies(app)
+        except Exception as error:  # noqa: BLE001 - the follower must outlive whatever it meets
+            problem = str(error) or type(error).__name__
+        if problem is not None and problem != told:
+            _log.error("Policies could not be followed: %s", problem)
+        told = problem
 
 
 async def _follow_releases(app: FastAPI) -> None:

@@ -27,6 +27,7 @@ ROUTER_FOR_DISTILL = (
     "plugins",
     "policies_for",
     "promise",
+    "promotion",
     "recall",
     "record",
     "release",

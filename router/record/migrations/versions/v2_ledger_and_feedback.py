@@ -1,5 +1,5 @@
-"""The ledger, one sealed row of money per attempt, which outlives the interaction's content; and
-what clients say of answers.
+"""The ledger, one sealed row of money per attempt, which outlives the interaction's content; what
+clients say of answers; and the policies that the admin API put in force.
 
 Attempts that were stored before it are entered with the basis ``legacy``: their costs are taken as
 they stand, since the rates that they were computed from were not kept.
@@ -77,6 +77,18 @@ def upgrade() -> None:
         sa.Column("label", sa.JSON(none_as_null=True)),
         sa.Column("at", sa.Float, nullable=False),
     )
+    op.create_table(
+        "policy_versions",
+        sa.Column("seq", _SEQ, primary_key=True, autoincrement=True),
+        sa.Column("workload", sa.String, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("change", sa.JSON(none_as_null=True)),
+        sa.Column("author", sa.String, nullable=False),
+        sa.Column("reason", sa.String, nullable=False),
+        sa.Column("at", sa.Float, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_policy_versions", "policy_versions", ["workload", "version"], unique=True)
 
 
 def _enter_attempts(connection: Connection, ledger: sa.Table) -> None:
