@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.record.model import PolicyVersion
+from router.record.store import Store
 from router.settings.check import examine_document
 from router.settings.document import Document
 from router.settings.model import Settings
@@ -62,6 +63,11 @@ def lay_over(
     )
 
 
+def read_in_force(filed: Settings, store: Store) -> Settings:
+    """What a gateway over the store has in force, for commands beside it. Blocks."""
+    return lay_over(filed, store.newest_policies()).settings
+
+
 def change_workload(
     settings: Settings, workload: str, change: Mapping[str, Any], *, workers: int = 1
 ) -> Settings:
@@ -76,13 +82,23 @@ def change_workload(
     at = names.index(workload)
     changed = data["workloads"][at] | change
     data["workloads"][at] = {key: value for key, value in changed.items() if value is not None}
-    found, problems = examine_document(Document(data=data), settings.env)
+    found, problems = examine_document(Document(data=data), _fill_in(settings))
     if found is None:
         raise _explain(next(p for p in problems if p.severity == "error"), at)
     refusal = why_not_several(data) if workers > 1 else None
     if refusal is not None:
         raise Unfit(f"With {workers} workers {refusal}.")
-    return found
+    return found.with_secrets(settings.env)
+
+
+def _fill_in(settings: Settings) -> Mapping[str, str]:
+    """The environment with a stand-in for each unset secret: whether they may be unset was decided
+    when the file was read."""
+    named = [model.api_key_env for model in settings.models.values()]
+    named += [key.key_env for key in settings.keys]
+    named.append(None if settings.admin is None else settings.admin.key_env)
+    unset = [name for name in named if name is not None and settings.secret(name) is None]
+    return {**settings.env, **{name: name for name in unset}}
 
 
 def _explain(problem: Problem, at: int) -> Unfit:

@@ -14,6 +14,7 @@ from router.commands.opening import open_store
 from router.errors import ConfigError, StoreError
 from router.frontier import Frontier, NotYet, read_frontier
 from router.meter.money import show_usd, usd
+from router.overlay import read_in_force
 from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
 
@@ -54,6 +55,7 @@ def run(args: Namespace) -> int:
     settings = load_settings(find_config(args.config), os.environ, need_secrets=False)
     found, missing = [], {}
     with closing(open_store(settings)) as store:
+        settings = read_in_force(settings, store)
         names = _choose_workloads(store, args.workload)
         for name in names:
             try:

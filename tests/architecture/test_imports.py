@@ -23,6 +23,7 @@ ROUTER_FOR_DISTILL = (
     "generative",
     "meter",
     "outlook",
+    "overlay",
     "pipeline",
     "plugins",
     "policies_for",

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from router.overlay import Unfit, change_workload, lay_over
+from router.overlay import Unfit, change_workload, lay_over, read_in_force
 from router.record.model import PolicyVersion
+from router.record.store import Store
 from router.settings.model import Settings
 
 
@@ -45,6 +46,17 @@ def test_a_change_and_its_way_back_leave_everything_else_as_it_was() -> None:
     back = change_workload(changed, "shop", {"threshold": 0.9})
     assert (back, back.digest) == (filed, filed.digest)
     assert back.secret("TEACHER_KEY") == "sk-teacher"
+
+
+def test_commands_that_have_no_secrets_know_the_policy_in_force() -> None:
+    """Else they would take a promise of other terms for the gateway's, and begin it afresh."""
+    store = Store.open(":memory:")
+    store.add_policy("shop", {"threshold": 0.5}, author="ada", reason="test")
+    filed = make_settings().with_secrets({})
+    settings = read_in_force(filed, store)
+    store.close()
+    assert settings.workloads[0].threshold == 0.5
+    assert settings.secret("TEACHER_KEY") is None
 
 
 def test_none_takes_a_setting_away() -> None:
