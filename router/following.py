@@ -190,6 +190,11 @@ async def _follow_releases(app: FastAPI) -> None:
 async def take_up_releases(deps: Deps) -> str | None:
     """Follow the store's pointers; a release that can't be loaded or whose student isn't ready
     leaves the one in force where it is, and the reason is returned."""
+    async with deps.releases.turn:
+        return await _take_up_releases(deps)
+
+
+async def _take_up_releases(deps: Deps) -> str | None:
     problem: str | None = None
     before = set(deps.releases.all())
     try:

