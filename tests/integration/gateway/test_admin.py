@@ -15,11 +15,13 @@ import yaml
 from starlette.testclient import TestClient
 
 from router.app import create_app
+from router.record.model import Interaction
 from router.record.store import Store
 from router.settings.load import load_settings
 from router.testing import FakeUpstream
 from tests.integration.gateway.test_gateway import MESSAGES, SECRETS, client, gateway
 from tests.integration.gateway.test_student import ask, promote, workload
+from tests.unit.router.record.records import make_record
 
 ADMIN_KEY = "sk-admin-secret"
 SIGNED = {"author": "ada", "reason": "a test"}
@@ -243,3 +245,54 @@ def test_a_changed_file_leaves_the_policy_over_it(tmp_path: Path) -> None:
         back = http.request("DELETE", url, json=SIGNED).json()
     assert (found["in_force"]["threshold"], found["in_force"]["audit"]["max_share"]) == (0.5, 0.25)
     assert (back["in_force"]["threshold"], back["in_force"]["audit"]["max_share"]) == (1.0, 0.25)
+
+
+def test_a_frontier_and_what_has_traffic_alone(tmp_path: Path) -> None:
+    promote(tmp_path)
+    store = Store.open(f"sqlite:///{tmp_path}/t.db")
+    digest = store.active_releases()["shop"]
+    store.append(
+        [make_record("i", created_at=time.time()), *(_drafted(n, digest) for n in range(120))]
+    )
+    store.close()
+    with make_client(tmp_path, **workload(promise={"agreement": 0.9})) as http:
+        url = "/admin/v1/workloads/shop/frontier"
+        found = http.get(url, params={"usd_per_interaction": "0.00006"})
+        odd = http.get(url, params={"usd_per_interaction": "much"})
+        shop, support = http.get("/admin/v1/workloads").json()["data"]
+    assert found.status_code == 200, found.text
+    frontier = found.json()
+    assert (frontier["drafts"], frontier["checked"], frontier["release"]) == (120, 120, digest)
+    assert frontier["marks"].keys() >= {"in_force", "promise", "budget"}
+    assert frontier["outlooks"][-1]["agreement"]["value"] == pytest.approx(0.75)
+    assert (odd.status_code, odd.json()["error"]["param"]) == (400, "usd_per_interaction")
+    assert (shop["policy"], shop["release"], shop["standing"]["serving"]) == (
+        *("promise", digest),
+        False,
+    )
+    assert shop["standing"]["promise"]["agreement"] == 0.9
+    assert (support["workload"], support["name"], support["policy"]) == ("support", None, "teacher")
+
+
+def _drafted(n: int, release: str) -> Interaction:
+    """A draft that the teacher answered instead; one in four differs, wherever it lies."""
+    return make_record(
+        f"d{n}",
+        created_at=time.time(),  # an older one is purged
+        workload="shop",
+        release=release,
+        confidence=0.5 + n / 250,
+        draft_agreed=n % 4 != 0,
+        draft={"content": "parcel"},
+    )
+
+
+def test_each_tenant_has_a_standing_of_its_own(tmp_path: Path) -> None:
+    sections = KEYS | workload(promise={"agreement": 0.9}) | {"admin": {"key_env": "ADMIN_KEY"}}
+    with make_client(tmp_path, **sections) as http:
+        listed = http.get("/admin/v1/workloads", headers={"x-api-key": ADMIN_KEY}).json()["data"]
+    assert [(one["workload"], one["name"]) for one in listed] == [
+        ("shop@bank", "shop"),
+        ("shop@shop", "shop"),
+    ]
+    assert all(one["standing"]["promise"]["trials"] == 0 for one in listed)
