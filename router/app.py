@@ -31,6 +31,7 @@ from router.following import (
 from router.generative.adapters import Residents
 from router.generative.drafter import GenerativeDrafter
 from router.generative.replicas import build_replicas
+from router.http.admin.routes import admin_routes
 from router.http.chat import answering_routes
 from router.http.feedback import take_feedback
 from router.http.models import list_models, show_model
@@ -46,6 +47,7 @@ from router.limits.door import Door
 from router.limits.keeper import build_limits
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
+from router.overlay import read_overlay
 from router.plugins import load_policies
 from router.promise import PromiseKeeper
 from router.recall import RecallKeeper
@@ -56,7 +58,6 @@ from router.record.store import Store
 from router.release import ActiveReleases
 from router.reload import ConfigFollower
 from router.settings.model import Settings
-from router.stored_keys import with_stored_keys
 from router.students.encoder import Encoder
 from router.upstream.breakers import MemoryBreakers
 from router.upstream.client import UpstreamClient
@@ -83,14 +84,18 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         journal = await run_in_threadpool(_open_journal, settings, store)
-        whole = await run_in_threadpool(with_stored_keys, settings, store)
-        deps = build_deps(whole, store, journal, shared=workers > 1)
+        overlay = await run_in_threadpool(read_overlay, settings, store, workers)
+        for problem in overlay.problems.values():
+            _log.error("%s", problem)
+        deps = build_deps(overlay.settings, store, journal, shared=workers > 1)
         if journal is not None:  # before anything is read that it may hold the rest of
             await run_in_threadpool(adopt_journals, deps, journal)
         await run_in_threadpool(restore_workloads, deps)
         await deps.upstream.start()
         app.state.deps = deps
-        app.state.config_file, app.state.configured = config_file, settings
+        app.state.config_file = config_file
+        app.state.overlay = overlay
+        app.state.policy_turn = asyncio.Lock()
         with suppress(TimeoutError):  # a student's server that hangs must not keep the teacher's
             async with asyncio.timeout(_START_S):
                 await take_up_releases(deps)  # so that the first request finds them
@@ -115,6 +120,7 @@ def create_app(
             Route("/metrics", render_metrics),
             Route("/health/live", report_live),
             Route("/health/ready", report_ready),
+            *admin_routes(),
             *dashboard_routes(),
         ]
     )

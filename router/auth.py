@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from router.errors import Forbidden, Unauthorized
 from router.settings.model import KeySettings, Settings
+from router.settings.rules import is_loopback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,7 @@ def authenticate(settings: Settings, headers: Mapping[str, str]) -> Caller:
     if not settings.keys:
         _refuse_websites(settings, headers)
         return _OWNER
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    given = _read_key(headers)
     found: Caller | None = None
     for key in settings.keys:
         if _is(key, given, settings):
@@ -47,6 +47,33 @@ def authenticate(settings: Settings, headers: Mapping[str, str]) -> Caller:
     if found is None:
         raise Unauthorized("Incorrect API key provided.")
     return found
+
+
+def authenticate_admin(settings: Settings, headers: Mapping[str, str]) -> None:
+    """Lets only the operator through: whoever has the admin key, compared in constant time.
+
+    Without one, only where no keys are configured either: on this machine, and not through a
+    foreign website. Raises Unauthorized or Forbidden; a caller's own key is never enough.
+    """
+    if settings.admin is not None:
+        secret, given = settings.secret(settings.admin.key_env), _read_key(headers)
+        if secret is not None and hmac.compare_digest(secret.encode(), given.encode()):
+            return
+        if not settings.keys:
+            raise Unauthorized("Incorrect admin key provided.")
+        authenticate(settings, headers)  # 401 for whom nobody knows
+        raise Forbidden("This needs the admin key.", code="admin_key_required")
+    if settings.keys or not is_loopback(settings.server.host):
+        raise Forbidden(
+            "The admin API is closed: configure a key for it, admin: {key_env: ADMIN_KEY}.",
+            code="admin_key_required",
+        )
+    _refuse_websites(settings, headers)
+
+
+def _read_key(headers: Mapping[str, str]) -> str:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
 
 
 def check_state_is_open(settings: Settings) -> None:

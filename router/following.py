@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from policies.types import Trial
 from router.deps import Deps
 from router.errors import StoreError, TutelageError
+from router.overlay import Overlay, lay_over, list_valid
 from router.record.journal import Journal
 from router.record.recovery import adopt
 from router.record.store import Store
@@ -22,7 +24,6 @@ from router.release import Release
 from router.reload import ConfigFollower, explain_refusal, take_up
 from router.retention import keep_retention
 from router.settings.model import Settings, WorkloadSettings
-from router.stored_keys import with_stored_keys
 from router.students.embedded import EmbeddedStudent
 from router.workload import find_workload
 
@@ -42,7 +43,7 @@ def start_followers(
     going_on = [
         _follow_releases(app),
         _tend_students(app),
-        _follow_keys(app),
+        _follow_stored(app),
         keep_retention(deps.store, deps.settings.data.retention_days),
     ]
     if app.state.config_file is not None:
@@ -109,9 +110,8 @@ async def _follow_config(app: FastAPI, file: ConfigFollower) -> None:
         try:
             settings = await run_in_threadpool(file.look)
             if settings is not None:
-                app.state.configured = settings
-                whole = await run_in_threadpool(with_stored_keys, settings, app.state.deps.store)
-                _take_up_settings(app, whole)
+                overlay: Overlay = app.state.overlay
+                _put_in_force(app, replace(overlay, filed=settings))
                 app.state.deps.metrics.add_config_change(taken_up=True)
                 _log.warning("The changed configuration is in force.")
         except Exception as error:  # noqa: BLE001 - the follower must outlive whatever it meets
@@ -120,17 +120,6 @@ async def _follow_config(app: FastAPI, file: ConfigFollower) -> None:
             _log.error("%s", explain_refusal(file.problem))
             app.state.deps.metrics.add_config_change(taken_up=False)
         told = file.problem
-
-
-async def _follow_keys(app: FastAPI) -> None:
-    """Take up keys that were created, revoked or have expired; while the store fails it waits."""
-    while True:
-        await asyncio.sleep(_FOLLOW_S)
-        configured: Settings = app.state.configured
-        with suppress(StoreError):
-            whole = await run_in_threadpool(with_stored_keys, configured, app.state.deps.store)
-            if whole.keys != app.state.deps.settings.keys and configured is app.state.configured:
-                _take_up_settings(app, whole)
 
 
 def _take_up_settings(app: FastAPI, settings: Settings) -> None:
@@ -156,6 +145,43 @@ def _take_up_settings(app: FastAPI, settings: Settings) -> None:
     _show_releases(deps, set(deps.releases.all()))
 
 
+def _put_in_force(app: FastAPI, wanted: Overlay) -> None:
+    """Lay what the store keeps over the file anew."""
+    overlay = lay_over(wanted.filed, wanted.versions, wanted.keys, workers=wanted.workers)
+    _take_up_settings(app, overlay.settings)
+    app.state.overlay = overlay
+    for problem in overlay.problems.values():
+        _log.error("%s", problem)
+
+
+async def take_up_stored(app: FastAPI) -> None:
+    """Put in force what the store says of policies and keys, if it isn't yet; a key that has
+    expired is one that isn't there. Raises TutelageError."""
+    async with app.state.policy_turn:  # an older reading must not come after a newer one
+        store: Store = app.state.deps.store
+        versions = await run_in_threadpool(store.newest_policies)
+        keys = await run_in_threadpool(store.keys)
+        overlay: Overlay = app.state.overlay
+        wanted = replace(overlay, versions=versions, keys=keys)
+        if wanted != overlay or list_valid(keys) != list_valid(overlay.keys, overlay.at_s):
+            _put_in_force(app, wanted)
+
+
+async def _follow_stored(app: FastAPI) -> None:
+    """Take up what another worker or command stored, twice a second; a failure is told once."""
+    told: str | None = None
+    while True:
+        await asyncio.sleep(_FOLLOW_S)
+        problem: str | None = None
+        try:
+            await take_up_stored(app)
+        except Exception as error:  # noqa: BLE001 - the follower must outlive whatever it meets
+            problem = str(error) or type(error).__name__
+        if problem is not None and problem != told:
+            _log.error("Policies and keys could not be followed: %s", problem)
+        told = problem
+
+
 async def _follow_releases(app: FastAPI) -> None:
     """Take up what was promoted, twice a second; a failure is told once."""
     told: str | None = None
@@ -170,6 +196,11 @@ async def _follow_releases(app: FastAPI) -> None:
 async def take_up_releases(deps: Deps) -> str | None:
     """Follow the store's pointers; a release that can't be loaded or whose student isn't ready
     leaves the one in force where it is, and the reason is returned."""
+    async with deps.releases.turn:
+        return await _take_up_releases(deps)
+
+
+async def _take_up_releases(deps: Deps) -> str | None:
     problem: str | None = None
     before = set(deps.releases.all())
     try:

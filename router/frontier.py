@@ -31,7 +31,9 @@ from router.errors import TutelageError
 from router.meter.money import plain_usd
 from router.record.model import Decision
 from router.record.rows import teacher_failed
-from router.settings.model import WorkloadSettings
+from router.record.store import Store
+from router.settings.model import Settings, WorkloadSettings
+from router.workload import find_settings
 
 MIN_DRAFTS = 100
 """Below this the intervals say nothing."""
@@ -89,6 +91,26 @@ class Frontier:
             "outlooks": [asdict(outlook) for outlook in self.outlooks],
             "marks": dict(self.marks),
         }
+
+
+def read_frontier(
+    store: Store, settings: Settings, workload: str, usd_per_interaction: Decimal | None = None
+) -> Frontier:
+    """The frontier of a workload from the store's log. Blocks. Raises NotYet, as ``frontier_of``,
+    and where no release is in force."""
+    release = store.active_releases().get(workload)
+    if release is None:
+        raise NotYet(
+            f"Not yet: workload {workload!r} has no release in force, so there are no drafts to "
+            "predict from; see 'tutelage distill status'."
+        )
+    return frontier_of(
+        store.decisions(workload, release),
+        workload=workload,
+        release=release,
+        settings=find_settings(settings, workload),
+        usd_per_interaction=usd_per_interaction,
+    )
 
 
 def frontier_of(

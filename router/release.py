@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -164,6 +165,8 @@ class ActiveReleases:
         self._store = store
         self._active: dict[str, Release] = {}
         self._loaded: dict[str, Release] = {}
+        self.turn = asyncio.Lock()
+        """Held from ``look`` to ``swap``, so that an older reading never comes after a newer."""
 
     def get(self, workload: str) -> Release | None:
         """The workload's release, or None where nothing was promoted."""

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from router.record.keys import StoredKey
-from router.record.store import Store
 from router.settings.model import KeyBudget, KeyRate, KeySettings, Settings
 
 _NOBODY = "0" * 64
 """The digest of no key: where all keys were revoked, nobody is let in, rather than everybody."""
 
 
-def with_stored_keys(settings: Settings, store: Store) -> Settings:
-    """The settings with the store's valid keys; a configured one of the same name goes first.
-    Blocks."""
-    return with_keys(settings, store.keys(), time.time())
-
-
 def with_keys(settings: Settings, stored: Sequence[StoredKey], at_s: float) -> Settings:
-    """The same at a moment, in seconds since the epoch."""
+    """The settings with the keys that are valid at ``at_s``, in seconds since the epoch; a
+    configured one of the same name goes first."""
     taken = {key.name for key in settings.keys}
     valid = [_write(one) for one in stored if one.is_valid(at_s) and one.name not in taken]
     if stored and not valid and not settings.keys:

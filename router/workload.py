@@ -38,12 +38,15 @@ def find_workload(
 
 def find_settings(settings: Settings, workload: str) -> WorkloadSettings | None:
     """The configured settings of a workload that was identified earlier."""
-    tenants = {key.tenant for key in settings.keys}
-    for configured in settings.workloads:
-        owned = {_owned(settings, configured.name, tenant) for tenant in tenants or {""}}
-        if workload in owned:
-            return configured
-    return None
+    return next(
+        (one for one in settings.workloads if workload in list_identities(settings, one)), None
+    )
+
+
+def list_identities(settings: Settings, configured: WorkloadSettings) -> list[str]:
+    """What a configured workload is called in the store: one for each tenant, where several are."""
+    tenants = {key.tenant for key in settings.keys} or {""}
+    return sorted({_owned(settings, configured.name, tenant) for tenant in tenants})
 
 
 def _owned(settings: Settings, name: str, tenant: str) -> str:

@@ -14,11 +14,11 @@ from pathlib import Path
 from distill.cycle import Learner
 from router.errors import StoreError
 from router.meter.money import usd
+from router.overlay import read_in_force
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
 from router.settings.model import Settings
-from router.stored_keys import with_stored_keys
 from router.students.encoder import Encoder
 
 
@@ -28,7 +28,7 @@ class NoStoreYet(StoreError):
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
-    """A configuration and its open store."""
+    """A configuration, as the gateway's policies change it, and its open store."""
 
     settings: Settings
     store: Store
@@ -76,7 +76,7 @@ def open_workplace(config: Path | None) -> Iterator[Workplace]:
         )
     store = Store.open(settings.store.url)
     try:
-        yield Workplace(settings=with_stored_keys(settings, store), store=store)
+        yield Workplace(settings=read_in_force(settings, store), store=store)
     finally:
         store.close()
 

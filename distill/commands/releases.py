@@ -17,9 +17,8 @@ from distill.commands.common import (
 )
 from distill.generative import adopt
 from router.errors import StoreError, UsageError
+from router.promotion import promote, roll_back
 from router.record.model import Release
-from router.record.store import Store
-from router.release import load_release
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -36,13 +35,13 @@ def register(commands: _SubParsersAction[Any]) -> None:
     )
     listing.add_argument("--workload", metavar="W")
     listing.set_defaults(run=_list)
-    promote = actions.add_parser(
+    promoting = actions.add_parser(
         "promote",
         help="put a release in force",
         epilog="example: tutelage releases promote 3f9c1a2b",
     )
-    promote.add_argument("digest", help="its digest, or the first 6 or more characters of it")
-    promote.set_defaults(run=_promote)
+    promoting.add_argument("digest", help="its digest, or the first 6 or more characters of it")
+    promoting.set_defaults(run=_promote)
     rollback = actions.add_parser(
         "rollback",
         help="back to the release before the one in force; without one, to the teacher",
@@ -61,7 +60,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
     adopting.add_argument("--base", metavar="NAME", help="what the servers call it, or its base")
     adopting.add_argument("--workload", metavar="W", required=True)
     adopting.set_defaults(run=_adopt)
-    for action in (listing, promote, rollback, adopting):
+    for action in (listing, promoting, rollback, adopting):
         add_own_config(action)
         add_json(action)
 
@@ -96,24 +95,14 @@ def _require_known(place: Workplace, workload: str) -> None:
 
 def _promote(args: Namespace) -> int:
     with open_workplace(args.config) as place:
-        chosen = _find(place.store, args.digest)
-        load_release(Path(chosen.path))  # what can't be loaded must not be put in force
-        place.store.set_active(chosen.workload, chosen.digest, "promoted by hand")
+        chosen = promote(place.store, args.digest, "promoted by hand")
     _confirm(args, chosen.workload, chosen)
     return 0
 
 
 def _rollback(args: Namespace) -> int:
     with open_workplace(args.config) as place:
-        in_force = place.store.active_releases().get(args.workload)
-        if in_force is None:
-            raise StoreError(f"Workload {args.workload!r} has no release in force.")
-        chosen = place.store.previous_release(args.workload)
-        if chosen is None:
-            place.store.retire_active(args.workload, "rolled back by hand")
-        else:
-            load_release(Path(chosen.path))
-            place.store.set_active(args.workload, chosen.digest, "rolled back by hand")
+        chosen = roll_back(place.store, args.workload, "rolled back by hand")
     _confirm(args, args.workload, chosen)
     return 0
 
@@ -138,17 +127,6 @@ def _adopt(args: Namespace) -> int:
             f"put it in force with tutelage releases promote {entered.digest[:_SHORT]}."
         )
     return 0
-
-
-def _find(store: Store, start: str) -> Release:
-    if len(start) < 6:
-        raise StoreError(f"{start!r} is too short: give at least 6 characters of the digest.")
-    found = [release for release in store.releases() if release.digest.startswith(start)]
-    if len(found) != 1:
-        raise StoreError(
-            f"{len(found) or 'No'} releases begin with {start!r}; see 'tutelage releases list'."
-        )
-    return found[0]
 
 
 def _confirm(args: Namespace, workload: str, release: Release | None) -> None:

@@ -19,6 +19,7 @@ from router.explain.explanation import Facts, explain
 from router.explain.planned import plan_request
 from router.explain.recorded import read_interaction
 from router.explain.text import write_text
+from router.overlay import read_in_force
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
 from router.wire.openai import ChatRequest, parse_chat
 
@@ -71,7 +72,8 @@ def _open(config: Path | None) -> Iterator[Deps]:
             f"No configuration given and there is no {DEFAULT_CONFIG} here: name one with --config."
         )
     settings = load_settings(found, os.environ, need_secrets=False)
-    deps = build_deps(settings, open_store(settings))
+    store = open_store(settings)
+    deps = build_deps(read_in_force(settings, store), store)
     try:
         yield deps
     finally:

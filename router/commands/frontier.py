@@ -12,12 +12,11 @@ from pathlib import Path
 from policies.estimate import Estimate, Outlook
 from router.commands.opening import open_store
 from router.errors import ConfigError, StoreError
-from router.frontier import Frontier, NotYet, frontier_of
+from router.frontier import Frontier, NotYet, read_frontier
 from router.meter.money import show_usd, usd
+from router.overlay import read_in_force
 from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
-from router.settings.model import Settings
-from router.workload import find_settings
 
 _MOST_ROWS = 20
 _NAMES = {
@@ -56,10 +55,11 @@ def run(args: Namespace) -> int:
     settings = load_settings(find_config(args.config), os.environ, need_secrets=False)
     found, missing = [], {}
     with closing(open_store(settings)) as store:
+        settings = read_in_force(settings, store)
         names = _choose_workloads(store, args.workload)
         for name in names:
             try:
-                found.append(_read(store, settings, name, args.usd_per_interaction))
+                found.append(read_frontier(store, settings, name, args.usd_per_interaction))
             except NotYet as error:
                 missing[name] = str(error)
     if missing and args.workload is not None and not args.json:
@@ -96,22 +96,6 @@ def _choose_workloads(store: Store, named: str | None) -> list[str]:
     if not known:
         raise NotYet("Not yet: nothing is logged; send the gateway some traffic first.")
     return known if named is None else [named]
-
-
-def _read(store: Store, settings: Settings, workload: str, budget: Decimal | None) -> Frontier:
-    release = store.active_releases().get(workload)
-    if release is None:
-        raise NotYet(
-            f"Not yet: workload {workload!r} has no release in force, so there are no drafts to "
-            "predict from; see 'tutelage distill status'."
-        )
-    return frontier_of(
-        store.decisions(workload, release),
-        workload=workload,
-        release=release,
-        settings=find_settings(settings, workload),
-        usd_per_interaction=budget,
-    )
 
 
 def describe(frontier: Frontier) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Final, NamedTuple
 
@@ -23,10 +23,9 @@ from starlette.routing import Route
 from router.auth import authenticate
 from router.deps import Deps
 from router.errors import ApiError, Forbidden, StoreError
-from router.outlook import look_ahead
+from router.http.standings import Standings, read_standings
 from router.settings.model import Settings
 from router.ui.notes import SinkReading
-from router.ui.standing import AccountReading, read_account
 from router.ui.view import build_view
 
 _POLICY: Final = (
@@ -138,57 +137,24 @@ class ViewCache:
 async def _build(deps: Deps, workload: str | None) -> bytes:
     sink = SinkReading(dropped=deps.sink.dropped, waiting=deps.sink.lag)
 
-    costs = {one.name: deps.teacher_costs.estimate(one.name) for one in deps.settings.workloads}
-
-    def build(readings: dict[str, AccountReading]) -> bytes:
-        shown = {workload} if workload is not None else readings.keys()
+    def build(standings: Standings) -> bytes:
+        shown = {workload} if workload is not None else standings.readings.keys()
         view = build_view(
             deps.store,
             deps.settings,
             workload,
-            readings=readings,
+            readings=standings.readings,
             sink=sink,
             at=time.time(),
-            outlooks={
-                label: look_ahead(
-                    *(deps.store, name, one.snapshot, deps.releases.get(name), costs[name]),
-                    of_slice,
-                )
-                for name, reading in readings.items()
-                if name in shown
-                for label, of_slice, one in _list_accounts(name, reading)
-                if one.level is None and one.snapshot is not None
-            },
+            outlooks=standings.look_ahead(deps.store, shown),
         )
         return json.dumps(view, allow_nan=False).encode()
 
     try:
-        return await run_in_threadpool(build, _read_certificates(deps))
+        return await run_in_threadpool(build, read_standings(deps, deps.settings.workloads))
     except StoreError as error:
         raise ApiError(
             f"The dashboard can't read the store: {error}.",
             status=503,
             code="store_failed",
         ) from error
-
-
-def _list_accounts(
-    name: str, reading: AccountReading
-) -> Iterator[tuple[str, str | None, AccountReading]]:
-    """(label, slice, reading) of the workload and of each of its slices."""
-    yield name, None, reading
-    for of_slice, one in reading.slices.items():
-        yield f"{name}/{of_slice}", of_slice, one
-
-
-def _read_certificates(deps: Deps) -> dict[str, AccountReading]:
-    """One reading per promise. A certificate that no request has needed yet is restored."""
-    return {
-        one.name: read_account(
-            deps.promises.account(one.name, one.promise, one.slices),
-            deps.promises.last_alarm(one.name),
-            deps.promises.slices(one.name),
-        )
-        for one in deps.settings.workloads
-        if one.promise is not None and one.effective_policy == "promise"
-    }

@@ -125,6 +125,11 @@ class Door:
         except ApiError as error:  # what was set aside counts as spent once its time is over
             _log.warning("What a request left of its limits could not be settled: %s", error)
 
+    async def spent(self, key: KeySettings) -> tuple[Decimal, Decimal]:
+        """USD spent and set aside now of a key that has a budget. Raises ApiError where the limits
+        are kept elsewhere and can't be reached."""
+        return await self._limits.spent(_budget_of(key))
+
     async def close(self) -> None:
         """Wait for those that are leaving."""
         await asyncio.gather(*self._leaving, return_exceptions=True)

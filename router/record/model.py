@@ -242,6 +242,22 @@ class ReleaseEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PolicyVersion:
+    """What was put in place of a workload's settings in the file, by whom and why.
+
+    ``version`` counts from 1 within the workload. ``change``: settings by name, None as a value for
+    one that is taken away; None as a whole where it went back to the file.
+    """
+
+    workload: str
+    version: int
+    change: Mapping[str, Json] | None
+    author: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cycle:
     """One run of the learning loop; ``outcome`` is None while it runs.
 

@@ -245,6 +245,22 @@ keys = Table(
     Column("revoked_at", Float),
 )
 
+# What the admin API put in place of a workload's settings in the file; ``change`` is null where it
+# went back to the file.
+policy_versions = Table(
+    "policy_versions",
+    metadata,
+    Column("seq", _Seq, primary_key=True, autoincrement=True),
+    Column("workload", SafeText, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("change", _Body),
+    Column("author", SafeText, nullable=False),
+    Column("reason", SafeText, nullable=False),
+    Column("at", Float, nullable=False),
+    Index("ix_policy_versions", "workload", "version", unique=True),
+    sqlite_autoincrement=True,
+)
+
 promise_state = Table(
     "promise_state",
     metadata,

@@ -29,6 +29,7 @@ from router.record.learning import CycleLog, ReleaseBook
 from router.record.ledger import LedgerBook, enter
 from router.record.model import Decision, Interaction, PromiseState, TrainingRow
 from router.record.overview import Overview
+from router.record.policies import PolicyBook
 from router.record.schema import attempts, interactions, ledger, promise_state
 
 _PAGE = 500
@@ -36,8 +37,20 @@ _RECENT = 10_000
 _NO_STATES: Final[Mapping[str, PromiseState]] = {}
 
 
-class Store(ReleaseBook, CycleLog, FeedbackBook, KeyBook, Eraser, Overview, History, LedgerBook):
-    """Interactions, releases and learning cycles. Thread-safe; every method may raise StoreError.
+class Store(
+    ReleaseBook,
+    CycleLog,
+    FeedbackBook,
+    KeyBook,
+    Eraser,
+    Overview,
+    History,
+    LedgerBook,
+    PolicyBook,
+):
+    """Interactions, releases, keys, policies and learning cycles.
+
+    Thread-safe; every method may raise StoreError.
 
     ``clock`` gives seconds since the epoch. The methods block: call them off the event loop.
     """

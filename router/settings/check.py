@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from router.settings.document import parse_document
+from router.settings.document import Document, parse_document
 from router.settings.model import Settings
 from router.settings.problems import Problem, in_order
 from router.settings.rules import find_errors
@@ -19,7 +19,13 @@ def check_settings(text: str, env: Mapping[str, str]) -> list[Problem]:
 
 def examine_settings(text: str, env: Mapping[str, str]) -> tuple[Settings | None, list[Problem]]:
     """The settings, None where there is an error, and every problem by line."""
-    document = parse_document(text, env)
+    return examine_document(parse_document(text, env), env)
+
+
+def examine_document(
+    document: Document, env: Mapping[str, str]
+) -> tuple[Settings | None, list[Problem]]:
+    """``examine_settings`` of what was parsed already, or never was text."""
     if document.data is None and document.problems:
         return None, in_order(document.problems)
     settings, invalid = validate(document)

@@ -55,6 +55,7 @@ def _fill_in(text: str, env: Mapping[str, str]) -> Mapping[str, str]:
     view = View(parse_document(text, env))
     named = [model.get("api_key_env") for model in view.models.values()]
     named += [key.get("key_env") for key in view.keys.values()]
+    named.append(view.admin.get("key_env"))
     unset = [name for name in named if isinstance(name, str) and not env.get(name)]
     return {**env, **{name: name for name in unset if f"${{{name}}}" not in text}}
 

@@ -290,6 +290,12 @@ class KeySettings(Section):
     train_on: bool = False
 
 
+class AdminSettings(Section):
+    """``key_env`` names the environment variable that holds the admin API's key."""
+
+    key_env: Text
+
+
 class ResolvedModel(Section):
     """What the ``model`` of a request means. ``key``: the model concerned: the teacher of the
     policy for ``auto`` and ``alias``, the one that answers for ``pin``."""
@@ -309,6 +315,7 @@ class Settings(Section):
     learning: LearningSettings = LearningSettings()
     data: DataSettings = DataSettings()
     keys: tuple[KeySettings, ...] = ()
+    admin: AdminSettings | None = None
 
     _secrets: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
@@ -328,6 +335,11 @@ class Settings(Section):
         copy = self.model_copy()
         copy._secrets = dict(env)
         return copy
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """What ``with_secrets`` was given: to examine a variation of the same configuration."""
+        return self._secrets
 
     def secret(self, env_name: str) -> str | None:
         """The value that variable had at load; None where it was unset or empty."""

@@ -34,6 +34,7 @@ class View:
         self.model_keys = list(models)
         self.workloads = _entries(data.get("workloads"))
         self.keys = _entries(data.get("keys"))
+        self.admin = _mapping(data.get("admin"))
 
     @property
     def upstream_models(self) -> dict[str, dict[str, Any]]:
@@ -69,6 +70,7 @@ def find_errors(document: Document, env: Mapping[str, str]) -> Iterator[Problem]
     yield from _check_workloads(view)
     yield from _check_secrets(view, env)
     yield from _check_keys(view, env)
+    yield from _check_admin(view, env)
     yield from _check_host(view)
     yield from _check_workers(view)
 
@@ -274,6 +276,7 @@ def _check_secrets(view: View, env: Mapping[str, str]) -> Iterator[Problem]:
         for key, model in view.models.items()
     ]
     named += [(("keys", i, "key_env"), key.get("key_env")) for i, key in view.keys.items()]
+    named.append((("admin", "key_env"), view.admin.get("key_env")))
     for i, key in view.keys.items():
         path: Path = ("keys", i)
         if view.lacks(key, path, "key_env") and view.lacks(key, path, "sha256"):
@@ -319,6 +322,16 @@ def _check_keys(view: View, env: Mapping[str, str]) -> Iterator[Problem]:
                 message = f"holds the same secret as the key on line {first}: callers can't share"
                 yield problem(("keys", i, "key_env"), message)
             secrets.setdefault(secret, i)
+
+
+def _check_admin(view: View, env: Mapping[str, str]) -> Iterator[Problem]:
+    """No caller's key opens the admin API."""
+    variable = view.admin.get("key_env")
+    secret = env.get(variable) if isinstance(variable, str) else None
+    callers = (env.get(str(key.get("key_env"))) for key in view.keys.values())
+    if secret and secret in callers:
+        message = "holds the same secret as a caller's key: the admin needs one of its own"
+        yield view.document.problem(("admin", "key_env"), message)
 
 
 def _check_host(view: View) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from router.record.keys import StoredKey
 from router.record.store import Store
 from router.settings.check import check_settings
 from router.settings.model import KeySettings, Settings
-from router.stored_keys import with_keys, with_stored_keys
+from router.stored_keys import with_keys
 
 KEY = StoredKey(
     name="shop",
@@ -58,7 +58,7 @@ def test_the_store_keeps_them() -> None:
     assert store.keys() == [kept]
     with pytest.raises(StoreError, match="a key 'shop' already"):
         store.add_key(KEY)
-    assert len(with_stored_keys(Settings(), store).keys) == 1
+    assert len(with_keys(Settings(), store.keys(), at_s=0.0).keys) == 1
     store.revoke_key("shop")
     with pytest.raises(StoreError, match="no key 'shop' is in use"):
         store.revoke_key("shop")

@@ -1,5 +1,5 @@
 """The ledger, one sealed row of money per attempt, which outlives the interaction's content; what
-clients say of answers; and keys that are kept here.
+clients say of answers; keys that are kept here; and the policies that the admin API put in force.
 
 Attempts that were stored before it are entered with the basis ``legacy``: their costs are taken as
 they stand, since the rates that they were computed from were not kept.
@@ -64,6 +64,11 @@ def upgrade() -> None:
     op.create_index("ix_ledger_attempt", "ledger", ["interaction_id", "n"], unique=True)
     op.create_index("ix_ledger_key", "ledger", ["key_name", "at"])
     _enter_attempts(op.get_bind(), ledger)
+    _create_feedback()
+    _create_control()
+
+
+def _create_feedback() -> None:
     op.create_table(
         "feedback",
         sa.Column(
@@ -77,6 +82,9 @@ def upgrade() -> None:
         sa.Column("label", sa.JSON(none_as_null=True)),
         sa.Column("at", sa.Float, nullable=False),
     )
+
+
+def _create_control() -> None:
     op.create_table(
         "keys",
         sa.Column("name", sa.String, primary_key=True),
@@ -91,6 +99,18 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.Float),
         sa.Column("revoked_at", sa.Float),
     )
+    op.create_table(
+        "policy_versions",
+        sa.Column("seq", _SEQ, primary_key=True, autoincrement=True),
+        sa.Column("workload", sa.String, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("change", sa.JSON(none_as_null=True)),
+        sa.Column("author", sa.String, nullable=False),
+        sa.Column("reason", sa.String, nullable=False),
+        sa.Column("at", sa.Float, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_policy_versions", "policy_versions", ["workload", "version"], unique=True)
 
 
 def _enter_attempts(connection: Connection, ledger: sa.Table) -> None:
