@@ -35,7 +35,7 @@ def test_what_is_predicted_is_what_a_replay_reaches(
     found = json.loads(capsys.readouterr().out)
     (workload,) = found["workloads"]
     predicted = workload["forecast"]
-    assert found["cost_usd"] == "0.224000000000"
+    assert found["cost_usd"] == "0.224"
     assert found["month"]["interactions"] == pytest.approx(2_162, abs=2)
     assert page.read_text().startswith("<!doctype html>")
     stream = tmp_path / "stream.jsonl"
