@@ -41,6 +41,7 @@ from benchmarks.gateway.processes import (
 from router.meter.money import usd
 from router.record.model import Interaction
 from router.record.store import Store
+from router.record.subject import pseudonym_of
 
 _KINDS = {"whole": 40, "stream": 25, "cached": 15, "retry": 10, "silent": 5, "endless": 5}
 """In percent."""
@@ -144,6 +145,7 @@ def compare(store_url: str, config: Path, received: Received, books: Mapping[str
         raise SystemExit(ended.stderr)
     accounts = Accounts(verdict=json.loads(ended.stdout), settled=0, in_flight_when_killed=0)
     faults, missing, billed = accounts.faults, set(received.told), set()
+    books = {pseudonym_of("", user): entries for user, entries in books.items()}  # as stored
     with closing(Store.open(store_url)) as store:
         for record in store.walk(_PAGE):
             accounts.settled += 1
