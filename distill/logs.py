@@ -144,7 +144,7 @@ def read_logged(line: bytes) -> Logged:
         request=replace(request, body={k: v for k, v in request.body.items() if k != "stream"}),
         answer=answer,
         model=model if isinstance(model, str) else None,
-        at=next((at for at in map(_read_time, stamps) if at is not None), None),
+        at=next((at for at in map(read_time, stamps) if at is not None), None),
         digest=hashlib.sha256(line.strip()).hexdigest(),
     )
 
@@ -159,13 +159,13 @@ def _take_apart(
         if not isinstance(last, dict) or last.get("role") != "assistant":
             raise _Unusable("no answer")
         return {**value, "messages": prompt}, last, "stop", None, None
-    request = _unwrap(value.get("request", value.get("body")))
+    request = unwrap(value.get("request", value.get("body")))
     if request is None:
         raise _Unusable("no chat-completions request")
     teacher = value.get("teacher")
     if isinstance(teacher, dict):
         return request, teacher, teacher.get("finish_reason"), teacher.get("model"), None
-    response = _unwrap(value.get("response"))
+    response = unwrap(value.get("response"))
     if response is None:
         raise _Unusable("no answer")
     choices = response.get("choices")
@@ -178,7 +178,7 @@ def _take_apart(
     return request, message, ending, response.get("model"), response.get("created")
 
 
-def _unwrap(value: Any) -> dict[str, Any] | None:
+def unwrap(value: Any) -> dict[str, Any] | None:
     """The body itself: it may be text, or inside an envelope."""
     if isinstance(value, str):
         try:
@@ -186,12 +186,13 @@ def _unwrap(value: Any) -> dict[str, Any] | None:
         except JsonError:
             return None
     if isinstance(value, dict) and isinstance(value.get("body"), dict | str):
-        return _unwrap(value["body"])
+        return unwrap(value["body"])
     return value if isinstance(value, dict) else None
 
 
-def _read_time(value: Any) -> float | None:
-    """Seconds since the epoch, of a number or an ISO 8601 text; without a zone it is UTC."""
+def read_time(value: Any) -> float | None:
+    """Seconds since the epoch, of a number or an ISO 8601 text; without a zone it is UTC. None for
+    anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e11:
         return float(value)
     if not isinstance(value, str):

@@ -20,7 +20,7 @@ from router.delivery import Delivery, read_reply
 from router.deps import Deps
 from router.record.redact import is_redacted
 from router.settle import Outcome, settle
-from router.upstream.model import CallError
+from router.upstream.model import AttemptLog, CallError
 from router.wire.openai import input_text, is_cascadable
 from router.wire.requests import MAX_INPUT_CHARS
 
@@ -61,6 +61,8 @@ def _may_repeat(deps: Deps, outcome: Outcome) -> bool:
         return False
     if not options.store or options.max_cost_usd is not None:
         return False
+    if outcome.entry.hold is not None:  # its key's budget has set nothing aside for a second call
+        return False
     if not is_cascadable(outcome.request.body):
         return False
     text = deps.redactor.text(input_text(outcome.request.body))
@@ -86,12 +88,16 @@ async def _repeat(deps: Deps, outcome: Outcome) -> None:
         ask=ask,
     )
     began_s = time.perf_counter()
+    tries: list[AttemptLog] = []
     try:
-        target = deps.targets[outcome.model]
-        read_reply(again, await deps.upstream.complete(target, outcome.request.body))
-        again.answer = again.teacher_answer
-    except CallError as error:
-        again.attempts, again.status = error.attempts, "error"
+        # Of the teacher alone: another model's answer would say nothing about it.
+        target = replace(deps.targets[outcome.model], fallbacks=())
+        reply = await deps.upstream.complete(target, outcome.request.body, None, tries)
+        again.answer = read_reply(again, reply)
+    except BaseException as error:
+        again.attempts, again.status = tuple(tries), "error"
+        if not isinstance(error, CallError):
+            raise
         _log.info("Asking the teacher of %s the same again failed", outcome.workload)
     finally:
         again.upstream_s = time.perf_counter() - began_s

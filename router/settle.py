@@ -198,7 +198,10 @@ async def note(deps: Deps, outcome: Outcome) -> None:
     """
     pending = outcome.audit is not None and not outcome.attempts
     if pending:
-        outcome.attempts = (AttemptLog(started_at=time.time(), latency_ms=0.0, error=_UNENDED),)
+        unended = AttemptLog(
+            started_at=time.time(), latency_ms=0.0, error=_UNENDED, billing="unknown"
+        )
+        outcome.attempts = (unended,)
     record = _write_record(deps, outcome)
     if pending:
         outcome.attempts = ()

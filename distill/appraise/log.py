@@ -8,7 +8,6 @@ OpenAI's own shapes, a JSON line each: ``{"request": {…}, "response": {chat co
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from distill.logs import read_time, unwrap
 from distill.streams import (
     RecordedAnswer,
     RowFault,
@@ -137,12 +137,10 @@ def _read_line(line: bytes, number: int, skipped: Counter[str]) -> Logged | None
     if not isinstance(value, dict):
         raise RowFault("it must be a JSON object")
     if "teacher" in value:
-        return Logged(row=read_row(line), at_s=_read_time(value))
-    request = value.get("request", value.get("body"))
-    response = value.get("response")
-    if isinstance(response, dict) and isinstance(response.get("body"), dict):
-        response = response["body"]
-    if not isinstance(request, dict) or response is None:
+        return Logged(row=read_row(line), at_s=_find_time(value))
+    request = unwrap(value.get("request", value.get("body")))
+    response = unwrap(value.get("response"))
+    if request is None or response is None:
         raise RowFault("it has no 'request' with a 'response', and no 'teacher' either")
     reason = _find_unfit(request, response)
     if reason is not None:
@@ -158,9 +156,9 @@ def _read_line(line: bytes, number: int, skipped: Counter[str]) -> Logged | None
     identity = value.get("id") or value.get("custom_id") or response.get("id") or f"line {number}"
     row = {"id": str(identity), "request": {**request, "stream": False}, "teacher": teacher}
     row |= {key: value[key] for key in ("workload", "gold") if key in value}
-    at_s = _read_time(value)
+    at_s = _find_time(value)
     if at_s is None:
-        at_s = _read_time({"timestamp": response.get("created")})
+        at_s = read_time(response.get("created"))
     try:
         return Logged(row=read_row(json.dumps(row).encode()), at_s=at_s)
     except RowFault as fault:
@@ -170,10 +168,10 @@ def _read_line(line: bytes, number: int, skipped: Counter[str]) -> Logged | None
         return None
 
 
-def _find_unfit(request: Mapping[str, Any], response: Any) -> str | None:
+def _find_unfit(request: Mapping[str, Any], response: Mapping[str, Any]) -> str | None:
     if not isinstance(request.get("messages"), list):
         return "no chat completion"
-    if not isinstance(response, dict) or response.get("error"):
+    if response.get("error"):
         return "an error instead of an answer"
     choices = response.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
@@ -185,18 +183,10 @@ def _find_unfit(request: Mapping[str, Any], response: Any) -> str | None:
     return None
 
 
-def _read_time(value: Mapping[str, Any]) -> float | None:
-    """Unix seconds, or ISO 8601; without a zone it counts as UTC."""
-    found = next((value[key] for key in _TIMES if value.get(key) is not None), None)
-    if isinstance(found, int | float) and not isinstance(found, bool):
-        return float(found)
-    if not isinstance(found, str):
-        return None
-    try:
-        at = datetime.datetime.fromisoformat(found)
-    except ValueError:
-        return None
-    return (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)).timestamp()
+def _find_time(value: Mapping[str, Any]) -> float | None:
+    return next(
+        (at for at in (read_time(value.get(key)) for key in _TIMES) if at is not None), None
+    )
 
 
 def _read_store(store: Store, skipped: Counter[str]) -> Iterator[Logged]:

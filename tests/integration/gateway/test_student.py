@@ -23,7 +23,7 @@ from router.record.store import Store
 from router.release import save_release
 from router.settings.model import PromiseSettings
 from router.students.encoder import Encoder
-from router.testing import FakeUpstream
+from router.testing import FakeUpstream, Hang
 from router.wire.openai import answer_to_json
 from router.wire.profile import profile_of
 from tests.integration.gateway.test_gateway import client, gateway
@@ -256,3 +256,21 @@ async def test_a_few_questions_are_asked_twice_on_purpose(
     assert all(row.cost_usd is not None and not row.train_ok for row in again)
     assert (measured.questions, measured.alike) == (2, 2)
     assert trials == len(PARCEL) + 1
+
+
+async def test_an_audit_that_a_killed_gateway_left_is_no_answer_in_the_journal(
+    tmp_path: Path,
+) -> None:
+    """Also where a model has a price per answer: whether there was one, nobody knows."""
+    promote(tmp_path)
+    more = workload(policy="student", audit={"max_share": 1.0})
+    async with FakeUpstream(always=Hang()) as up:
+        priced = {"upstream": up.base_url, "model": "m", "price": {"usd_per_request": 0.01}}
+        more["models"] = {"teacher": {**priced, "timeout_s": {"first_byte": 1, "total": 1}}}
+        async with gateway(tmp_path, up.base_url, **more) as base:
+            served = await ask(base, SHIPPED)
+            noted = "".join(file.read_text() for file in (tmp_path / "t-journal").iterdir())
+    assert served.headers["x-tutelage-tier"] == "student"
+    (line,) = [line for line in noted.splitlines() if "ended before it was known" in line]
+    assert '"basis":"unknown"' in line.replace(" ", "")
+    assert '"basis":"answer"' not in line.replace(" ", "")
