@@ -292,7 +292,9 @@ def test_bytes_that_are_no_text_are_named_with_their_line(tmp_path: Path) -> Non
     assert _message_of(path) == f"{path}, line 1: it is not valid UTF-8."
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n \n", gzip.compress(b"")], ids=["nothing", "blank lines", "packed nothing"]
+)
 def test_a_stream_without_rows_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "stream.jsonl"
     path.write_bytes(content)

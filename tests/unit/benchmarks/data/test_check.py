@@ -63,6 +63,7 @@ def test_missing_file_says_where_it_comes_from(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "counted"),
     [(gzip.compress(b"{}\n{}\n{}\n"), "3 rows, 2 expected"), (b"text", "can't be unpacked")],
+    ids=["another row", "not packed"],
 )
 def test_other_file_is_told_apart(folder: Path, content: bytes, counted: str) -> None:
     (folder / "streams/a.jsonl.gz").write_bytes(content)

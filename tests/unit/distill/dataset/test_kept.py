@@ -57,7 +57,9 @@ def test_log_probabilities_are_carried_and_make_another_dataset(tmp_path: Path) 
     assert again.manifest["parent"] == one.digest != scored.digest
 
 
-@pytest.mark.parametrize("damage", [b"", b"not gzip", gzip.compress(b"{}\n")])
+@pytest.mark.parametrize(
+    "damage", [b"", b"not gzip", gzip.compress(b"{}\n")], ids=["emptied", "not gzip", "shortened"]
+)
 def test_damage_is_found(tmp_path: Path, damage: bytes) -> None:
     path = save(tmp_path, bundle(rows()))
     (path / "examples.jsonl.gz").write_bytes(damage)
