@@ -18,7 +18,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from router.admission import Admission, AdmissionMiddleware
-from router.budget import BudgetKeeper
+from router.deciding.budget import BudgetKeeper
+from router.deciding.plugins import load_policies
+from router.deciding.promise import PromiseKeeper
+from router.deciding.recall import RecallKeeper
 from router.deps import Deps, build_targets
 from router.drafting import Drafter, EmbeddedDrafter
 from router.errors import ApiError, BadRequest, StoreError
@@ -48,9 +51,6 @@ from router.limits.keeper import build_limits
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.overlay import read_overlay
-from router.plugins import load_policies
-from router.promise import PromiseKeeper
-from router.recall import RecallKeeper
 from router.record.journal import Journal
 from router.record.redact import Redactor
 from router.record.sink import Sink

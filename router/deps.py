@@ -11,14 +11,14 @@ from policies.base import Coin
 from policies.cascade import Ladder
 from policies.promise.batch import Proven
 from router.admission import Admission
-from router.budget import BudgetKeeper
+from router.deciding.budget import BudgetKeeper
+from router.deciding.plugins import Plugins
+from router.deciding.promise import PromiseKeeper
+from router.deciding.recall import RecallKeeper
 from router.drafting import Drafter
 from router.limits.door import Door
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
-from router.plugins import Plugins
-from router.promise import PromiseKeeper
-from router.recall import RecallKeeper
 from router.record.model import Interaction, PromiseState
 from router.record.redact import Redactor
 from router.record.store import Store

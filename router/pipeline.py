@@ -21,6 +21,9 @@ from policies.promise.policy import PROOF, TEACHER_FAILED
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.types import Answer, Ask, Evidence, Features, Tier, Trace, TraceStep
 from router.auth import Caller, check_state_is_open
+from router.deciding.policies_for import Climb, build_policy
+from router.deciding.repeat import ask_again_later
+from router.deciding.slices import find_slices
 from router.delivery import (
     Delivery,
     deliver_draft,
@@ -33,11 +36,8 @@ from router.errors import ApiError, BadRequest, NotFound, TutelageError
 from router.features import describe_request
 from router.limits.door import Entry
 from router.meter.money import plain_usd
-from router.policies_for import Climb, build_policy
-from router.repeat import ask_again_later
 from router.settings.slices import SliceSettings
 from router.settle import Outcome, expect_teacher_cost, settle
-from router.slices import find_slices
 from router.upstream.model import CallError, UpstreamTarget
 from router.wire.calls import write_call
 from router.wire.openai import ChatRequest, is_cascadable

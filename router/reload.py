@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from router.deciding.plugins import load_policies
+from router.deciding.recall import RecallKeeper
 from router.deps import Deps, build_targets
 from router.errors import ConfigError, TutelageError
-from router.plugins import load_policies
-from router.recall import RecallKeeper
 from router.settings.load import parse_settings, read_settings_file
 from router.settings.model import Settings
 

@@ -33,7 +33,7 @@ from distill.replay.terms import settings_for
 from distill.streams import StreamRow, read_stream
 from policies.compare import get_comparer
 from policies.estimate import Estimate, Outlook
-from router.frontier import Frontier, frontier_of
+from router.deciding.frontier import Frontier, frontier_of
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import load_release

@@ -34,11 +34,11 @@ from distill.cycle import Outcome, load_active, run_cycle
 from distill.dataset.folder import DatasetError
 from distill.watch import SWEEP_EVERY_S, run_due, survey, sweep
 from distill.wording import count_of
+from router.deciding.outlook import Outlook, look_ahead
+from router.deciding.promise import PromiseKeeper, proven_agreement
 from router.errors import ReleaseError, StoreError, TutelageError
 from router.meter.metrics import Metrics
 from router.meter.money import usd
-from router.outlook import Outlook, look_ahead
-from router.promise import PromiseKeeper, proven_agreement
 from router.settings.model import Settings
 from router.students.encoder import Encoder
 from router.workload import find_settings

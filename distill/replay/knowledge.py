@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Mapping
 
 from policies.types import Trial
+from router.deciding.promise import PromiseKeeper
+from router.deciding.recall import RecallKeeper
 from router.meter.metrics import Metrics
-from router.promise import PromiseKeeper
-from router.recall import RecallKeeper
 from router.record.model import Interaction, PromiseState
 from router.record.store import Store
 from router.settings.model import Settings

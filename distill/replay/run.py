@@ -33,19 +33,19 @@ from policies.promise.batch import Proven, certify_batch
 from policies.promise.drift import Alarm
 from policies.types import Tier
 from router.auth import Caller
+from router.deciding.plugins import load_policies
+from router.deciding.promise import PromiseKeeper
+from router.deciding.slices import find_slices
 from router.deps import Deps, build_targets
 from router.drafting import EmbeddedDrafter
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator, cost_of
 from router.pipeline import run
-from router.plugins import load_policies
-from router.promise import PromiseKeeper
 from router.record.model import Interaction
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
 from router.settings.model import Settings
-from router.slices import find_slices
 from router.students.encoder import Encoder
 from router.wire.openai import ChatRequest, input_text, parse_chat
 from router.workload import find_settings

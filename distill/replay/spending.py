@@ -11,7 +11,7 @@ from distill.replay.result import Claim
 from distill.streams import StreamRow
 from policies.budget import REASONS
 from policies.purse import CONFIDENCE, Payment
-from router.budget import BudgetKeeper
+from router.deciding.budget import BudgetKeeper
 from router.errors import ConfigError
 from router.meter.money import usd
 from router.record.model import PromiseState

@@ -13,8 +13,8 @@ from distill.streams import StreamRow
 from policies.promise.certificate import Terms
 from policies.promise.guarantee import GUARANTEED
 from policies.promise.policy import CERTIFIED, PROOF, SLICE_UNPROVEN
+from router.deciding.slices import terms_of_slice, terms_of_whole
 from router.settings.model import ModelSettings, PromiseSettings, Settings, WorkloadSettings
-from router.slices import terms_of_slice, terms_of_whole
 from router.workload import find_settings, find_workload
 
 STREAM_WORKLOAD = "stream"

@@ -8,8 +8,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from router.deciding.plugins import find_faults
 from router.errors import ConfigError
-from router.plugins import find_faults
 from router.settings.check import examine_settings
 from router.settings.document import parse_document
 from router.settings.load import read_settings_file

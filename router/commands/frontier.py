@@ -11,8 +11,8 @@ from pathlib import Path
 
 from policies.estimate import Estimate, Outlook
 from router.commands.opening import open_store
+from router.deciding.frontier import Frontier, NotYet, read_frontier
 from router.errors import ConfigError, StoreError
-from router.frontier import Frontier, NotYet, read_frontier
 from router.meter.money import show_usd, usd
 from router.overlay import read_in_force
 from router.record.store import Store

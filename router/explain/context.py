@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 
 from policies.promise.certificate import Certificate
+from router.deciding.outlook import look_ahead
+from router.deciding.promise import Account, PromiseKeeper
 from router.explain.explanation import Level
 from router.meter.money import plain_usd
-from router.outlook import look_ahead
-from router.promise import Account, PromiseKeeper
 from router.record.store import Store
 from router.release import Release
 from router.settings.model import PromiseSettings, WorkloadSettings

@@ -14,6 +14,7 @@ from policies.base import Coin
 from policies.promise.policy import PROOF
 from policies.types import Tier
 from router.auth import Caller
+from router.deciding.promise import Account
 from router.deps import Deps
 from router.errors import BadRequest
 from router.explain.context import (
@@ -27,7 +28,6 @@ from router.explain.context import (
 from router.explain.explanation import Branch, Facts
 from router.meter.money import usd
 from router.pipeline import decide, keep_to_max_cost
-from router.promise import Account
 from router.record.model import write_ask
 from router.settings.model import PromiseSettings
 from router.settle import Outcome, expect_teacher_cost, price_draft

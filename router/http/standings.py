@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from router.deciding.outlook import Outlook, look_ahead
 from router.deps import Deps
-from router.outlook import Outlook, look_ahead
 from router.record.store import Store
 from router.release import Release
 from router.settings.model import WorkloadSettings

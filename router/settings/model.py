@@ -208,8 +208,8 @@ class WorkloadBudget(Section):
 class WorkloadSettings(Section):
     """A kind of request and how it is served.
 
-    ``policy``: one of ``BUILT_IN_POLICIES``, or the name of a plug-in (see ``router.plugins``),
-    which ``options`` are for.
+    ``policy``: one of ``BUILT_IN_POLICIES``, or the name of a plug-in (see
+    ``router.deciding.plugins``), which ``options`` are for.
     """
 
     name: WorkloadName

@@ -10,9 +10,9 @@ from typing import Any, Final
 from policies.promise.certificate import Certificate
 from policies.promise.drift import Alarm
 from policies.promise.ledger import Ledger
+from router.deciding.outlook import Outlook
+from router.deciding.promise import CHANGES, Account
 from router.meter.money import show_usd
-from router.outlook import Outlook
-from router.promise import CHANGES, Account
 from router.settings.model import BUILT_IN_POLICIES, Settings, WorkloadSettings
 from router.wording import show_about
 

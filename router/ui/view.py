@@ -13,9 +13,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from policies.types import Tier
+from router.deciding.outlook import Outlook
 from router.errors import NotFound
 from router.meter.money import plain_usd, show_usd
-from router.outlook import Outlook
 from router.record.model import Cycle, Interaction, Json, Release, ReleaseEvent
 from router.record.overview import Figures
 from router.record.store import Store

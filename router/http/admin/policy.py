@@ -10,13 +10,13 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from router.deciding.plugins import load_policies
 from router.deps import Deps
 from router.errors import BadRequest, ConfigError, NotFound
 from router.following import take_up_stored
 from router.http.admin.given import Given, read_given
 from router.http.admin.workloads import name_source
 from router.overlay import CHANGEABLE, Overlay, Unfit, change_workload
-from router.plugins import load_policies
 from router.settings.model import Settings, WorkloadSettings
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from router.deciding.frontier import NotYet, read_frontier
 from router.deps import Deps
 from router.errors import BadRequest, NotFound
-from router.frontier import NotYet, read_frontier
 from router.http.standings import Standings, read_standings
 from router.meter.money import usd
 from router.overlay import Overlay

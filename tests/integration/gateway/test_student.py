@@ -16,9 +16,9 @@ from distill.train.kernel_head import Examples, train
 from policies.base import Flow, draft_or_teacher
 from policies.plugins import POLICY_GROUP, PolicyContext
 from policies.types import Answer, Ask, Features, Tier
+from router.deciding.outlook import measure_self_agreement
+from router.deciding.promise import PromiseKeeper
 from router.meter.metrics import Metrics
-from router.outlook import measure_self_agreement
-from router.promise import PromiseKeeper
 from router.record.store import Store
 from router.release import save_release
 from router.settings.model import PromiseSettings
@@ -215,7 +215,7 @@ async def test_a_plugin_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Its entry point is put in place here; ``tests/unit/router/test_plugins.py`` has real ones."""
     found = EntryPoint("brief", f"{__name__}:Brief", POLICY_GROUP)
     monkeypatch.setattr(EntryPoint, "load", lambda entry: lambda context, coin: Brief(context))
-    monkeypatch.setattr("router.plugins.entry_points", lambda group: [found])
+    monkeypatch.setattr("router.deciding.plugins.entry_points", lambda group: [found])
     monkeypatch.setattr("router.settings.rules.entry_points", lambda group: [found])
     promote(tmp_path)
     chosen = workload(policy="brief", options={"most_chars": 30})
@@ -235,7 +235,7 @@ async def test_a_plugin_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 async def test_a_few_questions_are_asked_twice_on_purpose(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("router.repeat.SHARE", 1.0)
+    monkeypatch.setattr("router.deciding.repeat.SHARE", 1.0)
     promote(tmp_path)
     policy = workload(promise={"agreement": 0.95}, audit={"repeats": 2})
     async with FakeUpstream("parcel") as up, gateway(tmp_path, up.base_url, **policy) as base:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from distill.drift import Drift, find_drift
 from policies.types import Trial
+from router.deciding.promise import PromiseKeeper
 from router.meter.metrics import Metrics
-from router.promise import PromiseKeeper
 from router.record.model import PromiseState
 from router.record.store import Store
 from router.settings.model import PromiseSettings

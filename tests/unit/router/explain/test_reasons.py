@@ -19,12 +19,12 @@ from policies.purse import Allowance, Purse
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
 from policies.types import Evidence, Features, Trial
+from router.deciding.repeat import REPEAT
 from router.explain.reasons import REASONS, find_reason
-from router.repeat import REPEAT
 from tests.architecture.sources import ROOT
 
 GIVING = (
-    *("policies", "router/pipeline.py", "router/settle.py", "router/policies_for.py"),
+    *("policies", "router/pipeline.py", "router/settle.py", "router/deciding/policies_for.py"),
     *("router/wire/passed_through.py", "router/wire/responses/incoming.py"),
 )
 """Where asks are made, or pinned to the teacher."""

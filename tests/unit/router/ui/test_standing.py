@@ -8,7 +8,7 @@ from policies.promise.certificate import Certificate, Terms
 from policies.promise.drift import Alarm
 from policies.promise.ledger import Ledger
 from policies.types import Trial
-from router.outlook import Outlook
+from router.deciding.outlook import Outlook
 from router.settings.model import PromiseSettings, Settings, WorkloadSettings
 from router.ui.standing import describe_workloads, read_account
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from router.commands import check_config
+from router.deciding.plugins import load_policies
 from router.errors import ConfigError
-from router.plugins import load_policies
 from router.settings.check import check_settings
 from router.settings.model import Settings, WorkloadSettings
 

@@ -15,8 +15,8 @@ from policies.promise.outlook import bound_rate
 from policies.scoring.gate import Gate
 from policies.scoring.scorers import Logistic
 from policies.types import Answer, Trial
-from router.outlook import Outlook, look_ahead, measure_self_agreement
-from router.promise import Account
+from router.deciding.outlook import Outlook, look_ahead, measure_self_agreement
+from router.deciding.promise import Account
 from router.record.model import Interaction
 from router.record.rows import teacher_failed
 from router.record.store import Store

@@ -21,8 +21,8 @@ from policies.promise.outlook import (
     is_release_too_wrong,
 )
 from policies.types import Trial
+from router.deciding.promise import Account
 from router.meter.money import plain_usd, show_usd, usd
-from router.promise import Account
 from router.record.history import Asked
 from router.record.redact import is_redacted
 from router.record.store import Store

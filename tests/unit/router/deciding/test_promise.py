@@ -10,8 +10,8 @@ import pytest
 from policies.promise.certificate import Certificate, Terms
 from policies.promise.ledger import Ledger
 from policies.types import Ask, InSlice, Tier, Trial
+from router.deciding.promise import PromiseKeeper, proven_agreement
 from router.meter.metrics import Metrics
-from router.promise import PromiseKeeper, proven_agreement
 from router.record.model import Interaction, PromiseState, write_ask
 from router.record.store import Store
 from router.settings.model import PromiseSettings

@@ -8,7 +8,7 @@ import pytest
 
 from policies.purse import Payment
 from policies.types import Trial
-from router.budget import BudgetKeeper
+from router.deciding.budget import BudgetKeeper
 from router.meter.metrics import Metrics
 from router.record.model import Interaction, PromiseState
 from router.record.store import Store

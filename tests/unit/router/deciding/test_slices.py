@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from router.auth import Caller
+from router.deciding.slices import find_slices, name_evidence, terms_of_slice, terms_of_whole
 from router.settings.model import PromiseSettings, WorkloadSettings
 from router.settings.slices import SliceSettings
-from router.slices import find_slices, name_evidence, terms_of_slice, terms_of_whole
 
 SHOP = Caller(key_name="shop-eu", tenant="acme", train_on=True)
 BODY: dict[str, Any] = {

@@ -22,9 +22,9 @@ from policies.promise.policy import Part, PromisePolicy
 from policies.promise.proven import ProvenPolicy
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
-from router.budget import BudgetKeeper
-from router.plugins import Plugins
-from router.promise import Account, PromiseKeeper
+from router.deciding.budget import BudgetKeeper
+from router.deciding.plugins import Plugins
+from router.deciding.promise import Account, PromiseKeeper
 from router.release import Release
 from router.settings.model import WorkloadSettings
 from router.settings.slices import SliceSettings

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from policies.types import Tier
-from router.frontier import Frontier, NotYet, frontier_of
+from router.deciding.frontier import Frontier, NotYet, frontier_of
 from router.record.model import Decision, Interaction
 from router.record.store import Store
 from router.settings.model import WorkloadSettings

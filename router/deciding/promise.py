@@ -12,12 +12,12 @@ from policies.promise.certificate import Certificate
 from policies.promise.drift import Alarm, Kind, Watch
 from policies.promise.ledger import Ledger
 from policies.types import Ask, Trial
+from router.deciding.slices import name_evidence, terms_of_slice, terms_of_whole
 from router.meter.metrics import Metrics
 from router.record.model import PromiseState
 from router.record.store import Store
 from router.settings.model import PromiseSettings
 from router.settings.slices import SliceSettings
-from router.slices import name_evidence, terms_of_slice, terms_of_whole
 
 Account = Certificate | Ledger
 """What a promise is kept by: a certificate, or a ledger where a guarantee was asked for."""

@@ -1,0 +1,1 @@
+"""What decides for a workload, kept up to date: its promise, budget, slices, policy and outlook."""
