@@ -9,9 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 from router.errors import ApiError
 
 _RETRY_AFTER_S = "1"
@@ -89,47 +86,3 @@ class Admission:
             self.leave()  # it was given while its owner turned away
         else:
             self._waiters.remove(place)
-
-
-class AdmissionMiddleware:
-    """Lets requests for answers (``POST /v1/…``) in by the gateway's ``Admission``.
-
-    A place is held until the answer, or the last part of its stream, is sent.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not _asks_for_an_answer(scope):
-            await self._app(scope, receive, send)
-            return
-        deps = scope["app"].state.deps
-        admission: Admission = deps.admission
-        try:
-            await admission.enter()
-        except Overloaded as error:
-            deps.metrics.add_refused()
-            headers = {**error.headers, "content-type": "application/json"}
-            await Response(error.body(), error.status, headers)(scope, receive, _closing(send))
-            return
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            admission.leave()
-
-
-def _closing(send: Send) -> Send:
-    """Ends the connection with the answer: the request's body was never read."""
-
-    async def send_and_close(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (b"connection", b"close")]
-        await send(message)
-
-    return send_and_close
-
-
-def _asks_for_an_answer(scope: Scope) -> bool:
-    path: str = scope.get("path", "")
-    return scope["type"] == "http" and scope["method"] == "POST" and path.startswith("/v1/")

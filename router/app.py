@@ -12,19 +12,15 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
-from router.admission import Admission, AdmissionMiddleware
+from router.admission import Admission
 from router.deciding.budget import BudgetKeeper
 from router.deciding.plugins import load_policies
 from router.deciding.promise import PromiseKeeper
 from router.deciding.recall import RecallKeeper
 from router.deps import Deps, build_targets
 from router.drafting import Drafter, EmbeddedDrafter
-from router.errors import ApiError, BadRequest, StoreError
 from router.following import (
     adopt_journals,
     restore_workloads,
@@ -35,8 +31,9 @@ from router.generative.adapters import Residents
 from router.generative.drafter import GenerativeDrafter
 from router.generative.replicas import build_replicas
 from router.http.admin.routes import admin_routes
-from router.http.chat import answering_routes
+from router.http.failing import add_failure_handlers
 from router.http.feedback import take_feedback
+from router.http.front import Gateway
 from router.http.models import list_models, show_model
 from router.http.operation import (
     render_metrics,
@@ -62,18 +59,16 @@ from router.students.encoder import Encoder
 from router.upstream.breakers import MemoryBreakers
 from router.upstream.client import UpstreamClient
 from router.upstream.failover import Failover
-from router.wire.speaking import form_at, write_error
 
 _log = logging.getLogger("tutelage")
 
 _DRAIN_S = 10.0
 _START_S = 60.0
-_RETRY_AFTER_S = "1"
 
 
 def create_app(
     settings: Settings, store: Store, config: Path | None = None, *, workers: int = 1
-) -> FastAPI:
+) -> Gateway:
     """The gateway over an open store, which it closes when it ends.
 
     ``config``: the file of the settings, whose changes are taken up; None where there is none.
@@ -108,10 +103,9 @@ def create_app(
             await asyncio.gather(*followers, return_exceptions=True)
             await _end(deps)
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    app = Gateway(lifespan=lifespan, openapi_url=None)
     app.router.routes.extend(
         [
-            *answering_routes(),
             *unmetered_routes(),
             Route("/v1/models", list_models),
             Route("/v1/models/{model:path}", show_model),
@@ -124,11 +118,7 @@ def create_app(
             *dashboard_routes(),
         ]
     )
-    app.add_middleware(AdmissionMiddleware)
-    app.add_exception_handler(ApiError, _answer_api_error)
-    app.add_exception_handler(StoreError, _answer_store_error)
-    app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_exception_handler(Exception, _answer_bug)
+    add_failure_handlers(app)
     return app
 
 
@@ -208,36 +198,3 @@ async def _finish_background(deps: Deps) -> None:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-
-
-def _write_error(request: Request, error: ApiError) -> Response:
-    """The error in the shape of the form that is spoken at the request's address."""
-    headers = {**error.headers, "content-type": "application/json"}
-    if error.status == 429 and error.headers.get("x-should-retry") != "false":
-        headers.setdefault("retry-after", _RETRY_AFTER_S)  # an upstream may not have said
-    body = write_error(form_at(request.url.path), error)
-    return Response(body, status_code=error.status, headers=headers)
-
-
-async def _answer_api_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, ApiError):
-        raise error
-    return _write_error(request, error)
-
-
-async def _answer_store_error(request: Request, error: Exception) -> Response:
-    headers = {"retry-after": _RETRY_AFTER_S}
-    return _write_error(
-        request, ApiError(f"{error}.", status=503, code="store_failed", headers=headers)
-    )
-
-
-async def _answer_http_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    sentence = f"{error.detail}: {request.method} {request.url.path}"
-    return _write_error(request, BadRequest(sentence, status=error.status_code))
-
-
-async def _answer_bug(request: Request, error: Exception) -> Response:
-    return _write_error(request, ApiError("The gateway failed on this request; its log says why."))

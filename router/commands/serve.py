@@ -86,6 +86,7 @@ def _serve(
             log_level="warning",
             timeout_graceful_shutdown=math.ceil(settings.server.drain_s),
             access_log=False,
+            proxy_headers=False,  # nobody asks where a client is
         )
     )
     # Having drained, uvicorn raises the signal that stopped it once more: an end as wished, not a

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
 
 from router.auth import Caller, authenticate
 from router.delivery import Delivery
 from router.deps import Deps
-from router.errors import BadRequest, TooLarge
-from router.http.event_stream import EventResponse
+from router.http.client import Client, read_body
+from router.http.event_stream import send_events
+from router.http.failing import write_failure
 from router.pipeline import run
 from router.wire.form import Form
 from router.wire.messages.incoming import parse_messages
@@ -26,111 +23,62 @@ from router.wire.responses.incoming import parse_responses
 Parse = Callable[[bytes, Mapping[str, str]], ChatRequest]
 """Reads a body and the headers beside it; raises ``BadRequest``."""
 
-
-def answer_with(parse: Parse) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of the form that ``parse`` reads."""
-
-    async def answer(request: Request) -> Response:
-        """Read, check, answer; errors are mapped by the application."""
-        deps: Deps = request.app.state.deps
-        caller = authenticate(deps.settings, request.headers)
-        raw = await read_body(request, deps.settings.server.max_body_bytes)
-        return _Answer(deps, parse(raw, request.headers), caller)
-
-    return answer
-
-
-def answering_routes() -> list[Route]:
-    """Every form's own address."""
-    forms: Mapping[Form, Parse] = {
-        Form.CHAT: lambda raw, _: parse_chat(raw),
-        Form.COMPLETIONS: lambda raw, _: parse_passed_through(raw, Form.COMPLETIONS),
-        Form.EMBEDDINGS: lambda raw, _: parse_passed_through(raw, Form.EMBEDDINGS),
-        Form.COMPACTION: lambda raw, _: parse_passed_through(raw, Form.COMPACTION),
-        Form.RESPONSES: lambda raw, _: parse_responses(raw),
-        Form.MESSAGES: parse_messages,
-    }
-    return [
-        Route(f"/v1/{form}", answer_with(parse), methods=["POST"]) for form, parse in forms.items()
-    ]
+PARSERS: Mapping[str, Parse] = {
+    f"/v1/{form}": parse
+    for form, parse in (
+        (Form.CHAT, lambda raw, _: parse_chat(raw)),
+        (Form.COMPLETIONS, lambda raw, _: parse_passed_through(raw, Form.COMPLETIONS)),
+        (Form.EMBEDDINGS, lambda raw, _: parse_passed_through(raw, Form.EMBEDDINGS)),
+        (Form.COMPACTION, lambda raw, _: parse_passed_through(raw, Form.COMPACTION)),
+        (Form.RESPONSES, lambda raw, _: parse_responses(raw)),
+        (Form.MESSAGES, parse_messages),
+    )
+}
+"""Every form's own address."""
 
 
-class _Answer(Response):
-    """Answers while the client is there, and closes the delivery whatever happens.
+async def answer(deps: Deps, parse: Parse, scope: Scope, receive: Receive, send: Send) -> None:
+    """Read, check, answer; an error before the answer has begun becomes the answer.
 
-    A client that leaves ends the work at once: also while the upstream is silent, where no
-    attempt to send anything would tell.
+    What is no fault of the request's is raised all the same, for the server's log.
     """
-
-    def __init__(self, deps: Deps, request: ChatRequest, caller: Caller) -> None:
-        super().__init__()
-        self._deps, self._request, self._caller = deps, request, caller
-        self._delivery: Delivery | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await _while_connected(receive, send, lambda s: self._answer(scope, receive, s))
-        finally:
-            if self._delivery is not None:
-                await self._delivery.aclose()
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._delivery = delivery = await run(self._deps, self._request, self._caller)
-        headers = dict(delivery.headers)
-        if delivery.events is None:
-            whole = Response(delivery.body, headers=headers, media_type="application/json")
-            await whole(scope, receive, send)
-            return
-        await EventResponse(delivery.events, headers).stream_response(send)
-
-
-async def _while_connected(
-    receive: Receive, send: Send, work: Callable[[Send], Awaitable[None]]
-) -> None:
-    """Do ``work``, which gets a ``send``, until it is done or the client has left.
-
-    A server takes what is sent to a client that left without a word, so ``send`` refuses it.
-    Raises what ``work`` raises.
-    """
-
-    async def send_if_there(message: Message) -> None:
-        if leaving.done():
-            raise ClientDisconnect
-        await send(message)
-        if leaving.done():  # the server waited for room: the message went nowhere
-            raise ClientDisconnect
-
-    async def do() -> None:
-        await work(send_if_there)
-
-    leaving = asyncio.create_task(_wait_until_left(receive))
-    working = asyncio.create_task(do())
+    client = Client(receive, send)
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        headers = Headers(scope=scope)
+        caller = authenticate(deps.settings, headers)
+        raw = await read_body(receive, deps.settings.server.max_body_bytes)
+        await _answer(deps, parse(raw, headers), caller, client)
+    except Exception as error:
+        if client.started:
+            raise
+        failure = write_failure(scope["path"], error)
+        await failure(scope, receive, send)
+        if failure.status_code == 500:
+            raise
+
+
+async def _answer(deps: Deps, request: ChatRequest, caller: Caller, client: Client) -> None:
+    """Answer while the client is there, and close the delivery whatever happens."""
+    delivery: Delivery | None = None
+
+    async def work() -> None:
+        nonlocal delivery
+        delivery = await run(deps, request, caller)
+        await _send(delivery, client)
+
+    try:
+        await client.attend(work())
     finally:
-        leaving.cancel()
-        working.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-    if not working.cancelled():
-        with suppress(ClientDisconnect):
-            working.result()
+        if delivery is not None:
+            await delivery.aclose()
 
 
-async def _wait_until_left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises ``TooLarge``; ``BadRequest``, told to nobody, where the client left
-    while it was sending."""
-    parts, size = [], 0
-    try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise TooLarge(f"The request body is larger than {limit} bytes.")
-            parts.append(part)
-    except ClientDisconnect:
-        raise BadRequest("The client left while it was sending.", code="client_left") from None
-    return b"".join(parts)
+async def _send(delivery: Delivery, client: Client) -> None:
+    if delivery.events is not None:
+        await client.start(200, {**delivery.headers, "content-type": "text/event-stream"})
+        await send_events(delivery.events, client.send)
+        return
+    body = delivery.body or b""
+    about = {"content-type": "application/json", "content-length": str(len(body))}
+    await client.start(200, {**delivery.headers, **about})
+    await client.finish(body)

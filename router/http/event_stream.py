@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable
 
-from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from router.wire.sse import Last
@@ -14,34 +13,26 @@ _MOST_BYTES = 64 * 1024
 """What may wait for a slow client before the upstream has to wait too."""
 
 
-class EventResponse(StreamingResponse):
-    """A stream of events; those that are at hand together leave in one write.
+async def send_events(events: AsyncIterable[bytes], send: Send) -> None:
+    """Send them and the end of the body; those that are at hand together leave in one write.
 
     An upstream's packet often holds many events, and a write for each costs more than all the rest
     that is done with it. Nothing waits for company: an event that comes alone leaves alone.
+    ``events`` is asked for what follows a ``Last`` event only once that was sent, so a stream that
+    was read to its end was delivered to its end.
     """
-
-    def __init__(self, events: AsyncIterable[bytes], headers: Mapping[str, str]) -> None:
-        super().__init__(events, headers=headers, media_type="text/event-stream")
-        self._events = events
-
-    async def stream_response(self, send: Send) -> None:
-        """Send all of it. ``events`` is asked for what follows a ``Last`` event only once that was
-        sent, so a stream that was read to its end was delivered to its end."""
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(start)
-        basket = _Basket()
-        reader = asyncio.create_task(_fill(basket, self._events))
-        try:
-            while body := await basket.take():
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-                basket.confirm()
-        finally:
-            if not reader.done():
-                reader.cancel()
-                await asyncio.wait((reader,))
-        reader.result()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    basket = _Basket()
+    reader = asyncio.create_task(_fill(basket, events))
+    try:
+        while body := await basket.take():
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            basket.confirm()
+    finally:
+        if not reader.done():
+            reader.cancel()
+            await asyncio.wait((reader,))
+    reader.result()
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class _Basket:

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from sqlalchemy.exc import IntegrityError
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from router.auth import authenticate
 from router.deps import Deps
 from router.errors import BadRequest, NotFound
-from router.http.chat import read_body
+from router.http.client import read_body
 from router.record.model import Feedback
 from router.record.redact import Redactor
 from router.wire.strict_json import JsonError, load_json, make_well_formed
@@ -31,10 +31,7 @@ async def take_feedback(request: Request) -> Response:
     """Store what is said of the caller's own interaction, in place of what was said before."""
     deps: Deps = request.app.state.deps
     caller = authenticate(deps.settings, request.headers)
-    try:
-        raw = await read_body(request, deps.settings.server.max_body_bytes)
-    except ClientDisconnect:
-        return Response(status_code=400)  # to nobody: the client left while it was sending
+    raw = await read_body(request.receive, deps.settings.server.max_body_bytes)
     given = read_feedback(raw, deps.redactor)
     found = await run_in_threadpool(deps.store.interaction, given.interaction_id)
     if found is None or found.key_name != caller.key_name:

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from router.auth import authenticate, check_state_is_open
 from router.deps import Deps
 from router.errors import BadRequest, NotFound
-from router.http.chat import read_body
+from router.http.client import read_body
 from router.upstream.forward import Inquiry
 from router.upstream.model import UpstreamTarget
 from router.wire.fields import load_body
@@ -52,7 +52,7 @@ async def count_tokens(request: Request) -> Response:
     """``POST /v1/messages/count_tokens``: ``{"input_tokens": n}``."""
     deps: Deps = request.app.state.deps
     authenticate(deps.settings, request.headers)
-    raw = await read_body(request, deps.settings.server.max_body_bytes)
+    raw = await read_body(request.receive, deps.settings.server.max_body_bytes)
     asked = parse_count(raw, request.headers)
     target = _find_target(deps, asked.model)
     if target.dialect != "anthropic" or asked.native is None:
@@ -77,7 +77,7 @@ def _forwarding() -> Callable[[Request], Awaitable[Response]]:
         check_state_is_open(deps.settings)
         if not _ID.fullmatch(request.path_params.get("id", "-")):
             raise NotFound("There is nothing of that name.")
-        raw = await read_body(request, deps.settings.server.max_body_bytes)
+        raw = await read_body(request.receive, deps.settings.server.max_body_bytes)
         body = load_body(raw) if raw else None
         named = None if body is None else body.get("model")
         target = _find_target(deps, named if isinstance(named, str) else "auto")

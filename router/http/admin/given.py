@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from router.errors import BadRequest
-from router.http.chat import read_body
+from router.http.client import read_body
 from router.wire.strict_json import JsonError, load_json
 
 _MOST_BYTES: Final = 100_000
@@ -34,7 +34,7 @@ class Given:
 async def read_given(request: Request, allowed: Collection[str] = ()) -> Given:
     """Raises BadRequest, whose ``param`` names the field; ``allowed``: those of ``more``."""
     try:
-        body = load_json(await read_body(request, _MOST_BYTES))
+        body = load_json(await read_body(request.receive, _MOST_BYTES))
     except JsonError as error:
         raise BadRequest(f"The request body {error}.", code="invalid_json") from None
     if not isinstance(body, dict):

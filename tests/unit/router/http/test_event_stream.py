@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from starlette.types import Message
 
-from router.http.event_stream import EventResponse
+from router.http.event_stream import send_events
 from router.wire.sse import DONE, encode
 
 FIRST, SECOND, THIRD = encode("1"), encode("2"), encode("3")
@@ -39,7 +39,7 @@ async def _settle() -> None:
 
 
 async def _drain(client: Client, events: AsyncIterator[bytes]) -> None:
-    await EventResponse(events, {}).stream_response(client.send)
+    await send_events(events, client.send)
 
 
 async def test_what_is_at_hand_leaves_in_one_write() -> None:
