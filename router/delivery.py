@@ -19,8 +19,9 @@ from router.deps import Deps
 from router.errors import ApiError
 from router.meter.money import plain_usd
 from router.meter.prices import Usage
+from router.outcome import Outcome
 from router.record.model import Status, write_ask
-from router.settle import Outcome, note, price_outcome, settle
+from router.settle import note, price_outcome, settle
 from router.upstream.model import (
     AttemptLog,
     CallError,

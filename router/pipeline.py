@@ -7,8 +7,8 @@ The policy is driven to its committing ask; what it wants in the background is d
 from __future__ import annotations
 
 import logging
+import secrets
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -36,8 +36,9 @@ from router.errors import ApiError, BadRequest, NotFound, TutelageError
 from router.features import describe_request
 from router.limits.door import Entry
 from router.meter.money import plain_usd
+from router.outcome import Outcome
 from router.settings.slices import SliceSettings
-from router.settle import Outcome, expect_teacher_cost, settle
+from router.settle import expect_teacher_cost, settle
 from router.upstream.model import CallError, UpstreamTarget
 from router.wire.calls import write_call
 from router.wire.openai import ChatRequest, is_cascadable
@@ -135,7 +136,7 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
         )
     _check_speakable(deps.targets[teacher], request)
     outcome = Outcome(
-        id=f"int_{uuid.uuid4().hex}",
+        id=f"int_{secrets.token_hex(16)}",
         request=request,
         caller=caller,
         workload=workload,

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from policies.compare import choose_comparer, get_comparer
-from policies.promise.policy import PROOF, PROOF_FAILED, TEACHER_FAILED
+from policies.promise.policy import PROOF_FAILED, TEACHER_FAILED
 from policies.purse import Payment
-from policies.types import Answer, Ask, Evidence, InSlice, Shape, Tier, Trace, TraceStep, Trial
-from router.auth import Caller
+from policies.types import Answer, InSlice, Shape, Tier, Trial
 from router.billing import Bill, bill_tries, count_tokens_at_most, hold_for, sum_costs
 from router.deps import Deps
-from router.limits.door import Entry
 from router.meter.prices import Price, Usage, cost_of
-from router.record.model import Attempt, Interaction, PromiseState, Purpose, Status, write_ask
+from router.outcome import Billed, Outcome, Tries
+from router.record.model import Attempt, Interaction, PromiseState, Purpose, write_ask
 from router.record.rows import teacher_failed
 from router.record.subject import hide_user
-from router.release import Release
-from router.settings.model import STUDENT_KEY, WorkloadSettings
-from router.upstream.model import AttemptLog, CallError
+from router.settings.model import STUDENT_KEY
+from router.upstream.model import AttemptLog
 from router.wire.openai import (
-    ChatRequest,
     answer_to_json,
     count_prompt_chars,
     input_text,
@@ -35,109 +32,6 @@ _CHARS_PER_TOKEN = 4
 _UNENDED = "the gateway ended before it was known"
 
 
-@dataclass(kw_only=True)
-class Outcome:
-    """An interaction while it runs; filled in by the pipeline, read once by ``settle``.
-
-    ``release``: the one in force for its workload when it began; ``question``: names it among those
-    that may be recalled; ``drafted_by``: the tier of ``draft``; ``end_s``: when its answer had
-    been delivered, on the clock of ``start_s``; None until then. ``model``: the teacher that is to
-    be asked; ``answered_by``: the model that answered, which a fallback may be. ``draft_…``: of the
-    calls of a student behind a server; the others are of the teacher's.
-    """
-
-    id: str
-    request: ChatRequest
-    caller: Caller
-    workload: str
-    workload_settings: WorkloadSettings | None
-    release: Release | None
-    model: str
-    trace: Trace
-    ask: Ask
-    question: str | None = None
-    drafted_by: Tier = Tier.STUDENT
-    draft: Answer | None = None
-    evidence: Evidence | None = None
-    audit: Ask | None = None
-    teacher_answer: Answer | None = None
-    started_at: float = field(default_factory=time.time)
-    start_s: float = field(default_factory=time.perf_counter)
-    end_s: float | None = None
-    upstream_s: float = 0.0
-    status: Status = "ok"
-    answer: Answer | None = None
-    usage: Usage | None = None
-    upstream_model: str | None = None
-    attempts: Sequence[AttemptLog] = ()
-    answered_by: str | None = None
-    draft_usage: Usage | None = None
-    draft_version: str | None = None
-    draft_attempts: Sequence[AttemptLog] = ()
-    noted: Interaction | None = None
-    entry: Entry = field(default_factory=Entry)
-    noted_status: Status | None = None
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds until the answer was delivered, or until now."""
-        return (time.perf_counter() if self.end_s is None else self.end_s) - self.start_s
-
-    @property
-    def overhead_ms(self) -> float:
-        """Time so far that wasn't spent waiting for upstreams."""
-        return max(0.0, self.elapsed_s - self.upstream_s) * 1000
-
-    @property
-    def speaker(self) -> str:
-        """The configured model whose words the answer is."""
-        if self.ask.tier is Tier.STUDENT:
-            return "student"
-        return self.model if self.ask.tier is Tier.RECALL else self.answered_by or self.model
-
-    @property
-    def can_fall_back(self) -> bool:
-        """The teacher is asked by chance only: the draft is fit to be served if it can't answer."""
-        return self.ask.reason == PROOF and self.draft is not None
-
-    @property
-    def is_teachers(self) -> bool:
-        """The answer is the teacher's own: what a draft is compared with and learned from."""
-        return self.answered_by in (None, self.model)
-
-    def may_draft_after(self, error: CallError) -> bool:
-        """The teacher, and whoever may stand in for it, has failed, and the workload then wants a
-        draft. A caller who named who answers gets the error."""
-        settings = self.workload_settings
-        wanted = settings is not None and settings.on_teacher_failure == "draft"
-        return wanted and error.falls_over and self.ask.reason not in ("forced", "pinned")
-
-    def fall_back(self, reason: str = PROOF_FAILED) -> None:
-        """Serve the draft instead of the teacher's answer that didn't come."""
-        self.ask = replace(self.ask, tier=self.drafted_by, reason=reason)
-        self.trace = Trace(steps=(*self.trace.steps, TraceStep(ask=self.ask)))
-
-    def keep_draft(self, reason: str) -> None:
-        """Serve the draft, for a reason that leaves it no chance of a check."""
-        self.ask = replace(self.ask, tier=self.drafted_by, reason=reason, propensity=1.0, floor=1.0)
-        self.trace = Trace(steps=(*self.trace.steps[:-1], TraceStep(ask=self.ask)))
-
-    def note_draft_calls(self, attempts: Sequence[AttemptLog]) -> None:
-        """The student's server was waited for."""
-        self.draft_attempts = attempts
-        self.upstream_s += sum(log.latency_ms for log in attempts) / 1000
-
-    def stop_clock(self) -> None:
-        """The answer is delivered: what follows, such as an audit, makes nobody wait."""
-        self.end_s = time.perf_counter()
-
-    def drop_audit(self) -> None:
-        """Nothing is asked in the background after all."""
-        self.audit = None
-        steps = tuple(step for step in self.trace.steps if not step.ask.background)
-        self.trace = replace(self.trace, steps=steps)
-
-
 def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
     """USD of the interaction, None where unknown, or not known before its audit has come: the sum
     of the draft, also of one that wasn't served, and of the teacher's answer, each with every try
@@ -146,26 +40,28 @@ def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
     # One that failed without a try, since the upstream is left alone, cost nothing.
     if waited_for and not outcome.attempts and outcome.status != "error":
         return None
-    bills = (*_bill_drafts(deps, outcome), *_bill_calls(deps, outcome))
-    return sum_costs([bill.cost_usd for bill in bills])
+    billed = _bill(deps, outcome)
+    return sum_costs([bill.cost_usd for bill in (*billed.drafts, *billed.calls)])
 
 
 def price_draft(deps: Deps, outcome: Outcome) -> Decimal | None:
     """USD of the draft's calls; nothing where the student runs in process."""
-    return sum_costs([bill.cost_usd for bill in _bill_drafts(deps, outcome)])
+    return sum_costs([bill.cost_usd for bill in _bill(deps, outcome).drafts])
 
 
-def _bill_calls(deps: Deps, outcome: Outcome) -> tuple[Bill, ...]:
-    """Every try of the teacher, and of who stood in for it."""
-    return _bill(deps, outcome, outcome.attempts, outcome.usage, outcome.model)
+def _bill(deps: Deps, outcome: Outcome) -> Billed:
+    """Every try of a student behind a server, then of the teacher and of who stood in for it;
+    worked out again only where more is known than the last time."""
+    tries = Tries(outcome.draft_attempts, outcome.draft_usage, outcome.attempts, outcome.usage)
+    known = outcome.billed
+    if known is None or any(a is not b for a, b in zip(known.tries, tries, strict=True)):
+        drafts = _bill_calls(deps, outcome, tries.drafts, tries.draft_usage, STUDENT_KEY)
+        calls = _bill_calls(deps, outcome, tries.calls, tries.usage, outcome.model)
+        known = outcome.billed = Billed(tries, drafts, calls)
+    return known
 
 
-def _bill_drafts(deps: Deps, outcome: Outcome) -> tuple[Bill, ...]:
-    """The same of a student behind a server."""
-    return _bill(deps, outcome, outcome.draft_attempts, outcome.draft_usage, STUDENT_KEY)
-
-
-def _bill(
+def _bill_calls(
     deps: Deps, outcome: Outcome, tries: Sequence[AttemptLog], usage: Usage | None, model: str
 ) -> tuple[Bill, ...]:
     body, models = outcome.request.body, deps.settings.models
@@ -216,7 +112,7 @@ def settle(deps: Deps, outcome: Outcome) -> None:
     if record is None or outcome.noted_status != outcome.status:
         record = _write_record(deps, outcome)
     if outcome.status == "ok" and outcome.teacher_answer is not None:
-        answer_usd = _bill_calls(deps, outcome)[-1].cost_usd
+        answer_usd = _bill(deps, outcome).calls[-1].cost_usd
         if answer_usd is not None:
             deps.teacher_costs.observe(outcome.workload, answer_usd)
     state = None
@@ -286,6 +182,8 @@ def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
             return None
         return dict(deps.redactor.json(answer_to_json(answer)))
 
+    written = write(outcome.answer if ok else None)
+
     return Interaction(
         id=outcome.id,
         created_at=outcome.started_at,
@@ -303,8 +201,8 @@ def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
         model=outcome.speaker,
         reason=ask.reason,
         status=outcome.status,
-        answer=write(outcome.answer if ok else None),
-        teacher_answer=write(teacher),
+        answer=written,
+        teacher_answer=written if teacher is outcome.answer else write(teacher),
         teacher_model=outcome.model if teacher is not None else None,
         teacher_version=outcome.upstream_model,
         draft=write(outcome.draft),
@@ -335,7 +233,7 @@ def _find_teacher_cost(
     """USD that the teacher's answer costs or would have cost, and whether that is an estimate."""
     if outcome.status == "error":
         return None, False
-    bills = _bill_calls(deps, outcome)
+    bills = _bill(deps, outcome).calls
     cost = sum_costs([bill.cost_usd for bill in bills]) if bills else None
     unasked = outcome.ask.tier is not Tier.TEACHER and (teacher is None or cost is None)
     if unasked or not outcome.is_teachers:
@@ -368,7 +266,7 @@ def _propensity_of(outcome: Outcome) -> float:
 
 def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
     """The student's calls, then the teacher's."""
-    drafted, asked = _bill_drafts(deps, outcome), _bill_calls(deps, outcome)
+    _, drafted, asked = _bill(deps, outcome)
     tries = [
         *((Tier.STUDENT, *one) for one in zip(outcome.draft_attempts, drafted, strict=True)),
         *((Tier.TEACHER, *one) for one in zip(outcome.attempts, asked, strict=True)),

@@ -18,8 +18,9 @@ from dataclasses import replace
 from policies.types import Ask, Tier, Trace, TraceStep
 from router.delivery import Delivery, read_reply
 from router.deps import Deps
+from router.outcome import Outcome
 from router.record.redact import is_redacted
-from router.settle import Outcome, settle
+from router.settle import settle
 from router.upstream.model import AttemptLog, CallError
 from router.wire.openai import input_text, is_cascadable
 from router.wire.requests import MAX_INPUT_CHARS

@@ -27,10 +27,11 @@ from router.explain.context import (
 )
 from router.explain.explanation import Branch, Facts
 from router.meter.money import usd
+from router.outcome import Outcome
 from router.pipeline import decide, keep_to_max_cost
 from router.record.model import write_ask
 from router.settings.model import PromiseSettings
-from router.settle import Outcome, expect_teacher_cost, price_draft
+from router.settle import expect_teacher_cost, price_draft
 from router.wire.openai import ChatRequest
 
 _NEVER = 1.0 - 2**-53

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -22,6 +22,8 @@ from prometheus_client import (
 )
 
 from router.meter.prices import Usage
+
+_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 
 OTHER = "other"
 _MOST_VALUES = 100
@@ -95,6 +97,7 @@ class Metrics:
         self._reasons: set[str] = set()
         self._escalated: dict[str, _Window] = {}
         self._releases: dict[str, tuple[str, str]] = {}
+        self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self._declare_interactions()
         self._declare_promises()
         self._declare_models()
@@ -220,14 +223,14 @@ class Metrics:
         workload = self._fold(self._workloads, record.workload)
         reason = self._fold(self._reasons, record.reason)
         tier = str(record.tier)
-        self._interactions.labels(workload, tier, reason).inc()
+        self._child(self._interactions, workload, tier, reason).inc()
         if record.cost_usd is None:
-            self._cost_unknown.labels(workload, tier).inc()
+            self._child(self._cost_unknown, workload, tier).inc()
         else:
-            self._cost.labels(workload, tier).inc(float(record.cost_usd))
+            self._child(self._cost, workload, tier).inc(float(record.cost_usd))
             self._interaction_cost.observe(float(record.cost_usd))
         if record.teacher_cost_usd is not None:
-            self._teacher_cost.labels(workload).inc(float(record.teacher_cost_usd))
+            self._child(self._teacher_cost, workload).inc(float(record.teacher_cost_usd))
         self._overhead.observe(record.overhead_ms / 1000.0)
         self._observe_escalation(workload, tier == "teacher")
         for attempt in record.attempts:
@@ -283,16 +286,23 @@ class Metrics:
     def _observe_escalation(self, workload: str, escalated: bool) -> None:
         with self._lock:
             share = self._escalated.setdefault(workload, _Window()).add(escalated)
-            self._escalation.labels(workload).set(share)
+            self._child(self._escalation, workload).set(share)
 
     def _observe_attempt(self, attempt: ObservedAttempt) -> None:
         model = self._fold(self._models, attempt.model)
-        self._duration.labels(model).observe(attempt.latency_ms / 1000.0)
+        self._child(self._duration, model).observe(attempt.latency_ms / 1000.0)
         if attempt.basis == "unknown":
-            self._usage_missing.labels(model).inc()
+            self._child(self._usage_missing, model).inc()
         if attempt.usage is not None:
-            self._tokens.labels("input", model).observe(attempt.usage.prompt_tokens)
-            self._tokens.labels("output", model).observe(attempt.usage.completion_tokens)
+            self._child(self._tokens, "input", model).observe(attempt.usage.prompt_tokens)
+            self._child(self._tokens, "output", model).observe(attempt.usage.completion_tokens)
+
+    def _child(self, metric: _Metric, *labels: str) -> _Metric:
+        """As ``metric.labels``, which checks and locks each time that it is asked."""
+        child = self._children.get((metric, labels))
+        if child is None:
+            child = self._children[metric, labels] = metric.labels(*labels)
+        return child
 
     def _fold(self, known: set[str], value: str) -> str:
         """``value`` itself while there is room for it as a label, else "other"."""

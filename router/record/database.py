@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import sqlite3
 import threading
@@ -17,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from router.errors import StoreError
 from router.record.engines import Backend, open_backend
 from router.record.upgrade import bring_up_to_date
+from router.wire.written_json import write_json
 
 
 class Database:
@@ -113,17 +112,4 @@ class Database:
 
 def dump_json(value: Any) -> str:
     """JSON text of ``value``; NaN and infinities, which JSON doesn't know, become null."""
-    try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(value), separators=(",", ":"), allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
+    return write_json(value).decode()

@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 from policies.types import Tier
 from router.meter.money import plain_usd
 from router.meter.prices import Usage
-from router.record.database import dump_json
 from router.record.model import Attempt, Interaction
 from router.record.rows import TOKENS, from_attempt, from_interaction
+from router.wire.written_json import write_json
 
 _FIELDS: Final = tuple(f.name for f in fields(Interaction) if f.name != "attempts")
 _MONEY: Final = ("cost_usd", "teacher_cost_usd")
@@ -43,7 +43,7 @@ def write_line(record: Interaction, *, open_: bool) -> bytes:
         attempts.append(call)
     row["attempts"] = attempts
     row["open"] = open_
-    text = dump_json(row).encode()
+    text = write_json(row)
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -296,7 +297,8 @@ class AdminSettings(Section):
     key_env: Text
 
 
-class ResolvedModel(Section):
+@dataclass(frozen=True, kw_only=True)
+class ResolvedModel:
     """What the ``model`` of a request means. ``key``: the model concerned: the teacher of the
     policy for ``auto`` and ``alias``, the one that answers for ``pin``."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -26,6 +26,7 @@ from router.upstream.retry import RetryBudget, choose_delay_s
 from router.upstream.stream import StreamReply
 from router.wire.calls import Call, write_call, write_key
 from router.wire.form import Form, Native
+from router.wire.written_json import write_json
 
 MAX_ANSWER_BYTES = 64 << 20
 _HIDDEN_HEADERS = frozenset(
@@ -160,7 +161,7 @@ class UpstreamClient:
         tries: list[AttemptLog] | None,
     ) -> _Outcome:
         """Try until an answer comes, the tries are used up or the deadline is near."""
-        payload = json.dumps(call.body, separators=(",", ":")).encode()
+        payload = write_json(call.body)
         headers = {**call.headers, **write_key(target.dialect, target.api_key)}
         now_s = asyncio.get_running_loop().time
         deadline_s = now_s() + target.total_timeout_s
@@ -277,14 +278,16 @@ class UpstreamClient:
             data=this.payload,
             headers=headers,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                connect=target.connect_timeout_s,
-                sock_read=target.first_byte_timeout_s,
-            ),
+            timeout=_limit_waits(target.connect_timeout_s, target.first_byte_timeout_s),
         )
         this.clock.note_status(response.status)
         return response
+
+
+@cache
+def _limit_waits(connect_s: float, silence_s: float) -> aiohttp.ClientTimeout:
+    """The whole call's time is kept by its own deadline."""
+    return aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=silence_s)
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:

@@ -84,7 +84,7 @@ class Failover:
             earlier = tuple(noted)
             reply = await self._client.complete(one, body, native, noted)
             self._breakers.note(one.key, up=True)
-            return replace(reply, attempts=(*earlier, *reply.attempts))
+            return replace(reply, attempts=(*earlier, *reply.attempts)) if earlier else reply
 
         return await self._ask_in_turn(target, ask, [] if tries is None else tries)
 
@@ -126,14 +126,8 @@ class Failover:
             if rest_s or remaining_s <= 0:
                 first = first or _refuse(one, rest_s)
                 continue
-            more = one is not target.fallbacks[-1] if target.fallbacks else False
-            bounded = replace(
-                one,
-                total_timeout_s=min(one.total_timeout_s, remaining_s),
-                longest_wait_s=_PATIENCE_S if more else one.longest_wait_s,
-            )
             try:
-                return await ask(bounded, tries)
+                return await ask(_bound(one, target, remaining_s), tries)
             except BadRequest:
                 # The dialect of a fallback can't say the request: the next one is asked.
                 if first is None:
@@ -149,6 +143,18 @@ class Failover:
             raise RuntimeError("a call has at least one target")
         first.attempts = tuple(tries)
         raise first
+
+
+def _bound(one: UpstreamTarget, target: UpstreamTarget, remaining_s: float) -> UpstreamTarget:
+    """``one`` of ``target`` and its fallbacks, with the time and the patience that are left."""
+    if not target.fallbacks:
+        return one
+    last = one is target.fallbacks[-1]
+    return replace(
+        one,
+        total_timeout_s=min(one.total_timeout_s, remaining_s),
+        longest_wait_s=one.longest_wait_s if last else _PATIENCE_S,
+    )
 
 
 def _refuse(target: UpstreamTarget, rest_s: float) -> CallFailed:

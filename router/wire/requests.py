@@ -170,6 +170,8 @@ def _count_leading(messages: list[dict[str, Any]]) -> int:
 def _text_of(message: Mapping[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, str):
+        if not message.get("tool_calls"):
+            return make_well_formed(content)
         texts = [content]
     else:
         texts = [

@@ -14,6 +14,7 @@ from router.wire.messages.stream import MessageWriter
 from router.wire.responses.answers import response_from_completion
 from router.wire.responses.stream import ResponseWriter
 from router.wire.sse import DONE, Last, encode
+from router.wire.written_json import write_json
 
 _HEAD = ("id", "object", "created", "model")
 _ERROR_TYPES: Mapping[int, str] = {
@@ -65,10 +66,10 @@ def write_whole(completion: Mapping[str, Any], native: Native | None) -> bytes:
     form = Form.CHAT if native is None else native.form
     with translating():
         if native is not None and form is Form.RESPONSES:
-            return json.dumps(response_from_completion(completion, native.body)).encode()
+            return write_json(response_from_completion(completion, native.body))
         if form is Form.MESSAGES:
-            return json.dumps(message_from_completion(completion)).encode()
-    return json.dumps(completion).encode()
+            return write_json(message_from_completion(completion))
+    return write_json(completion)
 
 
 def new_relay(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from router.wire.written_json import write_json
 
 MAX_EVENT_BYTES = 1 << 20
 
@@ -36,9 +37,11 @@ class SseEvent:
 
 def encode(data: str | Mapping[str, Any], *, event: str | None = None) -> bytes:
     """One event; an object is written as JSON on a single line."""
-    text = data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))
+    if not isinstance(data, str):
+        head = b"" if event is None else b"event: %s\n" % event.encode()
+        return b"%sdata: %s\n\n" % (head, write_json(data))
     lines = [] if event is None else [f"event: {event}"]
-    lines += [f"data: {line}" for line in re.split(r"\r\n|\n|\r", text)]
+    lines += [f"data: {line}" for line in re.split(r"\r\n|\n|\r", data)]
     return ("\n".join(lines) + "\n\n").encode()
 
 

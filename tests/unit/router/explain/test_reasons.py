@@ -24,7 +24,13 @@ from router.explain.reasons import REASONS, find_reason
 from tests.architecture.sources import ROOT
 
 GIVING = (
-    *("policies", "router/pipeline.py", "router/settle.py", "router/deciding/policies_for.py"),
+    *(
+        "policies",
+        "router/pipeline.py",
+        "router/settle.py",
+        "router/outcome.py",
+        "router/deciding/policies_for.py",
+    ),
     *("router/wire/passed_through.py", "router/wire/responses/incoming.py"),
 )
 """Where asks are made, or pinned to the teacher."""

@@ -1,0 +1,142 @@
+"""An interaction while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from policies.promise.policy import PROOF, PROOF_FAILED
+from policies.types import Answer, Ask, Evidence, Tier, Trace, TraceStep
+from router.auth import Caller
+from router.billing import Bill
+from router.limits.door import Entry
+from router.meter.prices import Usage
+from router.record.model import Interaction, Status
+from router.release import Release
+from router.settings.model import WorkloadSettings
+from router.upstream.model import AttemptLog, CallError
+from router.wire.openai import ChatRequest
+
+
+class Tries(NamedTuple):
+    """What bills rest on; each is replaced, never changed, as more becomes known."""
+
+    drafts: Sequence[AttemptLog]
+    draft_usage: Usage | None
+    calls: Sequence[AttemptLog]
+    usage: Usage | None
+
+
+class Billed(NamedTuple):
+    """Bills of the student's calls and of the teacher's, one for each of the ``tries``."""
+
+    tries: Tries
+    drafts: tuple[Bill, ...]
+    calls: tuple[Bill, ...]
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """An interaction while it runs; filled in by the pipeline, read once by ``settle``.
+
+    ``release``: the one in force for its workload when it began; ``question``: names it among those
+    that may be recalled; ``drafted_by``: the tier of ``draft``; ``end_s``: when its answer had
+    been delivered, on the clock of ``start_s``; None until then. ``model``: the teacher that is to
+    be asked; ``answered_by``: the model that answered, which a fallback may be. ``draft_…``: of the
+    calls of a student behind a server; the others are of the teacher's. ``billed``: what its tries
+    cost, and what that was worked out from.
+    """
+
+    id: str
+    request: ChatRequest
+    caller: Caller
+    workload: str
+    workload_settings: WorkloadSettings | None
+    release: Release | None
+    model: str
+    trace: Trace
+    ask: Ask
+    question: str | None = None
+    drafted_by: Tier = Tier.STUDENT
+    draft: Answer | None = None
+    evidence: Evidence | None = None
+    audit: Ask | None = None
+    teacher_answer: Answer | None = None
+    started_at: float = field(default_factory=time.time)
+    start_s: float = field(default_factory=time.perf_counter)
+    end_s: float | None = None
+    upstream_s: float = 0.0
+    status: Status = "ok"
+    answer: Answer | None = None
+    usage: Usage | None = None
+    upstream_model: str | None = None
+    attempts: Sequence[AttemptLog] = ()
+    answered_by: str | None = None
+    draft_usage: Usage | None = None
+    draft_version: str | None = None
+    draft_attempts: Sequence[AttemptLog] = ()
+    noted: Interaction | None = None
+    entry: Entry = field(default_factory=Entry)
+    noted_status: Status | None = None
+    billed: Billed | None = None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds until the answer was delivered, or until now."""
+        return (time.perf_counter() if self.end_s is None else self.end_s) - self.start_s
+
+    @property
+    def overhead_ms(self) -> float:
+        """Time so far that wasn't spent waiting for upstreams."""
+        return max(0.0, self.elapsed_s - self.upstream_s) * 1000
+
+    @property
+    def speaker(self) -> str:
+        """The configured model whose words the answer is."""
+        if self.ask.tier is Tier.STUDENT:
+            return "student"
+        return self.model if self.ask.tier is Tier.RECALL else self.answered_by or self.model
+
+    @property
+    def can_fall_back(self) -> bool:
+        """The teacher is asked by chance only: the draft is fit to be served if it can't answer."""
+        return self.ask.reason == PROOF and self.draft is not None
+
+    @property
+    def is_teachers(self) -> bool:
+        """The answer is the teacher's own: what a draft is compared with and learned from."""
+        return self.answered_by in (None, self.model)
+
+    def may_draft_after(self, error: CallError) -> bool:
+        """The teacher, and whoever may stand in for it, has failed, and the workload then wants a
+        draft. A caller who named who answers gets the error."""
+        settings = self.workload_settings
+        wanted = settings is not None and settings.on_teacher_failure == "draft"
+        return wanted and error.falls_over and self.ask.reason not in ("forced", "pinned")
+
+    def fall_back(self, reason: str = PROOF_FAILED) -> None:
+        """Serve the draft instead of the teacher's answer that didn't come."""
+        self.ask = replace(self.ask, tier=self.drafted_by, reason=reason)
+        self.trace = Trace(steps=(*self.trace.steps, TraceStep(ask=self.ask)))
+
+    def keep_draft(self, reason: str) -> None:
+        """Serve the draft, for a reason that leaves it no chance of a check."""
+        self.ask = replace(self.ask, tier=self.drafted_by, reason=reason, propensity=1.0, floor=1.0)
+        self.trace = Trace(steps=(*self.trace.steps[:-1], TraceStep(ask=self.ask)))
+
+    def note_draft_calls(self, attempts: Sequence[AttemptLog]) -> None:
+        """The student's server was waited for."""
+        self.draft_attempts = attempts
+        self.upstream_s += sum(log.latency_ms for log in attempts) / 1000
+
+    def stop_clock(self) -> None:
+        """The answer is delivered: what follows, such as an audit, makes nobody wait."""
+        self.end_s = time.perf_counter()
+
+    def drop_audit(self) -> None:
+        """Nothing is asked in the background after all."""
+        self.audit = None
+        steps = tuple(step for step in self.trace.steps if not step.ask.background)
+        self.trace = replace(self.trace, steps=steps)
