@@ -103,7 +103,8 @@ async def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
 async def deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
     """The teacher's answer, its bytes as they came. Raises CallError, recorded."""
     with _waiting(deps, outcome) as tries:
-        reply = await _ask(deps, outcome, _target(deps, outcome), tries)
+        target, request = _target(deps, outcome), outcome.request
+        reply = await deps.upstream.complete(target, request.body, request.native, tries)
         outcome.answer = read_reply(outcome, reply)
         body = _write_body(outcome, reply)
     headers = _write_headers(outcome, _describe(deps, outcome))
@@ -119,7 +120,7 @@ async def deliver_stream(deps: Deps, outcome: Outcome) -> Delivery:
         stream = await deps.upstream.open_stream(target, request.body, request.native, tries)
     outcome.attempts = stream.attempts
     outcome.answered_by = stream.attempts[-1].model
-    headers = _write_headers(outcome, _describe(deps, outcome))
+    headers = _write_headers(outcome, _describe(deps, outcome, ended=False))
     return Delivery(headers=headers, events=_TeacherStream(deps, outcome, stream))
 
 
@@ -267,19 +268,14 @@ def _write_body(outcome: Outcome, reply: Reply) -> bytes:
         raise failure from None
 
 
-async def _ask(
-    deps: Deps, outcome: Outcome, target: UpstreamTarget, tries: list[AttemptLog]
-) -> Reply:
-    request = outcome.request
-    return await deps.upstream.complete(target, request.body, request.native, tries)
-
-
 async def _audit(deps: Deps, outcome: Outcome) -> None:
     """Ask the teacher about what was served; a failed audit leaves agreement unknown."""
     tries: list[AttemptLog] = []
     target = replace(deps.targets[outcome.model], fallbacks=())
     try:
-        read_reply(outcome, await _ask(deps, outcome, target, tries))
+        request = outcome.request
+        reply = await deps.upstream.complete(target, request.body, request.native, tries)
+        read_reply(outcome, reply)
     except BaseException as error:
         outcome.attempts = tuple(tries)
         if not isinstance(error, CallError):
@@ -354,13 +350,14 @@ def _read_stream(outcome: Outcome, stream: StreamReply) -> None:
     outcome.upstream_model = stream.assembled.model
 
 
-def _describe(deps: Deps, outcome: Outcome) -> dict[str, Any]:
+def _describe(deps: Deps, outcome: Outcome, *, ended: bool = True) -> dict[str, Any]:
     """Who answered, why and for how much: of the headers and of a stream's last chunk.
 
-    None is what isn't known, or not yet: a stream's cost at its start, an audit's before it came.
+    None is what isn't known, or not yet: a stream's cost before it has ``ended``, an audit's before
+    it came.
     """
     tier, evidence = outcome.ask.tier, outcome.evidence
-    cost = price_outcome(deps, outcome)
+    cost = price_outcome(deps, outcome) if ended else None
     saved = None if cost is None or outcome.status == "error" else Decimal(0)
     if tier is not Tier.TEACHER and cost is not None:
         spared = deps.teacher_costs.estimate(outcome.workload)

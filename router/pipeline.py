@@ -7,6 +7,7 @@ The policy is driven to its committing ask; what it wants in the background is d
 from __future__ import annotations
 
 import logging
+import random
 import secrets
 import time
 from collections.abc import Sequence
@@ -48,6 +49,10 @@ from router.wire.responses.incoming import goes_on
 from router.workload import find_workload
 
 _log = logging.getLogger("tutelage.pipeline")
+
+_ids = random.Random(secrets.randbits(256))
+"""Names of interactions are unique, not secret; asking the system for each costs a switch of
+threads."""
 
 _UNDECIDED = Ask(tier=Tier.TEACHER, commit=True, reason="undecided")
 
@@ -136,7 +141,7 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
         )
     _check_speakable(deps.targets[teacher], request)
     outcome = Outcome(
-        id=f"int_{secrets.token_hex(16)}",
+        id=f"int_{_ids.getrandbits(128):032x}",
         request=request,
         caller=caller,
         workload=workload,

@@ -150,7 +150,7 @@ def describe_error(payload: Mapping[str, Any]) -> str | None:
     """
     error = payload.get("error")
     response = payload.get("response")
-    if not error and isinstance(response, Mapping):
+    if not error and isinstance(response, dict):
         error = response.get("error")
     if not error and payload.get("type") == "error":
         error = payload

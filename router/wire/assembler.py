@@ -29,7 +29,7 @@ class StreamAssembler:
         self.chunks = 0
 
     def feed(self, chunk: Mapping[str, Any]) -> None:
-        """Take one chunk; what doesn't have the expected form is passed over."""
+        """Take one chunk, as JSON is read; what doesn't have the expected form is passed over."""
         self.chunks += 1
         if self.model is None and isinstance(chunk.get("model"), str):
             self.model = chunk["model"]
@@ -37,7 +37,7 @@ class StreamAssembler:
             self.usage = chunk["usage"]
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, Mapping):
+            if isinstance(choice, dict):
                 self._feed_choice(choice)
 
     @property
@@ -68,17 +68,17 @@ class StreamAssembler:
         if isinstance(choice.get("finish_reason"), str):
             self._finish_reasons[index] = choice["finish_reason"]
         delta = choice.get("delta")
-        if index != 0 or not isinstance(delta, Mapping):
+        if index != 0 or not isinstance(delta, dict):
             return
         for key in ("content", "refusal"):
             if isinstance(delta.get(key), str):
                 self._texts.setdefault(key, []).append(delta[key])
         calls = delta.get("tool_calls")
         for call in calls if isinstance(calls, list) else ():
-            if isinstance(call, Mapping):
+            if isinstance(call, dict):
                 self._part_for(call).feed(call)
         legacy = delta.get("function_call")
-        if isinstance(legacy, Mapping):
+        if isinstance(legacy, dict):
             call = {"index": 0, "function": legacy}
             self._part_for(call).feed(call)
 

@@ -6,10 +6,10 @@ is translated from and to it; where client and upstream speak the same form, byt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import TracebackType
 from typing import Any
 
 
@@ -28,17 +28,33 @@ class Untranslatable(ValueError):
     """Something has another build than its form gives it, so it can't be told in another form."""
 
 
-@contextmanager
-def translating() -> Iterator[None]:
+class _Translating:
+    """See ``translating``; without a state, so that one serves all."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, AttributeError | IndexError | KeyError | TypeError):
+            sentence = f"a field has another type than its form gives it: {error}"
+            raise Untranslatable(sentence) from None
+
+
+_TRANSLATING = _Translating()
+
+
+def translating() -> _Translating:
     """What trips over JSON of an unexpected build raises ``Untranslatable``.
 
     Translations read bodies that strangers wrote, dozens of fields each; they say what they expect
     and leave it to this boundary that nothing else gets through.
     """
-    try:
-        yield
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise Untranslatable(f"a field has another type than its form gives it: {error}") from None
+    return _TRANSLATING
 
 
 def stem_of(answer_id: Any) -> str:

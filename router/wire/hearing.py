@@ -26,7 +26,7 @@ class StreamReader(Protocol):
 
     ended: bool
 
-    def feed(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def feed(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         """The ``chat.completion.chunk`` objects that an event stands for."""
         ...
 
@@ -40,8 +40,8 @@ class _ChatReader:
 
     ended = False
 
-    def feed(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [dict(event)]
+    def feed(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+        return [event]
 
     def close(self) -> list[dict[str, Any]]:
         return []
