@@ -20,7 +20,10 @@ from typing import Any
 import aiohttp
 import numpy as np
 
+from benchmarks.gateway.litellm import run_litellm
 from benchmarks.gateway.processes import (
+    Server,
+    bind_apart,
     read_url,
     run_gateway,
     run_loop,
@@ -29,7 +32,7 @@ from benchmarks.gateway.processes import (
     write_report,
 )
 
-TARGET_MS = 1.0
+TARGET_MS = 0.6
 """For the median overhead with one client, whole and streamed."""
 
 _WARM_UP = 200
@@ -202,7 +205,8 @@ async def measure(urls: Mapping[str, str], args: argparse.Namespace) -> list[dic
         for together in (1, args.clients):
             payload = write_payload(args.prompt_chars, stream=stream)
             clients = {name: Client(url, payload) for name, url in urls.items()}
-            before = {n: read_histogram(read_url(f"{urls[n]}/metrics")) for n in [*urls][1:]}
+            own = [name for name in urls if name not in ("direct", "litellm")]
+            before = {n: read_histogram(read_url(f"{urls[n]}/metrics")) for n in own}
             if together == 1:
                 series = await measure_pairs(clients, args.pairs)
             else:
@@ -218,9 +222,12 @@ async def measure(urls: Mapping[str, str], args: argparse.Namespace) -> list[dic
                 way["histogram_ms"] = {
                     f"p{q}": histogram_quantile(counts, q / 100) for q in _QUANTILES
                 }
+            for name in [*urls][1:]:
                 if together == 1:
+                    way = result["ways"][name]
                     way |= compare(series["direct"], series[name])
-                    way["met"] = way["difference_ms"]["p50"] <= TARGET_MS
+                    if name == "gateway":
+                        way["met"] = way["difference_ms"]["p50"] <= TARGET_MS
             results.append(result)
     return results
 
@@ -247,7 +254,8 @@ def show(results: Sequence[Mapping[str, Any]]) -> None:
                 print(_show(f"{name} - direct, within pairs", way["paired_ms"]))
                 print(f"  {f'{name} - direct, first byte':<34}{way['first_byte_p50_ms']:>9.3f}")
             print(_show(f"{name}: x-tutelage-overhead-ms", way["own_ms"]))
-            print(_show(f"{name}: /metrics (interpolated)", way["histogram_ms"]))
+            if "histogram_ms" in way:
+                print(_show(f"{name}: /metrics (interpolated)", way["histogram_ms"]))
             if "met" in way:
                 print(f"  p50 at most {TARGET_MS:g} ms: {'met' if way['met'] else 'MISSED'}")
 
@@ -262,17 +270,30 @@ def main() -> None:
     parser.add_argument(
         "--baseline", type=Path, metavar="FOLDER", help="another version's packages, to compare"
     )
+    parser.add_argument("--litellm", action="store_true", help="beside LiteLLM's proxy")
+    parser.add_argument(
+        "--upstream-ms", type=float, default=0.0, help="what the upstream takes for an answer"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="the figures as JSON")
     args = parser.parse_args()
     with ExitStack() as stack:
-        upstream = stack.enter_context(run_upstream())
-        urls = {"direct": upstream.url}
+        arguments = ["--delay-ms", str(args.upstream_ms)]
+        upstream = stack.enter_context(run_upstream(arguments=arguments))
+        servers: dict[str, Server] = {}
         versions = {"gateway": None, "baseline": args.baseline}
         for name, sources in versions.items():
             if name == "gateway" or sources is not None:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                 config = write_config(folder, upstream.url)
-                urls[name] = stack.enter_context(run_gateway(config, sources=sources)).url
+                servers[name] = stack.enter_context(run_gateway(config, sources=sources))
+        if args.litellm:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            servers["litellm"] = stack.enter_context(run_litellm(folder, upstream.url))
+        urls = {"direct": upstream.url} | {name: one.url for name, one in servers.items()}
+        bound = bind_apart([*servers.values()], [upstream])
+        print(f"servers on a core of their own: {'yes' if bound else 'no'}")
+        for name, server in servers.items():
+            print(f"{name}: ready in {server.ready_s or 0.0:.1f} s, {server.rss_mb:.0f} MB then")
         results = run_loop(measure(urls, args))
     show(results)
     write_report(args.out, {"target_ms": TARGET_MS, "scenarios": results})

@@ -93,24 +93,47 @@ def run_gateway(
     """
     more = {} if sources is None else {"PYTHONPATH": str(sources)}
     start_s = time.perf_counter()
-    with _run([*COMMAND, "serve", "--config", str(config), *options], more) as server:
+    command = [*COMMAND, "serve", "--config", str(config), *options]
+    with _run(command, more, sources or _ROOT) as server:
         _await_ready(server)
         ready_s = time.perf_counter() - start_s
         yield Server(url=server.url, process=server.process, ready_s=ready_s)
 
 
 @contextmanager
-def run_upstream(module: str = "benchmarks.gateway.upstream") -> Iterator[Server]:
+def run_upstream(
+    module: str = "benchmarks.gateway.upstream", *, arguments: Sequence[str] = ()
+) -> Iterator[Server]:
     """A stand-in upstream until the block ends."""
-    with _run([sys.executable, "-m", module], {}) as server:
+    with _run([sys.executable, "-m", module, *arguments], {}) as server:
         yield server
 
 
+def bind_apart(measured: Sequence[Server], others: Sequence[Server]) -> bool:
+    """One core for the servers that are measured, the next for the others and this process.
+
+    Returns whether it was done: not where there is one core only, or the system can't.
+    """
+    if (os.cpu_count() or 1) < 2 or not hasattr(psutil.Process, "cpu_affinity"):
+        return False
+    for server in measured:
+        server.process.cpu_affinity([0])
+    for process in (psutil.Process(), *(server.process for server in others)):
+        process.cpu_affinity([1])
+    return True
+
+
 @contextmanager
-def _run(command: list[str], environment: Mapping[str, str]) -> Iterator[Server]:
+def _run(
+    command: list[str], environment: Mapping[str, str], folder: Path = _ROOT
+) -> Iterator[Server]:
     """Start ``command``, whose first line of output ends with its address; stop it afterwards."""
     with subprocess.Popen(
-        command, cwd=_ROOT, env={**_environment(), **environment}, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env={**_environment(), **environment},
+        stdout=subprocess.PIPE,
+        text=True,
     ) as popen:
         try:
             if popen.stdout is None:
