@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import random
@@ -95,8 +94,6 @@ def create_app(
         with suppress(TimeoutError):  # a student's server that hangs must not keep the teacher's
             async with asyncio.timeout(_START_S):
                 await take_up_releases(deps)  # so that the first request finds them
-        gc.collect()
-        gc.freeze()  # what is there now stays: no later collection needs to look at it
         followers = start_followers(app, journal, shared=workers > 1)
         try:
             yield

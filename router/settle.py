@@ -167,8 +167,7 @@ def _count_trial(
 def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
     keep, cost = outcome.request.options.store, price_outcome(deps, outcome)
     body, ask, evidence = outcome.request.body, outcome.ask, outcome.evidence
-    served = ask.tier is not Tier.TEACHER
-    ok = outcome.status == "ok"
+    served, ok = ask.tier is not Tier.TEACHER, outcome.status == "ok"
     teacher = outcome.teacher_answer if ok else None
     shape = shape_of(body)
     comparer = _name_comparer(outcome, shape, teacher)

@@ -12,6 +12,9 @@ from starlette.types import Message, Receive, Send
 
 from router.errors import BadRequest, TooLarge
 
+_UNWATCHED_S = 0.02
+"""Most answers that need no model are done by then, without the cost of a task that watches."""
+
 
 async def read_body(receive: Receive, limit: int) -> bytes:
     """The whole body. Raises ``TooLarge``; ``BadRequest``, told to nobody, where the client left
@@ -67,7 +70,13 @@ class Client:
         worker = asyncio.current_task()
         if worker is None:
             raise RuntimeError("a client is attended to in a task")
-        watcher = asyncio.create_task(self._watch(worker))
+        watcher: asyncio.Task[None] | None = None
+
+        def watch() -> None:
+            nonlocal watcher
+            watcher = asyncio.create_task(self._watch(worker))
+
+        timer = asyncio.get_running_loop().call_later(_UNWATCHED_S, watch)
         try:
             with suppress(ClientDisconnect):
                 await work
@@ -76,7 +85,9 @@ class Client:
                 raise
         finally:
             # Without a pause since ``work`` ended, so that it can't cancel what comes after.
-            watcher.cancel()
+            timer.cancel()
+            if watcher is not None:
+                watcher.cancel()
 
     async def _watch(self, worker: asyncio.Task[Any]) -> None:
         while (await self._receive())["type"] != "http.disconnect":

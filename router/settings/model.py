@@ -368,8 +368,7 @@ class Settings(Section):
     @property
     def teacher(self) -> ModelSettings | None:
         """The model that the policy asks for ``auto``."""
-        key = self.teacher_key
-        return None if key is None else self.models[key]
+        return None if self.teacher_key is None else self.models[self.teacher_key]
 
     @property
     def generative_student(self) -> ModelSettings | None:
