@@ -56,6 +56,7 @@ from router.release import ActiveReleases
 from router.reload import ConfigFollower
 from router.settings.model import Settings
 from router.students.encoder import Encoder
+from router.telemetry.tracer import build_tracer, require_exporter
 from router.upstream.breakers import MemoryBreakers
 from router.upstream.client import UpstreamClient
 from router.upstream.failover import Failover
@@ -72,8 +73,9 @@ def create_app(
     """The gateway over an open store, which it closes when it ends.
 
     ``config``: the file of the settings, whose changes are taken up; None where there is none.
-    ``workers``: how many like this one serve from the store at the same time.
+    ``workers``: how many like this one serve from the store at the same time. Raises ConfigError.
     """
+    require_exporter(settings)
     config_file = None if config is None else ConfigFollower(config, os.environ)
 
     @asynccontextmanager
@@ -132,6 +134,8 @@ async def _end(deps: Deps) -> None:
     lost = await run_in_threadpool(deps.sink.drain, _DRAIN_S)
     if lost:
         _log.error("%d records could not be written before the end.", lost)
+    if deps.tracer is not None:
+        await run_in_threadpool(deps.tracer.close)
     deps.store.close()
 
 
@@ -168,6 +172,7 @@ def build_deps(
         recall=RecallKeeper(store, settings, targets),
         coin=random.Random().random,
         plugins=load_policies(settings),
+        tracer=build_tracer(settings),
         admission=Admission(
             max_in_flight=settings.server.max_in_flight,
             max_waiting=settings.server.max_waiting,

@@ -16,6 +16,7 @@ from router.meter.prices import Usage
 from router.record.model import Interaction, Status
 from router.release import Release
 from router.settings.model import WorkloadSettings
+from router.telemetry.context import RequestSpan, current_span
 from router.upstream.model import AttemptLog, CallError
 from router.wire.openai import ChatRequest
 
@@ -80,6 +81,7 @@ class Outcome:
     noted: Interaction | None = None
     entry: Entry = field(default_factory=Entry)
     noted_status: Status | None = None
+    span: RequestSpan | None = field(default_factory=current_span)
     billed: Billed | None = None
 
     @property

@@ -101,7 +101,7 @@ async def _draft_after(deps: Deps, outcome: Outcome, error: CallError) -> None:
     try:
         features = _describe(deps, outcome)
         if outcome.draft is None and features.student_ready and features.cascadable:
-            outcome.draft, outcome.evidence = await _draft(deps, outcome, _STAND_IN)
+            outcome.draft, outcome.evidence = await _ask_for_draft(deps, outcome, _STAND_IN)
     except BaseException:
         outcome.status = "broken"  # the client left
         settle(deps, outcome)
@@ -229,7 +229,7 @@ async def _drive(deps: Deps, outcome: Outcome, policy: Policy) -> None:
     steps = []
     drafts: dict[str | None, tuple[Tier, Answer | None, Evidence]] = {}
     while not ask.commit:
-        answer, evidence = await _draft(deps, outcome, ask)
+        answer, evidence = await _ask_for_draft(deps, outcome, ask)
         drafts[ask.rung] = ask.tier, answer, evidence
         steps.append(TraceStep(ask=ask, evidence=evidence))
         ask = flow.send(evidence)
@@ -256,6 +256,16 @@ def _describe(deps: Deps, outcome: Outcome) -> Features:
         recall_ready=recall_ready,
         cascadable=is_cascadable(body) and (known or recall_ready),
     )
+
+
+async def _ask_for_draft(deps: Deps, outcome: Outcome, ask: Ask) -> tuple[Answer | None, Evidence]:
+    """What a rung drafts, noted where the request is traced."""
+    if outcome.span is None:
+        return await _draft(deps, outcome, ask)
+    began_at = time.time()
+    answer, evidence = await _draft(deps, outcome, ask)
+    outcome.span.note_draft(ask, evidence, began_at, time.time())
+    return answer, evidence
 
 
 async def _draft(deps: Deps, outcome: Outcome, ask: Ask) -> tuple[Answer | None, Evidence]:

@@ -79,7 +79,12 @@ def take_up(deps: Deps, settings: Settings) -> Deps:
     before = deps.settings
     fixed = {"host": before.server.host, "port": before.server.port}
     server = settings.server.model_copy(update=fixed)
-    kept = {"server": server, "store": before.store, "coordination": before.coordination}
+    kept = {
+        "server": server,
+        "store": before.store,
+        "coordination": before.coordination,
+        "telemetry": before.telemetry,
+    }
     needs_restart = [name for name, part in kept.items() if part != getattr(settings, name)]
     effective = settings.model_copy(update=kept)
     targets = build_targets(effective)

@@ -126,6 +126,8 @@ def settle(deps: Deps, outcome: Outcome) -> None:
     deps.sink.put(record, state)
     if deps.door is not None:
         deps.door.settle(outcome.entry, record)
+    if deps.tracer is not None:
+        deps.tracer.export(outcome, record, deps.targets)
 
 
 def _counts(deps: Deps, outcome: Outcome, record: Interaction) -> bool:

@@ -46,6 +46,8 @@ async def answer(deps: Deps, parse: Parse, scope: Scope, receive: Receive, send:
     try:
         headers = Headers(scope=scope)
         caller = authenticate(deps.settings, headers)
+        if deps.tracer is not None:
+            deps.tracer.begin(headers, scope["path"])
         raw = await read_body(receive, deps.settings.server.max_body_bytes)
         await _answer(deps, parse(raw, headers), caller, client)
     except Exception as error:

@@ -16,17 +16,12 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PrivateAttr,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
 from router.meter.catalogue import find_rates
 from router.settings.slices import SliceSettings
 from router.settings.storage import CoordinationSettings, StoreSettings
+from router.settings.telemetry import TelemetrySettings
 from router.settings.values import AboveHalf, Count, Section, Text, WorkloadName, refuse_bool
 
 BUILT_IN_POLICIES = ("promise", "budget", "threshold", "teacher", "student")
@@ -318,6 +313,7 @@ class Settings(Section):
     data: DataSettings = DataSettings()
     keys: tuple[KeySettings, ...] = ()
     admin: AdminSettings | None = None
+    telemetry: TelemetrySettings | None = None
 
     _secrets: Mapping[str, str] = PrivateAttr(default_factory=dict)
 

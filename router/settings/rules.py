@@ -277,6 +277,8 @@ def _check_secrets(view: View, env: Mapping[str, str]) -> Iterator[Problem]:
     ]
     named += [(("keys", i, "key_env"), key.get("key_env")) for i, key in view.keys.items()]
     named.append((("admin", "key_env"), view.admin.get("key_env")))
+    telemetry = _mapping(view.top.get("telemetry"))
+    named.append((("telemetry", "headers_env"), telemetry.get("headers_env")))
     for i, key in view.keys.items():
         path: Path = ("keys", i)
         if view.lacks(key, path, "key_env") and view.lacks(key, path, "sha256"):

@@ -174,7 +174,7 @@ class UpstreamClient:
                 target=target,
                 form=call.form,
                 payload=payload,
-                headers=headers,
+                headers=clock.add_trace(headers),
                 clock=clock,
                 earlier=logs,
                 deadline_s=deadline_s,

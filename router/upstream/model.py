@@ -27,6 +27,7 @@ from router.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
+from router.telemetry.context import current_span, new_span_id
 from router.wire.calls import Dialect
 from router.wire.form import Form
 
@@ -78,7 +79,8 @@ class AttemptLog:
 
     ``started_at``: seconds since the epoch; ``first_byte_ms``: until the answer's headers, for a
     stream until its first chunk; ``error``: why the try failed, in a few words without secrets;
-    ``model``: key of the one that was asked, empty for the model that the call was about.
+    ``model``: key of the one that was asked, empty for the model that the call was about;
+    ``span_id``: its span, empty where nobody traces.
     """
 
     started_at: float
@@ -88,6 +90,7 @@ class AttemptLog:
     error: str | None = None
     model: str = ""
     billing: Billing = "answer"
+    span_id: str = ""
 
 
 class AttemptClock:
@@ -99,6 +102,13 @@ class AttemptClock:
         self._start_s = perf_counter()
         self._first_byte_ms: float | None = None
         self._status: int | None = None
+        self._span = current_span()
+        self._span_id = "" if self._span is None else new_span_id()
+
+    def add_trace(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The same headers, with those that make the upstream's work a part of the trace."""
+        span = self._span
+        return headers if span is None else {**headers, **span.headers_for(self._span_id)}
 
     def note_status(self, status: int) -> None:
         """The answer's headers have come."""
@@ -118,6 +128,7 @@ class AttemptClock:
             error=error,
             model=self._model,
             billing=billing,
+            span_id=self._span_id,
         )
 
     def _elapsed_ms(self) -> float:

@@ -1,0 +1,1 @@
+"""Traces of interactions over OpenTelemetry; off unless the configuration says where to."""
