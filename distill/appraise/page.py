@@ -1,8 +1,8 @@
-"""An appraisal as one HTML file that needs nothing else: no script, no asset from the network."""
+"""An appraisal as one HTML file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -14,19 +14,10 @@ from distill.appraise.text import (
     describe_part,
     tell_interval,
 )
+from distill.page import write_document, write_figures, write_table
 from router.meter.money import show_usd
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 220, 40
-_STYLE = """
-:root { color-scheme: light dark; --line: #2563eb; --other: #d97706; --rule: #8888; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem; }
-h1, h2 { line-height: 1.2; } h2 { border-top: 1px solid var(--rule); padding-top: 1.5rem; }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
-th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--rule); }
-td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.figures { display: flex; flex-wrap: wrap; gap: 1.5rem; } .figures div { min-width: 9rem; }
-.figures b { display: block; font-size: 1.6rem; } svg { width: 100%; height: auto; }
-"""
 
 
 def write_page(appraisal: Appraisal) -> str:
@@ -36,13 +27,11 @@ def write_page(appraisal: Appraisal) -> str:
         f"<li>{count} left out: {escape(reason)}</li>" for reason, count in log.skipped.items()
     )
     parts = "".join(_write_part(part) for part in appraisal.parts)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>Appraisal of {escape(log.name)}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>Appraisal of {escape(log.name)}</h1>"
-        f"{_figures({'answered requests': f'{len(log.entries):,}', **_cost(appraisal)})}"
-        f"<p>{escape(describe_month(appraisal))}</p><ul>{skipped}</ul>{parts}</body></html>\n"
+    figures = {"answered requests": f"{len(log.entries):,}", **_cost(appraisal)}
+    return write_document(
+        f"Appraisal of {log.name}",
+        f"{write_figures(figures)}<p>{escape(describe_month(appraisal))}</p>"
+        f"<ul>{skipped}</ul>{parts}",
     )
 
 
@@ -65,7 +54,7 @@ def _write_part(part: Part) -> str:
         "of the later half": tell_interval(found.later),
         "saved": "unknown" if found.saving is None else tell_interval(found.saving),
     }
-    return f"{head}{_figures(figures)}{said}{_plot(found)}{_reasons(found)}{_staying(found)}"
+    return f"{head}{write_figures(figures)}{said}{_plot(found)}{_reasons(found)}{_staying(found)}"
 
 
 def _plain_lines(part: Part) -> list[str]:
@@ -78,33 +67,19 @@ def _plain_lines(part: Part) -> list[str]:
     return lines
 
 
-def _figures(figures: Mapping[str, str]) -> str:
-    cells = "".join(
-        f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in figures.items()
-    )
-    return f'<div class="figures">{cells}</div>'
-
-
 def _reasons(found: Forecast) -> str:
-    rows = "".join(
-        f'<tr><td class="n">{share:.1%}</td><td>{escape(WHY.get(reason, reason))}</td></tr>'
-        for reason, share in found.reasons.items()
-    )
-    return f"<table><caption>Why the teacher answered, later half</caption>{rows}</table>"
+    rows = [(f"{share:.1%}", WHY.get(reason, reason)) for reason, share in found.reasons.items()]
+    return write_table("Why the teacher answered, later half", (), rows, numbers=(0,))
 
 
 def _staying(found: Forecast) -> str:
     if not found.staying:
         return ""
-    rows = "".join(
-        f'<tr><td class="n">{one.share:.0%} of {one.interactions}</td>'
-        f"<td>{escape(one.answer)}</td><td>{escape(one.example)}</td></tr>"
-        for one in found.staying
-    )
-    return (
-        "<table><caption>What stays with the teacher most</caption>"
-        f"<tr><th>stays</th><th>its answer</th><th>such as</th></tr>{rows}</table>"
-    )
+    rows = [
+        (f"{one.share:.0%} of {one.interactions}", one.answer, one.example) for one in found.staying
+    ]
+    head = ("stays", "its answer", "such as")
+    return write_table("What stays with the teacher most", head, rows, numbers=(0,))
 
 
 def _plot(found: Forecast) -> str:

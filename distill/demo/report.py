@@ -11,12 +11,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from math import sqrt
 from typing import Any
 
 from distill.demo.processes import DemoError
 from distill.demo.teacher import usage_of
 from distill.demo.traffic import Received
+from distill.intervals import wilson
 from distill.replay.line import Line, line_of
 from distill.replay.result import summarize
 from distill.replay.terms import claim
@@ -31,7 +31,6 @@ from router.wire.openai import answer_to_json
 
 _PATIENCE_S = 60.0
 _POLL_S = 0.1
-_Z95 = 1.959964
 _FIFTH = 5
 
 
@@ -179,15 +178,6 @@ def describe_part(lines: Sequence[Line]) -> dict[str, Any]:
         "agreement_served": sum(served) / len(served) if served else None,
         "cost_usd": float(sum(costs, Decimal(0)) / len(costs)) if known else None,
     }
-
-
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (1927)."""
-    share = successes / n
-    centre = share + _Z95**2 / (2 * n)
-    half = _Z95 * sqrt(share * (1 - share) / n + _Z95**2 / (4 * n * n))
-    scale = 1 + _Z95**2 / n
-    return (centre - half) / scale, (centre + half) / scale
 
 
 def write_table(result: dict[str, Any], lines: Sequence[Line]) -> str:

@@ -74,11 +74,11 @@ class Overview:
 
     def totals(self, workload: str | None = None) -> Figures:
         """Figures of all interactions, or of a workload's."""
-        query = select(*_aggregates(interactions.c))
+        query = select(*aggregates(interactions.c))
         if workload is not None:
             query = query.where(interactions.c.workload == workload)
         with self._database.read() as connection:
-            return _to_figures(connection.execute(query).mappings().one())
+            return to_figures(connection.execute(query).mappings().one())
 
     def series(self, workload: str | None = None, buckets: int = 60) -> list[Figures]:
         """Figures over time: at most ``buckets`` slices of equally many interactions."""
@@ -87,9 +87,9 @@ class Overview:
         if workload is not None:
             slices = slices.where(interactions.c.workload == workload)
         table = slices.subquery()
-        query = select(*_aggregates(table.c)).group_by(table.c.n).order_by(table.c.n)
+        query = select(*aggregates(table.c)).group_by(table.c.n).order_by(table.c.n)
         with self._database.read() as connection:
-            return [_to_figures(row) for row in connection.execute(query).mappings()]
+            return [to_figures(row) for row in connection.execute(query).mappings()]
 
 
 _READ = (
@@ -120,16 +120,38 @@ _PLAIN = (
 )
 
 
-def _aggregates(c: ColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
-    """The sums behind ``Figures``, over the columns of a table or subquery."""
+@dataclass(frozen=True, kw_only=True)
+class CheckColumns:
+    """Conditions on an interaction. ``answered``: delivered whole; ``served``: by others than the
+    teacher; ``checked``: at random; ``wrong``: and found to disagree. ``stands_for``: how many
+    served drafts a checked one stands for."""
+
+    answered: ColumnElement[bool]
+    served: ColumnElement[bool]
+    checked: ColumnElement[bool]
+    wrong: ColumnElement[bool]
+    stands_for: ColumnElement[float]
+
+
+def find_checks(c: ColumnCollection[str, Any]) -> CheckColumns:
+    """The conditions over the columns of a table or subquery."""
     answered = c.status == "ok"
     by_teacher = c.tier == Tier.TEACHER.value
     served = and_(answered, ~by_teacher)
     audited = and_(served, c.seen, c.agreed.is_not(None))
     proven = and_(answered, by_teacher, c.reason == PROOF, c.seen, c.draft_agreed.is_not(None))
-    checked = or_(audited, proven)
-    wrong = or_(and_(audited, ~c.agreed), and_(proven, ~c.draft_agreed))
-    stands_for = case((audited, 1.0 / c.propensity), else_=(1.0 - c.propensity) / c.propensity)
+    return CheckColumns(
+        answered=answered,
+        served=served,
+        checked=or_(audited, proven),
+        wrong=or_(and_(audited, ~c.agreed), and_(proven, ~c.draft_agreed)),
+        stands_for=case((audited, 1.0 / c.propensity), else_=(1.0 - c.propensity) / c.propensity),
+    )
+
+
+def aggregates(c: ColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
+    """The sums behind ``Figures``, over the columns of a table or subquery."""
+    on = find_checks(c)
     both = and_(c.cost_usd.is_not(None), c.teacher_cost_usd.is_not(None))
     sums: list[ColumnElement[Any]] = [
         func.count().label("interactions"),
@@ -142,11 +164,11 @@ def _aggregates(c: ColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
         _count(c.teacher_cost_estimated).label("teacher_estimated"),
         func.sum(case((both, c.cost_usd))).label("compared_cost_usd"),
         func.sum(case((both, c.teacher_cost_usd))).label("compared_teacher_cost_usd"),
-        _count(answered).label("answered"),
-        _count(served).label("served"),
-        _count(checked).label("measured"),
-        func.sum(case((checked, stands_for), else_=0.0)).label("weight"),
-        func.sum(case((wrong, stands_for), else_=0.0)).label("wrong_weight"),
+        _count(on.answered).label("answered"),
+        _count(on.served).label("served"),
+        _count(on.checked).label("measured"),
+        func.sum(case((on.checked, on.stands_for), else_=0.0)).label("weight"),
+        func.sum(case((on.wrong, on.stands_for), else_=0.0)).label("wrong_weight"),
         func.min(c.created_at).label("first_at"),
         func.max(c.created_at).label("last_at"),
     ]
@@ -157,7 +179,8 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.count(case((condition, 1)))
 
 
-def _to_figures(row: RowMapping) -> Figures:
+def to_figures(row: RowMapping) -> Figures:
+    """A row of ``aggregates``."""
     values: dict[str, Any] = {name: row[name] for name in _PLAIN}
     values.update({name: row[name] or Decimal(0) for name in _MONEY})
     return Figures(

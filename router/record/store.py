@@ -29,6 +29,7 @@ from router.record.learning import CycleLog, ReleaseBook
 from router.record.ledger import LedgerBook, enter
 from router.record.model import Decision, Interaction, PromiseState, TrainingRow
 from router.record.overview import Overview
+from router.record.period import PeriodBook
 from router.record.policies import PolicyBook
 from router.record.schema import attempts, interactions, ledger, promise_state
 
@@ -47,6 +48,7 @@ class Store(
     History,
     LedgerBook,
     PolicyBook,
+    PeriodBook,
 ):
     """Interactions, releases, keys, policies and learning cycles.
 

@@ -15,11 +15,11 @@ from distill.demo.report import (
     compose_result,
     describe_part,
     fifths,
-    wilson,
     write_table,
 )
 from distill.demo.shop import read_shop
 from distill.demo.traffic import Received
+from distill.intervals import wilson
 from distill.replay.line import Line
 from policies.types import Answer, Tier
 from router.record.model import Interaction

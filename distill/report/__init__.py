@@ -1,0 +1,1 @@
+"""What a period cost and how good its answers were, from the store."""
