@@ -76,7 +76,7 @@ lock:
 	test -x .cache/lock/bin/uv || $(PYTHON) -m venv .cache/lock
 	.cache/lock/bin/pip install --quiet uv==$(UV_VERSION)
 	$(COMPILE) --extra dev --output-file requirements.lock $(ARGS)
-	$(COMPILE) --extra postgres --extra redis --constraints requirements.lock \
+	$(COMPILE) --extra postgres --extra redis --extra otel --constraints requirements.lock \
 		--output-file requirements-serve.lock
 	{ printf '%s\n' $(LOCK_HEADER); grep -v '^#' requirements.lock; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock

@@ -10,7 +10,7 @@ from html import escape
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #2563eb; --other: #d97706; --rule: #8888; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1, h2 { line-height: 1.2; } h2 { border-top: 1px solid var(--rule); padding-top: 1.5rem; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 caption { text-align: left; font-weight: 600; }

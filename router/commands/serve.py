@@ -51,13 +51,25 @@ def run(config: Path | None, workers: int | None) -> int:
     store = Store.open(settings.store.url)  # made and brought up to date once, before any worker
     if count == 1:
         _announce(settings, listener)
-        _serve(settings, store, listener, found)
+        _serve(settings, store, listener, found, count_sharers(settings))
         return 0
     store.close()
     _announce(settings, listener)
     if not Workers(partial(_work, found, count), listener, count).run():
         raise TutelageError("A worker didn't drain in time and was ended; its journal is kept.")
     return 0
+
+
+def count_sharers(settings: Settings) -> int:
+    """How many gateways serve from the store, where this process has no workers beside it.
+
+    A PostgreSQL store with limits in Redis is what replicas share, so there may be others; not
+    where something is configured that one alone can keep.
+    """
+    alone = settings.store.file is not None or settings.coordination.url == "memory://"
+    if alone or why_not_several(settings.model_dump(mode="json")) is not None:
+        return 1
+    return 2
 
 
 def _work(config: Path, workers: int, listener: socket.socket) -> None:

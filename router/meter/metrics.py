@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
@@ -50,6 +50,8 @@ class ObservedAttempt(Protocol):
     def usage(self) -> Usage | None: ...
     @property
     def basis(self) -> str: ...
+    @property
+    def error(self) -> str | None: ...
 
 
 class Observed(Protocol):
@@ -95,6 +97,7 @@ class Metrics:
         self._workloads: set[str] = set()
         self._models: set[str] = set()
         self._reasons: set[str] = set()
+        self._keys: set[str] = set()
         self._escalated: dict[str, _Window] = {}
         self._releases: dict[str, tuple[str, str]] = {}
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
@@ -166,6 +169,18 @@ class Metrics:
             ("result",),
             registry=self._registry,
         )
+        self._running = Gauge(
+            "tutelage_requests_running", "Requests being answered.", registry=self._registry
+        )
+        self._waiting = Gauge(
+            "tutelage_requests_waiting", "Requests that wait for a place.", registry=self._registry
+        )
+        self._budget_spent = Gauge(
+            "tutelage_budget_spent_ratio",
+            "Share of a key's budget that is spent in the period that is running.",
+            ("key",),
+            registry=self._registry,
+        )
         self._refused = Counter(
             "tutelage_requests_refused",
             "Requests turned away because the worker had more than it could answer.",
@@ -208,6 +223,12 @@ class Metrics:
             "Tokens per call of a model.",
             ("gen_ai_token_type", "gen_ai_request_model"),
             buckets=_TOKEN_BUCKETS,
+            registry=self._registry,
+        )
+        self._calls = Counter(
+            "tutelage_calls",
+            "Calls of a model, every try, by whether it answered.",
+            ("model", "result"),
             registry=self._registry,
         )
         self._duration = Histogram(
@@ -267,6 +288,25 @@ class Metrics:
         """Count a change of the configuration file."""
         self._reloads.labels("taken_up" if taken_up else "refused").inc()
 
+    def set_requests(self, *, running: int, waiting: int) -> None:
+        """Show how many requests are being answered, and how many wait for a place."""
+        self._running.set(running)
+        self._waiting.set(waiting)
+
+    def set_budgets(self, spent: Mapping[str, float]) -> None:
+        """Show the share spent of each key that has a budget, by its name; others disappear.
+
+        Beyond a hundred keys ``other`` is the one that has spent most.
+        """
+        shown: dict[str, float] = {}
+        for key, share in spent.items():
+            label = self._fold(self._keys, key)
+            shown[label] = max(share, shown.get(label, 0.0))
+        with self._lock:
+            self._budget_spent.clear()
+            for label, share in shown.items():
+                self._budget_spent.labels(label).set(share)
+
     def add_refused(self) -> None:
         """Count a request that was turned away for want of a place."""
         self._refused.inc()
@@ -291,6 +331,8 @@ class Metrics:
     def _observe_attempt(self, attempt: ObservedAttempt) -> None:
         model = self._fold(self._models, attempt.model)
         self._child(self._duration, model).observe(attempt.latency_ms / 1000.0)
+        result = "answered" if attempt.error is None else "failed"
+        self._child(self._calls, model, result).inc()
         if attempt.basis == "unknown":
             self._child(self._usage_missing, model).inc()
         if attempt.usage is not None:

@@ -7,12 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
 from router.record.store import Store
 from router.testing import ErrorAnswer, FakeUpstream
-from tests.integration.gateway.test_gateway import client, gateway
+from tests.integration.gateway.test_gateway import SECRETS, client, gateway
 
 KEY = "sk-shop-secret"
 USAGE = {"prompt_tokens": 100, "completion_tokens": 975, "total_tokens": 1_075}
@@ -82,6 +83,24 @@ async def test_requests_at_once_never_exceed_a_budget_and_nearly_use_it_up(
     store = Store.open(f"sqlite:///{tmp_path}/t.db")
     assert store.spending(key_name="shop").cost_usd == COST * served
     store.close()
+
+
+async def test_metrics_show_what_of_a_budget_is_spent_and_who_waits(tmp_path: Path) -> None:
+    limits = keys(budget={"usd": 1, "per": "month"})
+    async with (
+        FakeUpstream("x", usage=USAGE) as up,
+        gateway(tmp_path, up.base_url, **limits) as base,
+        httpx.AsyncClient(headers={"x-api-key": SECRETS["SHOP_KEY"]}) as http,
+    ):
+        assert await count_served(base, 10) == 10
+        for _ in range(100):  # settled after its answer
+            page = (await http.get(f"{base}/metrics")).text
+            if f'tutelage_budget_spent_ratio{{key="shop"}} {float(COST * 10)}' in page:
+                break
+            await asyncio.sleep(0.05)
+    assert f'tutelage_budget_spent_ratio{{key="shop"}} {float(COST * 10)}' in page
+    assert "tutelage_requests_waiting 0.0" in page
+    assert "tutelage_requests_running 0.0" in page
 
 
 async def test_what_failed_gives_its_room_back(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ class Call:
     latency_ms: float = 250.0
     usage: Usage | None = None
     basis: str = "answer"
+    error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ def test_all_names_of_the_contract_with_their_labels() -> None:
     metrics.add_drift_alarm("support", "novelty")
     metrics.set_release("support", student="embedded@1a2b", policy="promise")
     metrics.add_dropped(2)
+    metrics.set_budgets({"shop": 0.5})
     shape = {
         (name, tuple(label for label, _ in labels if label != "le"))
         for name, labels in scrape(metrics)
@@ -72,6 +74,10 @@ def test_all_names_of_the_contract_with_their_labels() -> None:
         ("tutelage_records_dropped_total", ()),
         ("tutelage_record_bodies_dropped_total", ()),
         ("tutelage_requests_refused_total", ()),
+        ("tutelage_requests_running", ()),
+        ("tutelage_budget_spent_ratio", ("key",)),
+        ("tutelage_requests_waiting", ()),
+        ("tutelage_calls_total", ("model", "result")),
         ("tutelage_usage_missing_total", ("model",)),
         ("gen_ai_client_token_usage_sum", ("gen_ai_request_model", "gen_ai_token_type")),
         ("gen_ai_client_operation_duration_seconds_sum", ("gen_ai_request_model",)),
@@ -93,6 +99,27 @@ def test_values() -> None:
     assert read(metrics, "gen_ai_client_token_usage_sum", **tokens) == 100
     duration = "gen_ai_client_operation_duration_seconds_sum"
     assert read(metrics, duration, gen_ai_request_model="big") == 0.5
+
+
+def test_calls_that_failed_are_told_apart_and_the_queue_is_shown() -> None:
+    metrics = Metrics()
+    metrics.observe_interaction(Done(attempts=(Call(error="HTTP 500"), Call(), Call())))
+    metrics.set_requests(running=3, waiting=2)
+    assert read(metrics, "tutelage_calls_total", model="big", result="failed") == 1
+    assert read(metrics, "tutelage_calls_total", model="big", result="answered") == 2
+    assert read(metrics, "tutelage_requests_running") == 3
+    assert read(metrics, "tutelage_requests_waiting") == 2
+
+
+def test_a_budget_that_is_gone_is_shown_no_more_and_keys_are_bounded() -> None:
+    metrics = Metrics()
+    metrics.set_budgets({"shop": 0.5, "bank": 1.25})
+    assert read(metrics, "tutelage_budget_spent_ratio", key="bank") == 1.25
+    metrics.set_budgets({"shop": 0.75})
+    assert read(metrics, "tutelage_budget_spent_ratio", key="shop") == 0.75
+    assert read(metrics, "tutelage_budget_spent_ratio", key="bank") is None
+    metrics.set_budgets({f"key{n}": n / 300 for n in range(300)})
+    assert read(metrics, "tutelage_budget_spent_ratio", key="other") == 299 / 300
 
 
 def test_an_unknown_cost_is_counted_apart_and_adds_nothing() -> None:
