@@ -53,7 +53,8 @@ BENCHMARKS ?= benchmarks.gateway.overhead benchmarks.gateway.footprint \
 	benchmarks.gateway.streams benchmarks.gateway.memory \
 	benchmarks.gateway.ledger benchmarks.gateway.journal benchmarks.replay.seeds \
 	benchmarks.replay.repetition benchmarks.promise.budget benchmarks.promise.frontier \
-	benchmarks.promise.simulation benchmarks.frontier.sidebyside benchmarks.promise.held
+	benchmarks.promise.simulation benchmarks.frontier.sidebyside benchmarks.promise.held \
+	benchmarks.appraise.against_live
 
 bench: .venv/stamp
 	set -e; for module in $(BENCHMARKS); do $(BIN)/python -m $$module $(ARGS); done
