@@ -45,7 +45,7 @@ async def answer(deps: Deps, parse: Parse, scope: Scope, receive: Receive, send:
     client = Client(receive, send)
     try:
         headers = Headers(scope=scope)
-        caller = authenticate(deps.settings, headers)
+        caller = authenticate(deps.settings, headers, scope["path"])
         raw = await read_body(receive, deps.settings.server.max_body_bytes)
         await _answer(deps, parse(raw, headers), caller, client)
     except Exception as error:

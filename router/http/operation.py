@@ -40,7 +40,9 @@ async def report_ready(request: Request) -> Response:
 async def render_metrics(request: Request) -> Response:
     """Prometheus text; needs a key where keys are configured."""
     deps: Deps = request.app.state.deps
-    authenticate(deps.settings, request.headers)
+    authenticate(deps.settings, request.headers, request.url.path)
+    if deps.door is not None:
+        await deps.door.show(deps.settings, deps.metrics)
     body, media_type = deps.metrics.render()
     return Response(body, headers={"content-type": media_type})
 
@@ -48,7 +50,7 @@ async def render_metrics(request: Request) -> Response:
 async def show_interaction(request: Request) -> Response:
     """``{id, tier, model, cost_usd, trace}`` of the caller's own interaction, else 404."""
     deps: Deps = request.app.state.deps
-    caller = authenticate(deps.settings, request.headers)
+    caller = authenticate(deps.settings, request.headers, request.url.path)
     interaction = request.path_params["id"]
     found = await run_in_threadpool(deps.store.interaction, interaction)
     unaudited = deps.unaudited.find(interaction, caller.key_name)

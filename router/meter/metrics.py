@@ -172,6 +172,17 @@ class Metrics:
             registry=self._registry,
         )
 
+        of_budget = ("kind", "subject", "per")
+        self._budget = Gauge(
+            "tutelage_budget_usd", "USD of a budget.", of_budget, registry=self._registry
+        )
+        self._budget_spent = Gauge(
+            "tutelage_budget_spent_usd",
+            "USD spent and set aside in the budget's present period.",
+            of_budget,
+            registry=self._registry,
+        )
+
     def _declare_promises(self) -> None:
         registry = self._registry
         self._promise = Gauge(
@@ -266,6 +277,15 @@ class Metrics:
     def add_config_change(self, *, taken_up: bool) -> None:
         """Count a change of the configuration file."""
         self._reloads.labels("taken_up" if taken_up else "refused").inc()
+
+    def set_budgets(self, budgets: Sequence[tuple[str, str, str, Decimal, Decimal]]) -> None:
+        """Show all budgets, or the hundred fullest: kind, subject, period, USD, USD spent."""
+        fullest = sorted(budgets, key=lambda one: one[4] / (one[3] or 1), reverse=True)
+        self._budget.clear()
+        self._budget_spent.clear()
+        for *labels, usd, spent in fullest[:_MOST_VALUES]:
+            self._budget.labels(*labels).set(float(usd))
+            self._budget_spent.labels(*labels).set(float(spent))
 
     def add_refused(self) -> None:
         """Count a request that was turned away for want of a place."""
