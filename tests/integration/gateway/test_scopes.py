@@ -15,7 +15,7 @@ from router.testing import FakeUpstream
 from tests.integration.gateway.test_gateway import SECRETS, gateway
 from tests.integration.gateway.test_limits import KEY
 
-OPEN = ("/health/", "/ui/", "/admin/")
+OPEN = ("/health/", "/openapi.json", "/ui/", "/admin/")
 """Without a caller's key: probes, the page's own files, and what the admin key opens."""
 
 BODY = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
