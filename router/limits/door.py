@@ -93,7 +93,8 @@ class Door:
             costs = [hold_for(tokens * choices, size, model.price) for model in models]
             known = [cost for cost in costs if cost is not None]
             drafted = student and hold_for(tokens * choices, size, student.price)
-            return max(known) + (drafted or 0) if len(known) == len(costs) else None
+            asked = sum(sorted(known)[-_asked_at_once(models) :], Decimal(0))
+            return asked + (drafted or 0) if len(known) == len(costs) else None
 
         most, least = expect(most_tokens), expect(least_tokens)
         if most is None or least is None:
@@ -178,6 +179,11 @@ def _chain(settings: Settings, name: str) -> list[ModelSettings]:
     if teacher is None:
         return []
     return [teacher, *(settings.models[one] for one in teacher.fallbacks)]
+
+
+def _asked_at_once(models: Sequence[ModelSettings]) -> int:
+    """How many of the models one request may be billed by."""
+    return 2 if models[0].hedge_after_s is not None else 1
 
 
 def _cap(request: ChatRequest, tokens: int, model: ModelSettings) -> ChatRequest:

@@ -21,6 +21,15 @@ def find_limit_errors(document: Document) -> Iterator[Problem]:
     yield from _check_budgets(view)
     yield from _check_prices(view)
     yield from _check_scopes(view)
+    yield from _check_hedges(view)
+
+
+def _check_hedges(view: View) -> Iterator[Problem]:
+    """Whoever is asked beside a slow model has to be named."""
+    for key, model in view.models.items():
+        if "hedge_after_s" in model and not model.get("fallbacks"):
+            message = "has nobody to ask meanwhile: name fallbacks"
+            yield view.document.problem(("models", key, "hedge_after_s"), message)
 
 
 def _budgets(view: View) -> Iterator[tuple[Path, dict[str, object]]]:

@@ -133,6 +133,7 @@ class ModelSettings(Section):
     timeout_s: TimeoutSettings = TimeoutSettings()
     retries: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=10)] = 2
     fallbacks: tuple[Text, ...] = ()
+    hedge_after_s: Seconds | None = None
     replicas: tuple[UpstreamUrl, ...] = ()
     distillation: Distillation = "unknown"
 

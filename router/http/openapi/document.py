@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
@@ -21,6 +22,7 @@ _JSON: Final = "application/json"
 _STREAM: Final = "text/event-stream"
 _CALLER: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"apiKey": []}]
 _NOBODY: Final[list[dict[str, list[str]]]] = []
+_AMOUNT: Final[Schema] = {"type": "number", "minimum": 0}
 _FREE: Final[dict[str, list[str]]] = {}
 """Without a key, where none are configured."""
 
@@ -34,12 +36,12 @@ def _operation(
     streams: bool = False,
     media_type: str = _JSON,
     security: list[dict[str, list[str]]] | None = None,
-    query: tuple[str, ...] = (),
+    query: Mapping[str, Schema] | None = None,
 ) -> Schema:
     """``answer``, ``body``: names of schemas; errors have one shape everywhere, and an upstream's
     own status is passed on, so they are given as ranges."""
-    schema = {"type": "string"} if media_type != _JSON else ref(answer)
-    content: Schema = {media_type: {"schema": schema}}
+    told = {"type": "string"} if media_type != _JSON else ref(answer)
+    content: Schema = {media_type: {"schema": told}}
     if streams:
         content[_STREAM] = {}
     error = {"description": "An error", "content": {_JSON: {"schema": ref("Error")}}}
@@ -56,8 +58,8 @@ def _operation(
         }
     if query:
         found["parameters"] = [
-            {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
-            for name in query
+            {"name": name, "in": "query", "required": False, "schema": schema}
+            for name, schema in query.items()
         ]
     return found
 
@@ -124,7 +126,9 @@ def _admin() -> dict[str, dict[str, Schema]]:
     """Behind the admin key."""
     of_workload = "/admin/v1/workloads/{workload}"
     return {
-        "/admin/v1/releases": {"get": _operation("Releases", "List", query=("workload",))},
+        "/admin/v1/releases": {
+            "get": _operation("Releases", "List", query={"workload": {"type": "string"}})
+        },
         "/admin/v1/releases/{digest}/promote": {
             "post": _operation("Put a release in force", "InForce", body="Change")
         },
@@ -138,7 +142,7 @@ def _admin() -> dict[str, dict[str, Schema]]:
             "delete": _operation("The file's policy", "Policy", body="Change"),
         },
         f"{of_workload}/frontier": {
-            "get": _operation("Every threshold", "Object", query=("usd_per_interaction",))
+            "get": _operation("Every threshold", "Object", query={"usd_per_interaction": _AMOUNT})
         },
         "/admin/v1/keys": {"get": _operation("Callers", "List")},
         "/admin/v1/budgets": {"get": _operation("Budgets", "List")},
