@@ -51,7 +51,7 @@ lint: .venv/stamp
 # One measurement alone: `make bench BENCHMARKS=benchmarks.gateway.overhead ARGS="--pairs 500"`.
 BENCHMARKS ?= benchmarks.gateway.overhead benchmarks.gateway.footprint \
 	benchmarks.gateway.streams benchmarks.gateway.memory \
-	benchmarks.gateway.ledger benchmarks.gateway.journal benchmarks.replay.seeds \
+	benchmarks.gateway.ledger benchmarks.gateway.budget benchmarks.gateway.journal benchmarks.replay.seeds \
 	benchmarks.replay.repetition benchmarks.promise.budget benchmarks.promise.frontier \
 	benchmarks.promise.simulation benchmarks.frontier.sidebyside benchmarks.promise.held \
 	benchmarks.appraise.against_live

@@ -35,6 +35,7 @@ from router.http.failing import add_failure_handlers
 from router.http.feedback import take_feedback
 from router.http.front import Gateway
 from router.http.models import list_models, show_model
+from router.http.openapi.document import show_document
 from router.http.operation import (
     render_metrics,
     report_live,
@@ -114,6 +115,7 @@ def create_app(
             Route("/v1/interactions/{id}", show_interaction),
             Route("/v1/feedback", take_feedback, methods=["POST"]),
             Route("/metrics", render_metrics),
+            Route("/openapi.json", show_document),
             Route("/health/live", report_live),
             Route("/health/ready", report_ready),
             *admin_routes(),

@@ -10,17 +10,21 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from router.errors import Forbidden, Unauthorized
-from router.settings.model import KeySettings, Settings
+from router.scopes import check_endpoint
+from router.settings.keys import KeySettings
+from router.settings.model import Settings
 from router.settings.rules import is_loopback
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """The key behind a request; ``train_on``: its traffic may be learned from."""
+    """The key behind a request; ``train_on``: its traffic may be learned from; ``scopes``: what it
+    may use, see ``router.scopes``."""
 
     key_name: str
     tenant: str
     train_on: bool
+    scopes: tuple[str, ...] = ()
 
 
 _LOOPBACK_NAME = "localhost"
@@ -29,8 +33,8 @@ _OWNER = Caller(key_name="", tenant="", train_on=True)
 """The operator on the loopback interface, where no keys are configured."""
 
 
-def authenticate(settings: Settings, headers: Mapping[str, str]) -> Caller:
-    """The caller named by ``Authorization: Bearer KEY`` or ``x-api-key``.
+def authenticate(settings: Settings, headers: Mapping[str, str], path: str) -> Caller:
+    """The caller named by ``Authorization: Bearer KEY`` or ``x-api-key``, let in at ``path``.
 
     Every key is compared, each in constant time. Where no keys are configured, the caller is the
     operator, unless a foreign website speaks through the operator's browser. Raises Unauthorized
@@ -43,9 +47,13 @@ def authenticate(settings: Settings, headers: Mapping[str, str]) -> Caller:
     found: Caller | None = None
     for key in settings.keys:
         if _is(key, given, settings):
-            found = Caller(key_name=key.name, tenant=key.tenant, train_on=key.train_on)
+            found = Caller(
+                key_name=key.name, tenant=key.tenant, train_on=key.train_on, scopes=key.scopes
+            )
     if found is None:
         raise Unauthorized("Incorrect API key provided.")
+    if found.scopes:
+        check_endpoint(found.scopes, path)
     return found
 
 
@@ -61,7 +69,7 @@ def authenticate_admin(settings: Settings, headers: Mapping[str, str]) -> None:
             return
         if not settings.keys:
             raise Unauthorized("Incorrect admin key provided.")
-        authenticate(settings, headers)  # 401 for whom nobody knows
+        authenticate(settings, headers, "/admin")  # 401 for whom nobody knows
         raise Forbidden("This needs the admin key.", code="admin_key_required")
     if settings.keys or not is_loopback(settings.server.host):
         raise Forbidden(
@@ -88,11 +96,13 @@ def check_state_is_open(settings: Settings) -> None:
 
 def _is(key: KeySettings, given: str, settings: Settings) -> bool:
     """In constant time for each kind of key."""
-    if key.sha256 is not None:
+    fits = False
+    if key.sha256 is not None or key.also_sha256:
         digest = hashlib.sha256(given.encode()).hexdigest()
-        return hmac.compare_digest(key.sha256, digest)
+        for known in (key.sha256 or "", *key.also_sha256):
+            fits |= hmac.compare_digest(known, digest)
     secret = None if key.key_env is None else settings.secret(key.key_env)
-    return secret is not None and hmac.compare_digest(secret.encode(), given.encode())
+    return fits or (secret is not None and hmac.compare_digest(secret.encode(), given.encode()))
 
 
 def _refuse_websites(settings: Settings, headers: Mapping[str, str]) -> None:

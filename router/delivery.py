@@ -49,12 +49,14 @@ class Delivery:
     """What goes to the client: a whole body, or a stream of encoded events.
 
     ``settle``: records a whole answer; it waits for the end, since the client needn't wait for it.
+    ``fail``: the event that ends a stream which can't go on.
     """
 
     headers: Mapping[str, str]
     body: bytes | None = None
     events: EventStream | None = None
     settle: Callable[[], None] | None = None
+    fail: Callable[[ApiError], bytes] | None = None
 
     async def aclose(self) -> None:
         """Settle the interaction; a stream is ok where it was read to its end, else broken."""
@@ -97,7 +99,7 @@ async def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
     for chunk in chunks:
         parts += relay.take(encode(chunk), chunk, [chunk], last=False)
     parts += relay.finish(identity["usage"])
-    return Delivery(headers=headers, events=_DraftStream(deps, outcome, parts))
+    return Delivery(headers=headers, events=_DraftStream(deps, outcome, parts), fail=relay.fail)
 
 
 async def deliver_whole(deps: Deps, outcome: Outcome) -> Delivery:
@@ -121,7 +123,8 @@ async def deliver_stream(deps: Deps, outcome: Outcome) -> Delivery:
     outcome.attempts = stream.attempts
     outcome.answered_by = stream.attempts[-1].model
     headers = _write_headers(outcome, _describe(deps, outcome, ended=False))
-    return Delivery(headers=headers, events=_TeacherStream(deps, outcome, stream))
+    events = _TeacherStream(deps, outcome, stream)
+    return Delivery(headers=headers, events=events, fail=events.fail)
 
 
 def _usage_of_draft(outcome: Outcome) -> dict[str, int] | None:
@@ -172,12 +175,10 @@ class _TeacherStream:
         self._deps, self._outcome, self._stream = deps, outcome, stream
         self._overhead_s = outcome.overhead_ms / 1000
         self._closed = False
-        self._relay = new_relay(
-            outcome.request.native,
-            stream.form,
-            include_usage=outcome.request.include_usage,
-            describe=self._describe,
-        )
+        request = outcome.request
+        usage, describe = request.include_usage, self._describe
+        self._relay = new_relay(request.native, stream.form, include_usage=usage, describe=describe)
+        self.fail = self._relay.fail
         outcome.status = "broken"
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

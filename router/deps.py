@@ -119,6 +119,7 @@ def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:
             total_timeout_s=model.timeout_s.total,
             retries=model.retries,
             dialect=model.dialect,
+            hedge_after_s=model.hedge_after_s,
         )
     return {
         key: replace(

@@ -81,9 +81,9 @@ def lay_over(
 
 
 def list_valid(keys: Sequence[StoredKey], at_s: float | None = None) -> list[str]:
-    """The names of those that are let in at a moment, None: now."""
+    """The digests of those that are let in at a moment, None: now."""
     moment = time.time() if at_s is None else at_s
-    return [key.name for key in keys if key.is_valid(moment)]
+    return [one for key in keys if key.is_valid(moment) for one in key.digests(moment)]
 
 
 def read_overlay(filed: Settings, store: Store, workers: int = 1) -> Overlay:

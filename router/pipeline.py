@@ -38,15 +38,15 @@ from router.features import describe_request
 from router.limits.door import Entry
 from router.meter.money import plain_usd
 from router.outcome import Outcome
+from router.scopes import check_model, check_workload
 from router.settings.slices import SliceSettings
 from router.settle import expect_teacher_cost, settle
 from router.upstream.model import CallError, UpstreamTarget
 from router.wire.calls import write_call
 from router.wire.openai import ChatRequest, is_cascadable
-from router.wire.passed_through import PASSED_THROUGH
 from router.wire.profile import profile_of
 from router.wire.responses.incoming import goes_on
-from router.workload import find_workload
+from router.workload import find_workload, name_workload
 
 _log = logging.getLogger("tutelage.pipeline")
 
@@ -122,11 +122,13 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
             param="model",
             code="model_not_found",
         )
+    check_model(caller.scopes, request.model)
     if goes_on(request.native):
         check_state_is_open(deps.settings)
     workload, settings = find_workload(
-        deps.settings, request.body, _name_workload(request), caller.tenant
+        deps.settings, request.body, name_workload(request), caller.tenant
     )
+    check_workload(caller.scopes, workload, caller.tenant)
     release = deps.releases.get(workload)
     teacher = resolved.key if resolved.key in deps.targets else deps.settings.teacher_key
     pinned = resolved.kind == "pin"
@@ -154,13 +156,6 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
     )
     await _drive(deps, outcome, _choose_policy(deps, outcome, force))
     return outcome
-
-
-def _name_workload(request: ChatRequest) -> str | None:
-    """The client's own name; what holds no task, and no prompt to tell it by, goes by its path."""
-    if request.pinned == PASSED_THROUGH and request.options.workload is None:
-        return f"/v1/{request.form}"
-    return request.options.workload
 
 
 def _check_speakable(target: UpstreamTarget, request: ChatRequest) -> None:

@@ -9,9 +9,17 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from router.settings.model import Settings, WorkloadSettings
-from router.wire.openai import system_prompt
+from router.wire.openai import ChatRequest, system_prompt
+from router.wire.passed_through import PASSED_THROUGH
 
 _PROFILE_KEYS = ("tools", "response_format")
+
+
+def name_workload(request: ChatRequest) -> str | None:
+    """The client's own name; what holds no task, and no prompt to tell it by, goes by its path."""
+    if request.pinned == PASSED_THROUGH and request.options.workload is None:
+        return f"/v1/{request.form}"
+    return request.options.workload
 
 
 def find_workload(

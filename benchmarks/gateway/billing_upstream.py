@@ -2,8 +2,9 @@
 
 The request's ``user`` names it and begins with its kind: ``whole``, ``stream``, ``cached``,
 ``silent`` (answers without usage), ``retry`` (refuses the first try), ``endless`` (a stream that
-goes on until the client leaves). ``GET /books`` gives the tokens of every answer that was
-finished: ``{user: [[prompt, cached, completion], …]}``.
+goes on until the client leaves), ``wrong`` (refused every time), ``cent`` (an answer of one cent at
+2.5 and 10 USD per million tokens, after a moment). ``GET /books`` gives the tokens of every answer
+that was finished: ``{user: [[prompt, cached, completion], …]}``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from router.wire.sse import DONE, encode
 
 _HEAD = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": "stand-in"}
 _MOST_CHUNKS = 2_000
+_CENT = [100, 0, 975]
+_MOMENT_S = 0.05
 
 
 class Books:
@@ -37,7 +40,13 @@ class Books:
             self._refused.add(user)
             error = {"error": {"message": "Not now.", "type": "server_error"}}
             return web.json_response(error, status=503, headers={"retry-after-ms": "1"})
+        if kind == "wrong":
+            error = {"error": {"message": "Not at all.", "type": "invalid_request_error"}}
+            return web.json_response(error, status=400)
         tokens = [100 + int(number) % 97, 64 if kind == "cached" else 0, 1 + int(number) % 13]
+        if kind == "cent":
+            await asyncio.sleep(_MOMENT_S)
+            tokens = _CENT
         if body.get("stream"):
             return await self._stream(request, user, kind, tokens)
         self._entries[user].append(tokens)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -84,14 +86,20 @@ def write_config(folder: Path, upstream: str, **more: Any) -> Path:
 
 @contextmanager
 def run_gateway(
-    config: Path, *, sources: Path | None = None, options: Sequence[str] = ()
+    config: Path,
+    *,
+    sources: Path | None = None,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """``tutelage serve`` until the block ends.
 
     ``sources``: a folder with another version of the packages, to serve from that one;
-    ``options``: further ones of the command.
+    ``options``: further ones of the command; ``environment``: further variables, such as keys.
     """
-    more = {} if sources is None else {"PYTHONPATH": str(sources)}
+    more = dict(environment or {})
+    if sources is not None:
+        more["PYTHONPATH"] = str(sources)
     start_s = time.perf_counter()
     command = [*COMMAND, "serve", "--config", str(config), *options]
     with _run(command, more, sources or _ROOT) as server:
@@ -121,6 +129,23 @@ def bind_apart(measured: Sequence[Server], others: Sequence[Server]) -> bool:
     for process in (psutil.Process(), *(server.process for server in others)):
         process.cpu_affinity([1])
     return True
+
+
+@contextmanager
+def run_redis(folder: Path) -> Iterator[str]:
+    """A Redis of its own on a free port until the block ends; its URL."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise SystemExit("No redis-server: install it (Debian: apt-get install redis-server).")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [program, "--port", str(port), "--dir", str(folder), "--save", ""]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as popen:
+        try:
+            yield f"redis://127.0.0.1:{port}"
+        finally:
+            popen.terminate()
 
 
 @contextmanager
@@ -166,9 +191,10 @@ def _await_ready(server: Server) -> None:
     raise SystemExit("The gateway was not ready in time.")
 
 
-def read_url(url: str) -> str:
+def read_url(url: str, headers: Mapping[str, str] | None = None) -> str:
     """The body of a page, as text."""
-    with urllib.request.urlopen(url, timeout=_PATIENCE_S) as response:
+    request = urllib.request.Request(url, headers=dict(headers or {}))
+    with urllib.request.urlopen(request, timeout=_PATIENCE_S) as response:
         return str(response.read().decode())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers
@@ -11,7 +12,7 @@ from router.auth import Caller, authenticate
 from router.delivery import Delivery
 from router.deps import Deps
 from router.http.client import Client, read_body
-from router.http.event_stream import send_events
+from router.http.draining import send_until_cut, tell_unanswered
 from router.http.failing import write_failure
 from router.pipeline import run
 from router.wire.form import Form
@@ -45,11 +46,14 @@ async def answer(deps: Deps, parse: Parse, scope: Scope, receive: Receive, send:
     client = Client(receive, send)
     try:
         headers = Headers(scope=scope)
-        caller = authenticate(deps.settings, headers)
+        caller = authenticate(deps.settings, headers, scope["path"])
         if deps.tracer is not None:
             deps.tracer.begin(headers, scope["path"])
         raw = await read_body(receive, deps.settings.server.max_body_bytes)
         await _answer(deps, parse(raw, headers), caller, client)
+    except asyncio.CancelledError:
+        await tell_unanswered(client, scope, receive, send)
+        raise
     except Exception as error:
         if client.started:
             raise
@@ -78,7 +82,7 @@ async def _answer(deps: Deps, request: ChatRequest, caller: Caller, client: Clie
 async def _send(delivery: Delivery, client: Client) -> None:
     if delivery.events is not None:
         await client.start(200, {**delivery.headers, "content-type": "text/event-stream"})
-        await send_events(delivery.events, client.send)
+        await send_until_cut(delivery, client)
         return
     body = delivery.body or b""
     about = {"content-type": "application/json", "content-length": str(len(body))}

@@ -35,21 +35,22 @@ async def read_body(receive: Receive, limit: int) -> bytes:
 
 
 class Client:
-    """Where an answer goes, once the request was read. ``started``: its head has been sent."""
+    """Where an answer goes, once the request was read. ``started``: its head has been sent;
+    ``left``: it is there no more."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self.started = False
         self._receive, self._send = receive, send
-        self._left = False
+        self.left = False
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer. Raises ``ClientDisconnect``: a server takes what is sent to a
         client that left without a word."""
-        if self._left:
+        if self.left:
             raise ClientDisconnect
         self.started = True
         await self._send(message)
-        if self._left:  # the server waited for room: the message went nowhere
+        if self.left:  # the server waited for room: the message went nowhere
             raise ClientDisconnect
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
@@ -81,7 +82,7 @@ class Client:
             with suppress(ClientDisconnect):
                 await work
         except asyncio.CancelledError:
-            if not self._left or worker.uncancel():
+            if not self.left or worker.uncancel():
                 raise
         finally:
             # Without a pause since ``work`` ended, so that it can't cancel what comes after.
@@ -92,5 +93,5 @@ class Client:
     async def _watch(self, worker: asyncio.Task[Any]) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._left = True
+        self.left = True
         worker.cancel()

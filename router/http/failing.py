@@ -30,7 +30,7 @@ def add_failure_handlers(app: FastAPI) -> None:
     async def answer(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
             sentence = f"{error.detail}: {request.method} {request.url.path}"
-            error = BadRequest(sentence, status=error.status_code)
+            error = BadRequest(sentence, status=error.status_code, headers=error.headers)
         return write_failure(request.url.path, error)
 
     for kind in (ApiError, StoreError, HTTPException, Exception):

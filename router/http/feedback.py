@@ -30,7 +30,7 @@ _NOT_FOUND: Final = (
 async def take_feedback(request: Request) -> Response:
     """Store what is said of the caller's own interaction, in place of what was said before."""
     deps: Deps = request.app.state.deps
-    caller = authenticate(deps.settings, request.headers)
+    caller = authenticate(deps.settings, request.headers, request.url.path)
     raw = await read_body(request.receive, deps.settings.server.max_body_bytes)
     given = read_feedback(raw, deps.redactor)
     found = await run_in_threadpool(deps.store.interaction, given.interaction_id)

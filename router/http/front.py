@@ -11,6 +11,9 @@ from router.errors import BadRequest
 from router.http.chat import PARSERS, answer
 from router.http.failing import write_failure
 
+_KEPT = ("GET", "/v1/chat/completions")
+"""At an address of answers, and none: the completions that a teacher's server keeps."""
+
 
 class Gateway(FastAPI):
     """The application. Requests for answers don't pass its middleware and routes, which cost as
@@ -25,7 +28,7 @@ class Gateway(FastAPI):
             await super().__call__(scope, receive, send)
         elif scope["method"] == "POST":
             await self._let_in(scope, receive, send)
-        elif scope["path"] in PARSERS:
+        elif scope["path"] in PARSERS and (scope["method"], scope["path"]) != _KEPT:
             sentence = f"Method Not Allowed: {scope['method']} {scope['path']}"
             refused = BadRequest(sentence, status=405, headers={"allow": "POST"})
             await write_failure(scope["path"], refused)(scope, receive, send)

@@ -10,13 +10,14 @@ from starlette.responses import JSONResponse, Response
 from router.auth import authenticate
 from router.deps import Deps
 from router.errors import NotFound
+from router.scopes import allows, check_model
 
 
 async def list_models(request: Request) -> Response:
-    """Every name that ``model`` may have."""
+    """Every name that ``model`` may have in a request of this caller."""
     deps: Deps = request.app.state.deps
-    authenticate(deps.settings, request.headers)
-    names = _names(deps)
+    caller = authenticate(deps.settings, request.headers, request.url.path)
+    names = [name for name in _names(deps) if allows(caller.scopes, "model", name)]
     ends = {"first_id": names[0], "last_id": names[-1]} if names else {}
     data = [_describe(name) for name in names]
     return JSONResponse({"object": "list", "data": data, "has_more": False, **ends})
@@ -25,8 +26,9 @@ async def list_models(request: Request) -> Response:
 async def show_model(request: Request) -> Response:
     """One of them; 404 ``model_not_found``."""
     deps: Deps = request.app.state.deps
-    authenticate(deps.settings, request.headers)
+    caller = authenticate(deps.settings, request.headers, request.url.path)
     name = request.path_params["model"]
+    check_model(caller.scopes, name)
     if name not in _names(deps):
         raise NotFound(
             f"The model '{name}' does not exist or you do not have access to it.",

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from router.auth import authenticate
 from router.deps import Deps
-from router.errors import ApiError, NotFound
+from router.errors import NotFound
 from router.reload import ConfigFollower
 
 
@@ -40,30 +40,18 @@ async def report_ready(request: Request) -> Response:
 async def render_metrics(request: Request) -> Response:
     """Prometheus text; needs a key where keys are configured."""
     deps: Deps = request.app.state.deps
-    authenticate(deps.settings, request.headers)
-    await _show_budgets(deps)
+    authenticate(deps.settings, request.headers, request.url.path)
+    if deps.door is not None:
+        await deps.door.show(deps.settings, deps.metrics)
     deps.metrics.set_requests(running=deps.admission.in_flight, waiting=deps.admission.waiting)
     body, media_type = deps.metrics.render()
     return Response(body, headers={"content-type": media_type})
 
 
-async def _show_budgets(deps: Deps) -> None:
-    """As they were, where they are kept elsewhere and can't be reached: the page comes anyway."""
-    spent = {}
-    try:
-        for key in deps.settings.keys:
-            if key.budget is not None and deps.door is not None:
-                usd, _ = await deps.door.spent(key)
-                spent[key.name] = float(usd / key.budget.usd) if key.budget.usd else 1.0
-    except ApiError:
-        return
-    deps.metrics.set_budgets(spent)
-
-
 async def show_interaction(request: Request) -> Response:
     """``{id, tier, model, cost_usd, trace}`` of the caller's own interaction, else 404."""
     deps: Deps = request.app.state.deps
-    caller = authenticate(deps.settings, request.headers)
+    caller = authenticate(deps.settings, request.headers, request.url.path)
     interaction = request.path_params["id"]
     found = await run_in_threadpool(deps.store.interaction, interaction)
     unaudited = deps.unaudited.find(interaction, caller.key_name)

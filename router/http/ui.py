@@ -89,7 +89,7 @@ def _serve(name: str, media_type: str) -> Callable[[Request], Awaitable[Response
 
 def check_access(settings: Settings, request: Request) -> None:
     """Raises ApiError for whom the data isn't meant."""
-    authenticate(settings, request.headers)
+    authenticate(settings, request.headers, request.url.path)
     if len({key.tenant for key in settings.keys}) > 1:
         raise Forbidden(
             "The dashboard is closed where keys belong to several tenants, because it shows all"

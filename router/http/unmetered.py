@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from router.auth import authenticate, check_state_is_open
+from router.auth import Caller, authenticate, check_state_is_open
 from router.deps import Deps
 from router.errors import BadRequest, NotFound
 from router.http.client import read_body
+from router.scopes import check_model
 from router.upstream.forward import Inquiry
 from router.upstream.model import UpstreamTarget
 from router.wire.fields import load_body
@@ -51,10 +52,10 @@ def unmetered_routes() -> list[Route]:
 async def count_tokens(request: Request) -> Response:
     """``POST /v1/messages/count_tokens``: ``{"input_tokens": n}``."""
     deps: Deps = request.app.state.deps
-    authenticate(deps.settings, request.headers)
+    caller = authenticate(deps.settings, request.headers, request.url.path)
     raw = await read_body(request.receive, deps.settings.server.max_body_bytes)
     asked = parse_count(raw, request.headers)
-    target = _find_target(deps, asked.model)
+    target = _find_target(deps, asked.model, caller)
     if target.dialect != "anthropic" or asked.native is None:
         chars = count_prompt_chars(asked.body) + len(json.dumps(asked.body.get("tools") or ""))
         body = json.dumps({"input_tokens": -(-chars // _CHARS_PER_TOKEN)}).encode()
@@ -73,14 +74,14 @@ def _forwarding() -> Callable[[Request], Awaitable[Response]]:
     async def forward(request: Request) -> Response:
         """Pass the request on to the teacher's upstream."""
         deps: Deps = request.app.state.deps
-        authenticate(deps.settings, request.headers)
+        caller = authenticate(deps.settings, request.headers, request.url.path)
         check_state_is_open(deps.settings)
         if not _ID.fullmatch(request.path_params.get("id", "-")):
             raise NotFound("There is nothing of that name.")
         raw = await read_body(request.receive, deps.settings.server.max_body_bytes)
         body = load_body(raw) if raw else None
         named = None if body is None else body.get("model")
-        target = _find_target(deps, named if isinstance(named, str) else "auto")
+        target = _find_target(deps, named if isinstance(named, str) else "auto", caller)
         if target.dialect != "openai":
             raise BadRequest(
                 "The model's upstream speaks Anthropic's dialect, which keeps no answers: ask a"
@@ -102,7 +103,8 @@ def _forwarding() -> Callable[[Request], Awaitable[Response]]:
     return forward
 
 
-def _find_target(deps: Deps, name: str) -> UpstreamTarget:
+def _find_target(deps: Deps, name: str, caller: Caller) -> UpstreamTarget:
+    check_model(caller.scopes, name)
     resolved = deps.settings.resolve_model(name)
     target = None if resolved is None else deps.targets.get(resolved.key)
     if target is None:

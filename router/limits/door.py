@@ -6,19 +6,22 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from router.auth import Caller
 from router.billing import MOST_COMPLETION_TOKENS, count_tokens_allowed, hold_for
-from router.errors import ApiError, ConfigError
-from router.limits.keeper import Budget, Hold, Limits, Rates
+from router.errors import ApiError, StoreError
+from router.limits.budgets import Budget, find_budgets, list_budgets
+from router.limits.keeper import Hold, Limits, Rates
+from router.meter.metrics import Metrics
 from router.record.model import Interaction
-from router.settings.model import KeySettings, ModelSettings, Settings
+from router.settings.model import ModelSettings, Settings
 from router.wire.form import Form, Native
 from router.wire.openai import ChatRequest
+from router.workload import find_workload, name_workload
 
 _log = logging.getLogger("tutelage.limits")
 
@@ -37,7 +40,7 @@ class Entry:
 
 
 class Door:
-    """Lets the requests of keys in as their budgets and rates allow. Used from one event loop."""
+    """Lets requests in as budgets and rates allow. Used from one event loop."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -52,26 +55,31 @@ class Door:
         reached.
         """
         key = next((one for one in settings.keys if one.name == caller.key_name), None)
-        if key is None or (key.budget is None and key.rate is None):
+        budgets = find_budgets(settings, key, lambda: _name_configured(settings, request, caller))
+        rate = None if key is None else key.rate
+        if rate is None and not budgets:
             return request, Entry()
         rates = None
         headers: Mapping[str, str] = {}
-        if key.rate is not None:
+        if rate is not None:
             rates = Rates(
-                name=key.name,
-                requests_per_minute=key.rate.requests_per_minute,
-                tokens_per_minute=key.rate.tokens_per_minute,
+                name=caller.key_name,
+                requests_per_minute=rate.requests_per_minute,
+                tokens_per_minute=rate.tokens_per_minute,
             )
             headers = await self._limits.pace(rates)
-        if key.budget is None:
+        if not budgets:
             return request, Entry(headers=headers, rates=rates)
-        request, hold = await self._hold(settings, request, _budget_of(key))
+        request, hold = await self._hold(settings, request, budgets)
         return request, Entry(headers=headers, rates=rates, hold=hold)
 
     async def _hold(
-        self, settings: Settings, request: ChatRequest, budget: Budget
+        self, settings: Settings, request: ChatRequest, budgets: Sequence[Budget]
     ) -> tuple[ChatRequest, Hold | None]:
         models = _chain(settings, request.model)
+        if not models:
+            return request, None  # refused behind the door
+        student = settings.generative_student
         choices = request.n if request.form is not Form.EMBEDDINGS else 0
         allowed = count_tokens_allowed(request.body)
         most_tokens = MOST_COMPLETION_TOKENS if allowed is None else allowed
@@ -81,14 +89,21 @@ class Door:
         size = len(json.dumps(request.body, ensure_ascii=False).encode())
 
         def expect(tokens: int) -> Decimal | None:
-            """USD at most, of the dearest model that may answer; None without a price."""
+            """USD at most: a draft and the dearest model that may answer; None without a price."""
             costs = [hold_for(tokens * choices, size, model.price) for model in models]
-            return max((cost for cost in costs if cost is not None), default=None)
+            known = [cost for cost in costs if cost is not None]
+            drafted = student and hold_for(tokens * choices, size, student.price)
+            asked = sum(sorted(known)[-_asked_at_once(models) :], Decimal(0))
+            return asked + (drafted or 0) if len(known) == len(costs) else None
 
         most, least = expect(most_tokens), expect(least_tokens)
         if most is None or least is None:
-            return request, None  # refused when the configuration was read, or no such model
-        hold = await self._limits.hold(f"hold:{uuid.uuid4().hex}", [budget], most, least)
+            raise ApiError(
+                f"A budget applies, and what '{request.model}' or a fallback costs is unknown.",
+                status=503,
+                code="price_unknown",
+            )
+        hold = await self._limits.hold(f"hold:{uuid.uuid4().hex}", budgets, most, least)
         if not choices or (hold.usd == most and allowed is not None):
             return request, hold
         tokens = most_tokens
@@ -122,13 +137,27 @@ class Door:
                 await self._limits.settle(entry.hold, cost)
             if entry.rates is not None:
                 await self._limits.count_tokens(entry.rates, tokens)
-        except ApiError as error:  # what was set aside counts as spent once its time is over
+        except (ApiError, StoreError) as error:
+            # What was set aside counts as spent once its time is over.
             _log.warning("What a request left of its limits could not be settled: %s", error)
 
-    async def spent(self, key: KeySettings) -> tuple[Decimal, Decimal]:
-        """USD spent and set aside now of a key that has a budget. Raises ApiError where the limits
-        are kept elsewhere and can't be reached."""
-        return await self._limits.spent(_budget_of(key))
+    async def spent(self, budget: Budget) -> tuple[Decimal, Decimal]:
+        """USD spent and set aside now. Raises ApiError where the limits are kept elsewhere and
+        can't be reached, StoreError where what was spent before can't be read."""
+        return await self._limits.spent(budget)
+
+    async def show(self, settings: Settings, metrics: Metrics) -> None:
+        """Tell the metrics what is spent of every budget; where that can't be learned they keep
+        what they had."""
+        budgets = list_budgets(settings)
+        found = await asyncio.gather(*map(self.spent, budgets), return_exceptions=True)
+        told = [
+            (budget.kind, budget.subject, budget.per, budget.usd, sum(one, Decimal(0)))
+            for budget, one in zip(budgets, found, strict=True)
+            if not isinstance(one, BaseException)
+        ]
+        if len(told) == len(budgets):
+            metrics.set_budgets(told)
 
     async def close(self) -> None:
         """Wait for those that are leaving."""
@@ -136,15 +165,11 @@ class Door:
         await self._limits.close()
 
 
-def _budget_of(key: KeySettings) -> Budget:
-    if key.budget is None:
-        raise ConfigError(f"The key {key.name} has no budget.")
-    return Budget(
-        name=f"key:{key.name}",
-        said=f"The budget of {key.budget.usd} USD a {key.budget.per} of the key {key.name}",
-        usd=key.budget.usd,
-        per=key.budget.per,
-    )
+def _name_configured(settings: Settings, request: ChatRequest, caller: Caller) -> str | None:
+    """The configured workload that a request belongs to."""
+    named = name_workload(request)
+    found = find_workload(settings, request.body, named, caller.tenant)[1]
+    return None if found is None else found.name
 
 
 def _chain(settings: Settings, name: str) -> list[ModelSettings]:
@@ -154,6 +179,11 @@ def _chain(settings: Settings, name: str) -> list[ModelSettings]:
     if teacher is None:
         return []
     return [teacher, *(settings.models[one] for one in teacher.fallbacks)]
+
+
+def _asked_at_once(models: Sequence[ModelSettings]) -> int:
+    """How many of the models one request may be billed by."""
+    return 2 if models[0].hedge_after_s is not None else 1
 
 
 def _cap(request: ChatRequest, tokens: int, model: ModelSettings) -> ChatRequest:

@@ -16,13 +16,13 @@ from functools import partial
 from starlette.concurrency import run_in_threadpool
 
 from router.errors import QuotaExceeded, RateLimited
+from router.limits.budgets import Budget
 from router.limits.memory import MemoryCoordination
 from router.limits.model import (
     Account,
     Bucket,
     Coordination,
     Fill,
-    Period,
     Refusal,
     to_nano,
     to_usd,
@@ -37,16 +37,6 @@ WAIT_S = 10.0
 
 EXPIRES_S = 900.0
 """A hold that isn't settled by then was left by a dead process."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """A limit of money. ``name``: unique; ``said``: how to call it to a caller."""
-
-    name: str
-    said: str
-    usd: Decimal
-    per: Period
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +170,9 @@ def build_limits(settings: Settings, store: Store) -> Limits:
     coordination = MemoryCoordination() if url == "memory://" else RedisCoordination(url)
 
     async def spent_before(budget: Budget, since_s: float) -> Decimal:
-        key = budget.name.removeprefix("key:")
-        spent = await run_in_threadpool(partial(store.spending, since=since_s, key_name=key))
+        named = {"key": "key_name", "workload": "workload"}.get(budget.kind)
+        of = {} if named is None else {named: budget.subject}
+        spent = await run_in_threadpool(partial(store.spending, since=since_s, **of))
         return spent.cost_usd + spent.held_usd
 
     return Limits(coordination, spent_before)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
@@ -97,7 +97,6 @@ class Metrics:
         self._workloads: set[str] = set()
         self._models: set[str] = set()
         self._reasons: set[str] = set()
-        self._keys: set[str] = set()
         self._escalated: dict[str, _Window] = {}
         self._releases: dict[str, tuple[str, str]] = {}
         self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
@@ -175,15 +174,19 @@ class Metrics:
         self._waiting = Gauge(
             "tutelage_requests_waiting", "Requests that wait for a place.", registry=self._registry
         )
-        self._budget_spent = Gauge(
-            "tutelage_budget_spent_ratio",
-            "Share of a key's budget that is spent in the period that is running.",
-            ("key",),
-            registry=self._registry,
-        )
         self._refused = Counter(
             "tutelage_requests_refused",
             "Requests turned away because the worker had more than it could answer.",
+            registry=self._registry,
+        )
+        of_budget = ("kind", "subject", "per")
+        self._budget = Gauge(
+            "tutelage_budget_usd", "USD of a budget.", of_budget, registry=self._registry
+        )
+        self._budget_spent = Gauge(
+            "tutelage_budget_spent_usd",
+            "USD spent and set aside in the budget's present period.",
+            of_budget,
             registry=self._registry,
         )
 
@@ -293,19 +296,14 @@ class Metrics:
         self._running.set(running)
         self._waiting.set(waiting)
 
-    def set_budgets(self, spent: Mapping[str, float]) -> None:
-        """Show the share spent of each key that has a budget, by its name; others disappear.
-
-        Beyond a hundred keys ``other`` is the one that has spent most.
-        """
-        shown: dict[str, float] = {}
-        for key, share in spent.items():
-            label = self._fold(self._keys, key)
-            shown[label] = max(share, shown.get(label, 0.0))
-        with self._lock:
-            self._budget_spent.clear()
-            for label, share in shown.items():
-                self._budget_spent.labels(label).set(share)
+    def set_budgets(self, budgets: Sequence[tuple[str, str, str, Decimal, Decimal]]) -> None:
+        """Show all budgets, or the hundred fullest: kind, subject, period, USD, USD spent."""
+        fullest = sorted(budgets, key=lambda one: one[4] / (one[3] or 1), reverse=True)
+        self._budget.clear()
+        self._budget_spent.clear()
+        for *labels, usd, spent in fullest[:_MOST_VALUES]:
+            self._budget.labels(*labels).set(float(usd))
+            self._budget_spent.labels(*labels).set(float(spent))
 
     def add_refused(self) -> None:
         """Count a request that was turned away for want of a place."""

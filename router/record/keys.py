@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import insert, select, update
 
@@ -16,7 +17,8 @@ from router.record.schema import keys
 @dataclass(frozen=True, kw_only=True)
 class StoredKey:
     """A caller. ``sha256``: of the key, in hexadecimal; times in seconds since the epoch, None for
-    never; ``budget_per``: hour, day, week or month."""
+    never; ``budget_per``: hour, day, week or month; ``scopes``: see ``router.scopes``.
+    ``previous_sha256``: of the key before the last rotation, let in until ``previous_until``."""
 
     name: str
     tenant: str
@@ -26,6 +28,9 @@ class StoredKey:
     budget_per: str | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    scopes: tuple[str, ...] = ()
+    previous_sha256: str | None = None
+    previous_until: float | None = None
     created_at: float = 0.0
     expires_at: float | None = None
     revoked_at: float | None = None
@@ -33,6 +38,12 @@ class StoredKey:
     def is_valid(self, at_s: float) -> bool:
         """Neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > at_s)
+
+    def digests(self, at_s: float) -> tuple[str, ...]:
+        """Of the keys that are let in: the present one, and the one before while it lasts."""
+        previous, until_s = self.previous_sha256, self.previous_until
+        lasts = previous is not None and until_s is not None and until_s > at_s
+        return (self.sha256, previous) if lasts and previous is not None else (self.sha256,)
 
 
 class KeyBook:
@@ -43,19 +54,38 @@ class KeyBook:
 
     def add_key(self, key: StoredKey) -> StoredKey:
         """Enter a key. Raises StoreError where the name was given before."""
-        values = {**asdict(key), "created_at": self._clock()}
+        values = {**asdict(key), "scopes": list(key.scopes), "created_at": self._clock()}
         with self._database.write() as connection:
             known = select(keys.c.name).where(keys.c.name == key.name)
             if connection.execute(known).first() is not None:
                 raise StoreError(f"there is a key {key.name!r} already; choose another name")
             connection.execute(insert(keys).values(values))
-        return StoredKey(**values)
+        return _read(values)
 
     def keys(self) -> list[StoredKey]:
         """All of them by name, those that aren't valid any more too."""
         with self._database.read() as connection:
             found = connection.execute(select(keys).order_by(keys.c.name)).mappings()
-            return [StoredKey(**row) for row in found]
+            return [_read(dict(row)) for row in found]
+
+    def rotate_key(self, name: str, sha256: str, overlap_s: float) -> StoredKey:
+        """Put another key in place of a caller's, which is let in for ``overlap_s`` more seconds;
+        what the caller has spent and may do stays. Raises StoreError where there is no such key."""
+        now_s = self._clock()
+        change = (
+            update(keys)
+            .where(keys.c.name == name, keys.c.revoked_at.is_(None))
+            .values(
+                sha256=sha256,
+                previous_sha256=keys.c.sha256 if overlap_s > 0 else None,
+                previous_until=now_s + overlap_s if overlap_s > 0 else None,
+            )
+        )
+        with self._database.write() as connection:
+            if connection.execute(change).rowcount == 0:
+                raise StoreError(f"no key {name!r} is in use; see 'tutelage keys list'")
+            found = connection.execute(select(keys).where(keys.c.name == name)).mappings()
+            return _read(dict(found.one()))
 
     def revoke_key(self, name: str) -> None:
         """Let it in no more. Raises StoreError where there is no such key."""
@@ -67,3 +97,7 @@ class KeyBook:
         with self._database.write() as connection:
             if connection.execute(change).rowcount == 0:
                 raise StoreError(f"no key {name!r} is in use; see 'tutelage keys list'")
+
+
+def _read(row: Mapping[str, Any]) -> StoredKey:
+    return StoredKey(**{**row, "scopes": tuple(row["scopes"])})

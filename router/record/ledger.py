@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, case, func, insert, select, update
+from sqlalchemy import ColumnElement, case, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from router.record.database import Database
@@ -47,12 +47,13 @@ class LedgerBook:
         self, *, since: float = 0.0, key_name: str | None = None, workload: str | None = None
     ) -> Spending:
         """Of all attempts that began at ``since`` (seconds since the epoch) or later, or of those
-        of a key or a workload: purged interactions count as well."""
+        of a key or a configured workload, whatever the tenant: purged ones count as well."""
         conditions: list[ColumnElement[bool]] = [ledger.c.at >= since]
         if key_name is not None:
             conditions.append(ledger.c.key_name == key_name)
         if workload is not None:
-            conditions.append(ledger.c.workload == workload)
+            of_tenants = ledger.c.workload.startswith(f"{workload}@", autoescape=True)
+            conditions.append(or_(ledger.c.workload == workload, of_tenants))
         query = select(
             func.count(),
             func.sum(ledger.c.cost_usd),

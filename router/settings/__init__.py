@@ -1,10 +1,10 @@
 """The configuration: read, checked and explained."""
 
 from router.settings.check import check_settings, examine_settings
+from router.settings.keys import KeySettings
 from router.settings.load import load_settings, read_settings_file
 from router.settings.model import (
     AuditSettings,
-    KeySettings,
     LearningSettings,
     MatchSettings,
     ModelSettings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from router.settings.document import Document, parse_document
+from router.settings.limit_rules import find_limit_errors
 from router.settings.model import Settings
 from router.settings.problems import Problem, in_order
 from router.settings.rules import find_errors
@@ -30,7 +31,7 @@ def examine_document(
         return None, in_order(document.problems)
     settings, invalid = validate(document)
     # A rule may know better what to say about a key than its type does.
-    broken = list(find_errors(document, env))
+    broken = [*find_errors(document, env), *find_limit_errors(document)]
     keys = {problem.key for problem in broken}
     errors = [*document.problems, *broken, *(p for p in invalid if p.key not in keys)]
     problems = in_order([*errors, *find_warnings(document)])

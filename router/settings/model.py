@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
 from router.meter.catalogue import find_rates
+from router.settings.keys import AdminSettings, BudgetSettings, KeySettings, Usd
 from router.settings.slices import SliceSettings
 from router.settings.storage import CoordinationSettings, StoreSettings
 from router.settings.telemetry import TelemetrySettings
@@ -66,9 +67,6 @@ def _read_duration(value: Any) -> Any:
 Seconds = Annotated[float, BeforeValidator(refuse_bool), Field(gt=0, le=86_400)]
 Share = Annotated[float, BeforeValidator(refuse_bool), Field(ge=0, le=1)]
 PositiveShare = Annotated[float, BeforeValidator(refuse_bool), Field(gt=0, le=1)]
-Usd = Annotated[
-    Decimal, BeforeValidator(refuse_bool), Field(ge=0, le=1_000_000, allow_inf_nan=False)
-]
 PositiveUsd = Annotated[
     Decimal, BeforeValidator(refuse_bool), Field(gt=0, le=1_000_000, allow_inf_nan=False)
 ]
@@ -130,6 +128,7 @@ class ModelSettings(Section):
     timeout_s: TimeoutSettings = TimeoutSettings()
     retries: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=10)] = 2
     fallbacks: tuple[Text, ...] = ()
+    hedge_after_s: Seconds | None = None
     replicas: tuple[UpstreamUrl, ...] = ()
     distillation: Distillation = "unknown"
 
@@ -261,37 +260,6 @@ class DataSettings(Section):
     redact: tuple[Literal["email", "phone", "card", "iban", "secret"], ...] = ()
 
 
-class KeyBudget(Section):
-    usd: Usd
-    per: Literal["hour", "day", "week", "month"] = "day"
-
-
-class KeyRate(Section):
-    """How fast a key may ask; tokens count both ways and are paid after the answer."""
-
-    requests_per_minute: Count | None = None
-    tokens_per_minute: Count | None = None
-
-
-class KeySettings(Section):
-    """A caller. ``key_env`` names the environment variable that holds the key; ``sha256``: its
-    digest in hexadecimal, instead of that."""
-
-    name: Text
-    tenant: Text = Field(default_factory=lambda given: given.get("name", ""))
-    key_env: Text | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    budget: KeyBudget | None = None
-    rate: KeyRate | None = None
-    train_on: bool = False
-
-
-class AdminSettings(Section):
-    """``key_env`` names the environment variable that holds the admin API's key."""
-
-    key_env: Text
-
-
 @dataclass(frozen=True, kw_only=True)
 class ResolvedModel:
     """What the ``model`` of a request means. ``key``: the model concerned: the teacher of the
@@ -312,6 +280,7 @@ class Settings(Section):
     learning: LearningSettings = LearningSettings()
     data: DataSettings = DataSettings()
     keys: tuple[KeySettings, ...] = ()
+    budgets: tuple[BudgetSettings, ...] = ()
     admin: AdminSettings | None = None
     telemetry: TelemetrySettings | None = None
 

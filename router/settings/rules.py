@@ -309,9 +309,6 @@ def _check_keys(view: View, env: Mapping[str, str]) -> Iterator[Problem]:
                 first = view.document.line_of(("keys", names[name], "name"))
                 yield problem(where, f"{show(where, name)} is already on line {first}")
             names.setdefault(name, i)
-        if isinstance(key.get("budget"), dict) and _lacks_price(view):
-            message = f"needs a price of the model {view.teacher}: give it one"
-            yield problem(("keys", i, "budget"), message)
         rate = key.get("rate")
         if isinstance(rate, dict) and not rate:
             message = "must say requests_per_minute or tokens_per_minute"

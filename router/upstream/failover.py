@@ -12,7 +12,9 @@ from typing import Any, Protocol, TypeVar
 from router.errors import BadRequest
 from router.upstream.breakers import Breakers
 from router.upstream.forward import Forwarded, Inquiry
+from router.upstream.hedging import ask_hedged
 from router.upstream.model import AttemptLog, CallError, CallFailed, Reply, UpstreamTarget
+from router.upstream.retry import RetryBudget
 from router.upstream.stream import StreamReply
 from router.wire.form import Native
 
@@ -56,12 +58,17 @@ class Failover:
     and where none answers the client gets the error of the model that it asked for. A model whose
     breaker is open is passed over. A stream falls over only before its first chunk.
 
+    Where a target with ``hedge_after_s`` has said nothing for so long, its fallbacks are asked
+    beside it; who begins to answer first is heard, the other one cancelled. Like retries, these are
+    a fifth of the calls at most.
+
     Answers and errors carry the tries of all the models that were asked, in order.
     """
 
     def __init__(self, client: Client, breakers: Breakers) -> None:
         self._client = client
         self._breakers = breakers
+        self._hedges = RetryBudget()
 
     async def start(self) -> None:
         """Open the client's pool; to be called in the event loop that will use it."""
@@ -86,7 +93,11 @@ class Failover:
             self._breakers.note(one.key, up=True)
             return replace(reply, attempts=(*earlier, *reply.attempts)) if earlier else reply
 
-        return await self._ask_in_turn(target, ask, [] if tries is None else tries)
+        noted = [] if tries is None else tries
+        if target.hedge_after_s is None or not target.fallbacks:
+            return await self._ask_in_turn(target, ask, noted)
+        reply, lost = await self._ask_hedged(target, ask, noted, _drop_reply)
+        return replace(reply, attempts=(*lost, *reply.attempts))
 
     async def open_stream(
         self,
@@ -105,11 +116,43 @@ class Failover:
             reply.follow(earlier)
             return reply
 
-        return await self._ask_in_turn(target, ask, [] if tries is None else tries)
+        noted = [] if tries is None else tries
+        if target.hedge_after_s is None or not target.fallbacks:
+            return await self._ask_in_turn(target, ask, noted)
+        stream, lost = await self._ask_hedged(target, ask, noted, _drop_stream)
+        stream.follow(lost)
+        return stream
 
     async def forward(self, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded:
         """As ``UpstreamClient.forward``: it asks about a model's own state, so nobody stands in."""
         return await self._client.forward(target, inquiry)
+
+    async def _ask_hedged(
+        self,
+        target: UpstreamTarget,
+        ask: Callable[[UpstreamTarget, _Tries], Awaitable[_Answer]],
+        tries: _Tries,
+        drop: Callable[[_Answer], Awaitable[tuple[AttemptLog, ...]]],
+    ) -> tuple[_Answer, tuple[AttemptLog, ...]]:
+        """The target's answer, or a fallback's where the target is slow, with the other's tries."""
+        now_s = asyncio.get_running_loop().time
+        deadline_s = now_s() + target.total_timeout_s
+        fallback, *others = target.fallbacks
+
+        def ask_fallback(noted: _Tries) -> Awaitable[_Answer]:
+            left_s = max(deadline_s - now_s(), 0.0)
+            second = replace(fallback, fallbacks=tuple(others), total_timeout_s=left_s)
+            return self._ask_in_turn(second, ask, noted)
+
+        self._hedges.earn(target.key)
+        return await ask_hedged(
+            lambda noted: self._ask_in_turn(replace(target, fallbacks=()), ask, noted),
+            ask_fallback,
+            after_s=target.hedge_after_s or 0.0,
+            may_hedge=lambda: self._hedges.spend(target.key),
+            drop=drop,
+            tries=tries,
+        )
 
     async def _ask_in_turn(
         self,
@@ -143,6 +186,15 @@ class Failover:
             raise RuntimeError("a call has at least one target")
         first.attempts = tuple(tries)
         raise first
+
+
+async def _drop_reply(reply: Reply) -> tuple[AttemptLog, ...]:
+    return reply.attempts
+
+
+async def _drop_stream(stream: StreamReply) -> tuple[AttemptLog, ...]:
+    await stream.aclose()
+    return stream.attempts
 
 
 def _bound(one: UpstreamTarget, target: UpstreamTarget, remaining_s: float) -> UpstreamTarget:

@@ -46,6 +46,7 @@ class UpstreamTarget:
     all its tries and waits. ``retries``: further tries after the first, none of them after a wait
     of more than ``longest_wait_s``. ``dialect``: what it speaks. ``fallbacks``: whom to ask where
     this one fails, in order, all within the total of this one; their own fallbacks play no part.
+    ``hedge_after_s``: how long to wait before they are asked beside it; None for never.
     """
 
     key: str
@@ -59,6 +60,7 @@ class UpstreamTarget:
     dialect: Dialect = "openai"
     longest_wait_s: float = math.inf
     fallbacks: tuple[UpstreamTarget, ...] = ()
+    hedge_after_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.api_key is not None and not self.api_key.isprintable():

@@ -8,7 +8,8 @@ from typing import Any
 from aiohttp import web
 
 from policies.types import Answer, ToolCall
-from router.testing import DEFAULT_USAGE, Body, FakeUpstream
+from router.testing import DEFAULT_USAGE, FakeUpstream
+from router.testing.upstream import Body
 from router.wire.fakes import stream_fake, write_fake
 from router.wire.form import Form
 from router.wire.openai import chunks_from_answer, completion_from_answer
@@ -46,7 +47,7 @@ class KeepingUpstream(FakeUpstream):
     def add_routes(self, app: web.Application) -> None:
         super().add_routes(app)
         one, chat = "/v1/responses/{id}", "/v1/chat/completions"
-        app.router.add_post("/v1/responses/input_tokens", self._count)
+        app.router.add_post("/v1/responses/input_tokens", self._count_input)
         app.router.add_get(one, self._show_response)
         app.router.add_delete(one, self._delete)
         app.router.add_post(f"{one}/cancel", self._show_response)
@@ -57,7 +58,7 @@ class KeepingUpstream(FakeUpstream):
         app.router.add_delete(f"{chat}/{{id}}", self._delete_completion)
         app.router.add_get(f"{chat}/{{id}}/messages", self._list_messages)
 
-    async def _count(self, request: web.Request) -> web.StreamResponse:
+    async def _count_input(self, request: web.Request) -> web.StreamResponse:
         return web.json_response({"object": "response.input_tokens", "input_tokens": 3})
 
     async def _show_response(self, request: web.Request) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from router.auth import authenticate_admin
 from router.deps import Deps
-from router.http.admin.keys import list_budgets, list_keys
+from router.http.admin.keys import list_all_budgets, list_keys
 from router.http.admin.policy import change_policy, go_back_to_file, show_policy
 from router.http.admin.releases import list_releases, promote_release, roll_back_workload
 from router.http.admin.workloads import list_all_workloads, show_frontier
@@ -33,7 +33,7 @@ def admin_routes() -> list[Route]:
         _route(f"{_OF_WORKLOAD}/policy", go_back_to_file, "DELETE"),
         _route(f"{_OF_WORKLOAD}/frontier", show_frontier),
         _route("/admin/v1/keys", list_keys),
-        _route("/admin/v1/budgets", list_budgets),
+        _route("/admin/v1/budgets", list_all_budgets),
     ]
 
 

@@ -48,6 +48,8 @@ def parse_responses(raw: bytes) -> ChatRequest:
     for i, item in enumerate(given if isinstance(given, list) else ()):
         if not isinstance(item, dict):
             raise wrong_type(f"input[{i}]", "an object", item)
+    if not isinstance(body.get("tools"), (list, type(None))):
+        raise wrong_type("tools", "an array of objects", body["tools"])
     stream = read_flag(body, "stream", default=False)
     stored = read_flag(body, "store", default=True)
     state = hangs_on_state(body)

@@ -75,6 +75,32 @@ async def test_a_key_is_let_in_until_it_is_revoked(tmp_path: Path, keys: Any) ->
     assert made["key"].encode() not in (tmp_path / "t.db").read_bytes()
 
 
+async def test_a_rotated_key_overlaps_the_one_before_and_keeps_its_scopes(
+    tmp_path: Path, keys: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with FakeUpstream() as up, gateway(tmp_path, up.base_url) as base:
+        first = keys("create", "shop", "--scope", "endpoint:chat/*", "--scope", "model:auto")
+        assert first["scopes"] == ["endpoint:chat/*", "model:auto"]
+        assert await until(base, "anything", wanted=False)
+        second = keys("rotate", "shop", "--overlap-hours", "1")
+        assert await until(base, second["key"], wanted=True)
+        assert await is_let_in(base, first["key"])
+        async with client(base, second["key"]) as asking:
+            with pytest.raises(openai.PermissionDeniedError, match="endpoint embeddings"):
+                await asking.embeddings.create(model="auto", input="hello")
+        third = keys("rotate", "shop")
+        assert await until(base, second["key"], wanted=False)
+        assert await is_let_in(base, third["key"])
+        assert not await is_let_in(base, first["key"])
+    config = str(tmp_path / "tutelage.yaml")
+    assert main(["keys", "rotate", "nobody", "--config", config]) == 1
+    with pytest.raises(SystemExit):
+        main(["keys", "create", "other", "--scope", "chat", "--config", config])
+    capsys.readouterr()
+    assert main(["keys", "list", "--config", config]) == 0
+    assert "shop (tenant shop): endpoint:chat/*, model:auto, not learned" in capsys.readouterr().out
+
+
 async def test_keys_of_the_configuration_and_of_the_store_stand_side_by_side(
     tmp_path: Path, keys: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from router.app import create_app
 from router.record.store import Store
-from router.settings.model import KeySettings, Settings
+from router.settings.keys import KeySettings
+from router.settings.model import Settings
 from router.testing import FakeUpstream
 from tests.integration.gateway.test_gateway import MESSAGES, client, gateway
 

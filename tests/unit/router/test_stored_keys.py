@@ -12,7 +12,8 @@ from router.errors import StoreError, Unauthorized
 from router.record.keys import StoredKey
 from router.record.store import Store
 from router.settings.check import check_settings
-from router.settings.model import KeySettings, Settings
+from router.settings.keys import KeySettings
+from router.settings.model import Settings
 from router.stored_keys import with_keys
 
 KEY = StoredKey(
@@ -33,9 +34,9 @@ def test_a_stored_key_is_a_caller_with_its_limits() -> None:
     assert key.rate is not None
     assert (key.budget.usd, key.budget.per) == (5, "week")
     assert (key.rate.requests_per_minute, key.rate.tokens_per_minute) == (None, 100)
-    assert authenticate(settings, {"x-api-key": "secret"}).tenant == "t"
+    assert authenticate(settings, {"x-api-key": "secret"}, "").tenant == "t"
     with pytest.raises(Unauthorized):
-        authenticate(settings, {"x-api-key": "secrets"})
+        authenticate(settings, {"x-api-key": "secrets"}, "")
     assert settings.digest == Settings().digest
 
 
@@ -43,8 +44,17 @@ def test_what_is_not_valid_lets_nobody_in() -> None:
     for gone in (replace(KEY, expires_at=10.0), replace(KEY, revoked_at=5.0)):
         settings = with_keys(Settings(), [gone], at_s=10.0)
         with pytest.raises(Unauthorized):
-            authenticate(settings, {"x-api-key": "secret"})
+            authenticate(settings, {"x-api-key": "secret"}, "")
     assert with_keys(Settings(), [], at_s=10.0).keys == ()
+
+
+def test_the_key_before_a_rotation_is_let_in_while_it_lasts() -> None:
+    rotated = replace(KEY, sha256="0" * 64, previous_sha256=KEY.sha256, previous_until=10.0)
+    scoped = replace(rotated, scopes=("model:auto",))
+    caller = authenticate(with_keys(Settings(), [scoped], at_s=9.0), {"x-api-key": "secret"}, "")
+    assert (caller.key_name, caller.scopes) == ("shop", ("model:auto",))
+    with pytest.raises(Unauthorized):
+        authenticate(with_keys(Settings(), [scoped], at_s=10.0), {"x-api-key": "secret"}, "")
 
 
 def test_a_configured_key_goes_before_one_of_the_same_name() -> None:

@@ -8,10 +8,11 @@ from decimal import Decimal
 import pytest
 
 from router.errors import QuotaExceeded, RateLimited
-from router.limits.keeper import Budget, Limits, Rates
+from router.limits.budgets import Budget
+from router.limits.keeper import Limits, Rates
 from router.limits.memory import MemoryCoordination
 
-DOLLAR = Budget(name="key:shop", said="The budget of the key shop", usd=Decimal(1), per="day")
+DOLLAR = Budget(kind="key", subject="shop", usd=Decimal(1), per="day")
 CENT = Decimal("0.01")
 
 
@@ -64,7 +65,10 @@ async def test_the_last_cents_are_used_and_then_the_quota_is() -> None:
         await kept.hold("b", [DOLLAR], Decimal("0.5"), CENT)
     assert (refused.value.status, refused.value.type) == (429, "insufficient_quota")
     assert refused.value.headers["x-should-retry"] == "false"
-    assert refused.value.message == "The budget of the key shop is used up until its period ends."
+    assert (
+        refused.value.message
+        == "The budget of 1 USD a day of the key shop is used up until its period ends."
+    )
 
 
 async def test_another_day_has_another_budget() -> None:

@@ -54,7 +54,6 @@ def test_all_names_of_the_contract_with_their_labels() -> None:
     metrics.add_drift_alarm("support", "novelty")
     metrics.set_release("support", student="embedded@1a2b", policy="promise")
     metrics.add_dropped(2)
-    metrics.set_budgets({"shop": 0.5})
     shape = {
         (name, tuple(label for label, _ in labels if label != "le"))
         for name, labels in scrape(metrics)
@@ -75,7 +74,6 @@ def test_all_names_of_the_contract_with_their_labels() -> None:
         ("tutelage_record_bodies_dropped_total", ()),
         ("tutelage_requests_refused_total", ()),
         ("tutelage_requests_running", ()),
-        ("tutelage_budget_spent_ratio", ("key",)),
         ("tutelage_requests_waiting", ()),
         ("tutelage_calls_total", ("model", "result")),
         ("tutelage_usage_missing_total", ("model",)),
@@ -111,15 +109,17 @@ def test_calls_that_failed_are_told_apart_and_the_queue_is_shown() -> None:
     assert read(metrics, "tutelage_requests_waiting") == 2
 
 
-def test_a_budget_that_is_gone_is_shown_no_more_and_keys_are_bounded() -> None:
+def test_a_budget_that_is_gone_is_shown_no_more_and_budgets_are_bounded() -> None:
     metrics = Metrics()
-    metrics.set_budgets({"shop": 0.5, "bank": 1.25})
-    assert read(metrics, "tutelage_budget_spent_ratio", key="bank") == 1.25
-    metrics.set_budgets({"shop": 0.75})
-    assert read(metrics, "tutelage_budget_spent_ratio", key="shop") == 0.75
-    assert read(metrics, "tutelage_budget_spent_ratio", key="bank") is None
-    metrics.set_budgets({f"key{n}": n / 300 for n in range(300)})
-    assert read(metrics, "tutelage_budget_spent_ratio", key="other") == 299 / 300
+    shop = ("key", "shop", "day", Decimal(2), Decimal(1))
+    metrics.set_budgets([shop, ("key", "bank", "day", Decimal(4), Decimal(5))])
+    assert read(metrics, "tutelage_budget_spent_usd", kind="key", subject="bank", per="day") == 5
+    metrics.set_budgets([shop])
+    assert read(metrics, "tutelage_budget_usd", kind="key", subject="shop", per="day") == 2
+    assert read(metrics, "tutelage_budget_usd", kind="key", subject="bank", per="day") is None
+    metrics.set_budgets([("key", f"k{n}", "day", Decimal(300), Decimal(n)) for n in range(300)])
+    shown = [name for name, _ in scrape(metrics) if name == "tutelage_budget_usd"]
+    assert len(shown) == 100
 
 
 def test_an_unknown_cost_is_counted_apart_and_adds_nothing() -> None:

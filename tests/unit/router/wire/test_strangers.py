@@ -10,15 +10,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router.errors import ApiError, BadRequest, UpstreamRejected
+from router.settings.model import Settings
 from router.wire.calls import write_call
 from router.wire.form import Form, Native, Untranslatable, translating
 from router.wire.hearing import new_reader, understand
 from router.wire.messages.incoming import parse_messages
 from router.wire.passed_through import parse_passed_through
-from router.wire.requests import ChatRequest, is_cascadable, parse_chat
+from router.wire.profile import profile_of
+from router.wire.requests import (
+    ChatRequest,
+    input_text,
+    is_cascadable,
+    parse_chat,
+    shape_of,
+    system_prompt,
+)
 from router.wire.responses.incoming import parse_responses
 from router.wire.speaking import new_relay, write_error, write_whole
 from router.wire.sse import encode
+from router.workload import find_workload, name_workload
 
 WORDS = st.sampled_from(
     [
@@ -38,7 +48,9 @@ KEYS = st.sampled_from(
         *("input_tokens", "output_tokens", "prompt_tokens_details", "stop_reason", "custom"),
     ]
 )
-LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-2, 9), WORDS, st.just(1.5))
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 9), WORDS, st.sampled_from([1.5, "\ud83d"])
+)
 JSON = st.recursive(
     LEAVES,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=4)),
@@ -79,7 +91,9 @@ def test_requests(form: Form, fields: dict[str, Any], turns: list[Any]) -> None:
     body = {"model": "m", "max_tokens": 5, "messages": said, "input": said, **fields}
     with suppress(BadRequest):
         request = parse(form, body)
-        is_cascadable(request.body)
+        for read in (is_cascadable, system_prompt, input_text, shape_of, profile_of):
+            read(request.body)
+        find_workload(Settings(), request.body, name_workload(request), "")
         for dialect in ("openai", "anthropic"):
             with suppress(BadRequest):
                 write_call(dialect, request.body, request.native, model="m", stream=request.stream)

@@ -1,0 +1,1 @@
+"""The gateway's own OpenAPI document, and where it is served."""
