@@ -130,12 +130,13 @@ def _expect(row: tuple[int, ...]) -> dict[str, str]:
     count, cost, priced, _, _, student, errors, compared, teacher = row
     each = cost / priced / _MONEY
     digits = 2 - int(f"{each:e}".split("e")[1])
+    failed = f", {errors:,} failed" if errors else ""
     return {
         "cost-each": f"${each:.{max(4, digits)}f}",
-        "cost-each-more": f"known for {priced:,} of {count:,}",
+        "cost-each-more": f"known for {priced:,} of {count:,}" if priced < count else "teacher",
         "saving": f"{100 * (1 - compared / teacher):.1f} %",
         "student-share": f"{100 * student / count:.1f} %",
-        "student-share-more": f"{student:,} of {count:,} interactions, {errors:,} failed",
+        "student-share-more": f"{student:,} of {count:,} interactions{failed}",
     }
 
 

@@ -17,6 +17,7 @@ const WAYS = [
 
 const interval = (estimate, show) => (estimate ? [el("span", { class: "strong", text: show(estimate.value) }), el("small", { text: `${show(estimate.low)} to ${show(estimate.high)}` })] : ["unknown"]);
 const share = (value) => showShare(value, 1);
+const points = (value) => `${(100 * value).toFixed(1)} points`;
 const cost = (outlook) => outlook.cost_usd?.value ?? null;
 
 /** The cheapest outlook whose lower limit keeps a promise; null: none does. */
@@ -57,7 +58,7 @@ export const frontierPage = { title: "Frontier", refreshMs: 0, create };
 function create(host, context) {
   const title = el("h2", { text: "Frontier" });
   const missing = el("p", { class: "note", hidden: true });
-  const body = el("div", { class: "frontier" });
+  const body = el("div", { class: "frontier", hidden: true });
   const standing = el("div");
   const history = el("section", { "aria-label": "Versions of the policy" });
   host.append(title, missing, body, history);
@@ -142,9 +143,9 @@ function create(host, context) {
       ["Threshold", el("span", { class: "strong", text: outlook.threshold === null ? "none: the teacher alone" : String(outlook.threshold) })],
       ["Cost per interaction", ...interval(outlook.cost_usd, showUsd), change(cost(outlook), current && cost(current), showUsd)],
       ["Saving", el("span", { class: "strong", text: outlook.saving === null ? "unknown" : share(outlook.saving) })],
-      ["Agreement", ...interval(outlook.agreement, share), change(outlook.agreement.value, current && current.agreement.value, share)],
+      ["Agreement", ...interval(outlook.agreement, share), change(outlook.agreement.value, current && current.agreement.value, points)],
       ["… of what is served", ...(outlook.agreement_served ? interval(outlook.agreement_served, share) : ["–"])],
-      ["Escalated", el("span", { class: "strong", text: share(1 - outlook.served) }), change(1 - outlook.served, current && 1 - current.served, share)],
+      ["Escalated", el("span", { class: "strong", text: share(1 - outlook.served) }), change(1 - outlook.served, current && 1 - current.served, points)],
       ["Checked besides", share(outlook.asked - (1 - outlook.served))],
     ];
     return terms(rows, "terms predicted");

@@ -61,14 +61,12 @@ function create(host, context) {
 
 function showBudget(budget) {
   const [limit, spent, held] = [budget.usd, budget.spent_usd, budget.held_usd].map(Number);
-  const used = limit ? (spent + held) / limit : 1;
-  const kind = used >= 1 ? "bad" : used >= 0.8 ? "near" : "";
   return el(
     "li",
     { class: "card" },
     el("h3", { text: budget.key }),
     el("p", { class: "big", text: showUsd(spent) }),
-    el("meter", { class: kind, min: 0, max: limit || 1, value: spent + held, "aria-label": `Budget of ${budget.key}` }),
+    el("meter", { min: 0, low: 0.8 * limit, high: 0.95 * limit, max: limit || 1, optimum: 0, value: spent + held, "aria-label": `Budget of ${budget.key}` }),
     el("p", { class: "more", text: `of ${showUsd(limit)} per ${budget.per}, ${showUsd(held)} set aside, ${showUsd(budget.left_usd)} left until ${showTime(budget.ends_at)}` }),
   );
 }

@@ -71,6 +71,7 @@ function show() {
   const page = PAGES[place.name];
   if (shown !== null && shown !== page) scrollTo(0, 0);
   shown = page;
+  setStatus("Loading", "");
   page.ready ??= page.create(byId(`page-${place.name}`), context);
   document.title = place.name === "overview" ? "tutelage" : `${page.title} · tutelage`;
   load();

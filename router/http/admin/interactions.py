@@ -19,7 +19,7 @@ from router.explain.explanation import explain
 from router.explain.planned import plan_request
 from router.explain.reasons import REASONS
 from router.explain.recorded import read_interaction
-from router.http.chat import read_body
+from router.http.client import read_body
 from router.meter.money import plain_usd, usd
 from router.overlay import Overlay, Unfit, change_workload
 from router.record.database import dump_json
@@ -124,7 +124,7 @@ async def _find(deps: Deps, request: Request) -> Interaction:
 
 async def _read_policy(request: Request) -> dict[str, Any]:
     try:
-        body = load_json(await read_body(request, _MOST_BYTES))
+        body = load_json(await read_body(request.receive, _MOST_BYTES))
     except JsonError as error:
         raise BadRequest(f"The request body {error}.", code="invalid_json") from None
     if not isinstance(body, dict) or not set(body) <= set(_BODY):
