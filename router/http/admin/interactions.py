@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Any, Final, cast, get_args
@@ -34,6 +34,7 @@ _MOST: Final = 200
 _USUAL: Final = 50
 _MOST_BYTES: Final = 10_000
 _STATUS: Final = ("ok", "error", "broken")
+_AMOUNT: Final = "an amount of USD such as 0.005"
 _BODY: Final = ("policy", "threshold")
 _POLICIES: Final = ("threshold", "student", "teacher")
 _REPLACED: Final = ("promise", "budget", "slices")
@@ -45,16 +46,16 @@ async def list_interactions(request: Request) -> dict[str, Any]:
     """The newest that fit the query, newest first; ``next`` goes on from there, null at the end."""
     deps: Deps = request.app.state.deps
     given = request.query_params
-    limit = _read(given, "limit", _read_limit) or _USUAL
-    before = _read(given, "before", int)
+    limit = _read(given, "limit", _read_limit, f"a number from 1 to {_MOST}") or _USUAL
+    before = _read(given, "before", _read_seq, "the next of an answer")
     wanted = Wanted(
         workload=given.get("workload") or None,
-        tier=_read(given, "tier", Tier),
+        tier=_read(given, "tier", Tier, _list(Tier)),
         reason=given.get("reason") or None,
-        status=_read(given, "status", lambda text: _choose(text, _STATUS)),
-        disagreed=_read(given, "disagreed", _read_disagreed),
-        least_usd=_read(given, "least_usd", usd),
-        most_usd=_read(given, "most_usd", usd),
+        status=_read(given, "status", lambda text: _choose(text, _STATUS), _list(_STATUS)),
+        disagreed=_read(given, "disagreed", _read_disagreed, _list(get_args(Disagreed))),
+        least_usd=_read(given, "least_usd", usd, _AMOUNT),
+        most_usd=_read(given, "most_usd", usd, _AMOUNT),
     )
     found = await run_in_threadpool(deps.store.find_interactions, wanted, limit, before)
     return {
@@ -135,21 +136,27 @@ async def _read_policy(request: Request) -> dict[str, Any]:
     return {name: body.get(name) for name in _BODY}
 
 
-def _read(given: Mapping[str, str], name: str, read: Callable[[str], Any]) -> Any:
+def _read(given: Mapping[str, str], name: str, read: Callable[[str], Any], must_be: str) -> Any:
     """A field of the query by ``read``, which raises ValueError; None where it isn't given."""
     text = given.get(name)
     if not text:
         return None
     try:
         return read(text)
-    except ValueError as error:
-        message = f"'{name}' can't be {text[:100]!r}: {error}."
+    except ValueError:
+        message = f"'{name}' must be {must_be}."
         raise BadRequest(message, param=name, code="invalid_value") from None
 
 
 def _read_limit(text: str) -> int:
     if not 1 <= int(text) <= _MOST:
-        raise ValueError(f"it must be from 1 to {_MOST}")
+        raise ValueError
+    return int(text)
+
+
+def _read_seq(text: str) -> int:
+    if not 1 <= int(text) < 2**63:
+        raise ValueError
     return int(text)
 
 
@@ -157,10 +164,14 @@ def _read_disagreed(text: str) -> Disagreed:
     return cast(Disagreed, _choose(text, get_args(Disagreed)))
 
 
-def _choose(text: str, known: tuple[str, ...]) -> str:
+def _choose(text: str, known: Sequence[str]) -> str:
     if text not in known:
-        raise ValueError(f"there are {', '.join(known)}")
+        raise ValueError
     return text
+
+
+def _list(known: Iterable[str]) -> str:
+    return f"one of {', '.join(known)}"
 
 
 def _write_found(found: Found) -> dict[str, Any]:
