@@ -96,7 +96,7 @@ function sayAnswer(answer) {
   return [answer.content ?? answer.refusal ?? "", ...calls].filter(Boolean).join("\n") || "(empty)";
 }
 
-function showTexts({ recorded, tier, comparer }) {
+function showTexts({ recorded, tier }) {
   const teacher = sayAnswer(recorded.teacher_answer);
   const parts = [
     ["Request", recorded.text || null],

@@ -3,7 +3,7 @@
 import { el, field, select, setText, showOnce } from "./dom.js";
 import { alignMoney, showConfidence, showLatency, showTime, showTruth, showUsd } from "./format.js";
 import { createInteraction } from "./interaction.js";
-import { ask, toQuery } from "./net.js";
+import { ask, listWorkloads, toQuery } from "./net.js";
 import { createTable } from "./table.js";
 
 const PAGE = 50;
@@ -36,7 +36,7 @@ function create(host, context) {
   return {
     async load(place, isCurrent) {
       const id = place.rest[0] ?? null;
-      const { data } = await ask("admin/v1/workloads");
+      const data = await listWorkloads();
       if (!isCurrent()) return;
       context.setWorkloads(data.map((entry) => entry.workload));
       list.hidden = id !== null;

@@ -2,7 +2,7 @@
 
 import { el, showOnce, terms } from "./dom.js";
 import { showCount, showDuration, showShare, showTime } from "./format.js";
-import { ask, ofWorkload, toQuery } from "./net.js";
+import { ask, listWorkloads, ofWorkload, toQuery } from "./net.js";
 import { sign } from "./sign.js";
 
 /** Whole digests say no more than their beginning. */
@@ -42,7 +42,7 @@ function create(host, context) {
   return {
     async load(place, isCurrent) {
       const query = toQuery({ workload: context.workload });
-      const [found, made, { data: entries }] = await Promise.all([ask(`admin/v1/cycles${query}`), ask(`admin/v1/releases${query}`), ask("admin/v1/workloads")]);
+      const [found, made, entries] = await Promise.all([ask(`admin/v1/cycles${query}`), ask(`admin/v1/releases${query}`), listWorkloads()]);
       if (!isCurrent()) return;
       context.setWorkloads(entries.map((one) => one.workload));
       showRunning(running, found, context.workload);

@@ -32,6 +32,19 @@ export async function ask(path, { method = "GET", body } = {}) {
   return found;
 }
 
+const KEEP_MS = 30000;
+let workloads = null;
+let readAt = 0;
+
+/** The workloads with their standing, at most half a minute old: what they await takes long to tell. */
+export async function listWorkloads() {
+  if (workloads === null || Date.now() - readAt > KEEP_MS) {
+    workloads = (await ask("admin/v1/workloads")).data;
+    readAt = Date.now();
+  }
+  return workloads;
+}
+
 /** A query string from what has a value. */
 export function toQuery(values) {
   const given = Object.entries(values).filter(([, value]) => value !== null && value !== "");

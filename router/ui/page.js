@@ -37,9 +37,6 @@ const context = {
   get workload() {
     return chosen;
   },
-  get paused() {
-    return paused;
-  },
   choose,
   /** Go to another page, or to the same one with another query. */
   go(hash) {

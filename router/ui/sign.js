@@ -4,7 +4,7 @@ import { el, field } from "./dom.js";
 
 const AUTHOR = "tutelage-author";
 
-export const author = () => sessionStorage.getItem(AUTHOR) ?? "";
+const author = () => sessionStorage.getItem(AUTHOR) ?? "";
 
 /**
  * Ask for confirmation; `make({author, reason})` makes the change, and what it throws is shown.
