@@ -2,6 +2,9 @@
 # What the long tests need beyond Python packages, installed where this may be done.
 set -eu
 
+sh "$(dirname "$0")/setup-axe.sh" >/dev/null ||
+    echo "axe-core can't be fetched (npm is needed): the accessibility tests will be skipped." >&2
+
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core"
 command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"

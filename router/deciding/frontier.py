@@ -94,10 +94,15 @@ class Frontier:
 
 
 def read_frontier(
-    store: Store, settings: Settings, workload: str, usd_per_interaction: Decimal | None = None
+    store: Store,
+    settings: Settings,
+    workload: str,
+    usd_per_interaction: Decimal | None = None,
+    *,
+    newest: int | None = None,
 ) -> Frontier:
     """The frontier of a workload from the store's log. Blocks. Raises NotYet, as ``frontier_of``,
-    and where no release is in force."""
+    and where no release is in force. ``newest``: only from that many of its interactions."""
     release = store.active_releases().get(workload)
     if release is None:
         raise NotYet(
@@ -105,7 +110,7 @@ def read_frontier(
             "predict from; see 'tutelage distill status'."
         )
     return frontier_of(
-        store.decisions(workload, release),
+        store.decisions(workload, release, newest),
         workload=workload,
         release=release,
         settings=find_settings(settings, workload),

@@ -27,11 +27,17 @@ from router.workload import find_settings
 _SKIPS = ("not_cascadable", "no_release")
 
 
-def read_interaction(deps: Deps, record: Interaction) -> Facts:
-    """What was recorded; the promise's standing is today's. Blocks."""
+def read_interaction(deps: Deps, record: Interaction, *, with_standing: bool = True) -> Facts:
+    """What was recorded; the promise's standing is today's. Blocks.
+
+    ``with_standing``: off the event loop of a gateway that serves, leave it out: the promise's
+    account may change while it is read. The risk levels go with it.
+    """
     settings = find_settings(deps.settings, record.workload)
-    promise = find_promise(settings)
-    account = find_account(deps.promises, record.workload, settings)
+    promise = find_promise(settings) if with_standing else None
+    account = None
+    if with_standing:
+        account = find_account(deps.promises, record.workload, settings)
     active = deps.releases.get(record.workload)
     release, notes = _find_release(deps.store, record.release)
     levels = list_levels(account, release)

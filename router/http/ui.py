@@ -1,8 +1,9 @@
 """``/ui``: the dashboard's page, its files, and the data behind it.
 
-The page and its files hold nothing of anybody. The data needs a key where keys are configured.
-Where none are, it is only given under a name of this machine: a foreign website can make a name
-of its own point here (DNS rebinding), and would then count as the same origin.
+The page and its files hold nothing of anybody. The data needs the admin key, or a caller's where
+there is no admin key and all callers are one tenant's. Where no keys are configured, it is only
+given under a name of this machine: a foreign website can make a name of its own point here (DNS
+rebinding), and would then count as the same origin.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from router.auth import authenticate
+from router.auth import authenticate, authenticate_admin
 from router.deps import Deps
 from router.errors import ApiError, Forbidden, StoreError
 from router.http.standings import Standings, read_standings
@@ -41,14 +42,16 @@ _HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
-_ASSETS: Final = {
-    "page.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
-    "chart.js": "text/javascript; charset=utf-8",
-    "format.js": "text/javascript; charset=utf-8",
-    "table.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
+_TYPES: Final = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
 }
+_ASSETS: Final = (
+    *("page.css", "pages.css", "icon.svg", "page.js", "overview.js", "frontier.js", "plane.js"),
+    *("interactions.js", "interaction.js", "learning.js", "keys.js", "sign.js", "net.js"),
+    *("dom.js", "chart.js", "format.js", "table.js"),
+)
 
 _FRESH_S = 1.0
 _REST = 9.0
@@ -73,7 +76,7 @@ def dashboard_routes() -> list[Route]:
     return [
         Route("/ui", _serve("page.html", "text/html; charset=utf-8")),
         Route("/ui/data", send_data),
-        *(Route(f"/ui/{name}", _serve(name, media_type)) for name, media_type in _ASSETS.items()),
+        *(Route(f"/ui/{name}", _serve(name, _TYPES[name.split(".")[1]])) for name in _ASSETS),
     ]
 
 
@@ -89,11 +92,14 @@ def _serve(name: str, media_type: str) -> Callable[[Request], Awaitable[Response
 
 def check_access(settings: Settings, request: Request) -> None:
     """Raises ApiError for whom the data isn't meant."""
+    if settings.admin is not None:
+        authenticate_admin(settings, request.headers)
+        return
     authenticate(settings, request.headers, request.url.path)
     if len({key.tenant for key in settings.keys}) > 1:
         raise Forbidden(
-            "The dashboard is closed where keys belong to several tenants, because it shows all"
-            " traffic: admin keys come in a later version.",
+            "The dashboard shows the traffic of all tenants, so it needs an admin key where there"
+            " are several: configure admin: {key_env: ADMIN_KEY}.",
             code="admin_key_required",
         )
 

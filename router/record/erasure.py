@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from router.record.database import Database
 from router.record.ledger import detach
 from router.record.redact import is_redacted
+from router.record.rollups import mark_stale
 from router.record.schema import cycles, interactions
 from router.record.subject import USER_FIELDS, pseudonym_of
 
@@ -63,6 +64,7 @@ class Eraser:
                 seqs = [row.seq for row in found]
                 detach(connection, select(interactions.c.seq).where(interactions.c.seq.in_(seqs)))
                 connection.execute(delete(interactions).where(interactions.c.seq.in_(seqs)))
+                mark_stale(connection, seqs)
                 _uncount(connection, [row.workload for row in found if row.trainable])
             erased += [row.id for row in found]
             if len(found) < _PAGE:

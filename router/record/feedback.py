@@ -47,6 +47,14 @@ class FeedbackBook:
                 connection.execute(update(feedback).where(of_this).values(asdict(kept)))
         return kept
 
+    def feedback_of(self, interaction_id: str) -> Feedback | None:
+        """What was said of an interaction."""
+        query = select(*(feedback.c[name] for name in _OF_FEEDBACK))
+        query = query.where(feedback.c.interaction_id == interaction_id)
+        with self._database.read() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return None if row is None else Feedback(**row)
+
     def corrected(self, workload: str, after_seq: int = 0) -> Iterator[Corrected]:
         """What may be learned from a workload's feedback, in the interactions' order.
 

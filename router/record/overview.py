@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, case, func, or_, select
-from sqlalchemy.sql import ColumnCollection
+from sqlalchemy import ColumnElement, Select, func, select
 
-from policies.promise.policy import PROOF
 from policies.types import Tier
 from router.meter.money import usd
 from router.record.database import Database
-from router.record.schema import interactions
+from router.record.rollups import CHUNK, rolled_up, sum_by_chunk
+from router.record.schema import interactions, rollups
+from router.record.sums import MONEY, Row, add_rollups, add_sums, aggregates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +74,37 @@ class Overview:
 
     def totals(self, workload: str | None = None) -> Figures:
         """Figures of all interactions, or of a workload's."""
-        query = select(*aggregates(interactions.c))
-        if workload is not None:
-            query = query.where(interactions.c.workload == workload)
         with self._database.read() as connection:
-            return to_figures(connection.execute(query).mappings().one())
+            done = rolled_up(connection)
+            known, rest = add_rollups(), _of_all(interactions.c.seq > done * CHUNK)
+            if workload is not None:
+                known = known.where(rollups.c.workload == workload)
+                rest = rest.where(interactions.c.workload == workload)
+            found = [connection.execute(query).mappings().one() for query in (known, rest)]
+        return to_figures(add_sums(found))
 
     def series(self, workload: str | None = None, buckets: int = 60) -> list[Figures]:
-        """Figures over time: at most ``buckets`` slices of equally many interactions."""
+        """Figures over time: at most ``buckets`` slices of about equally many interactions.
+
+        Exactly equal while there are few; of many, a slice ends where a rollup does.
+        """
+        count = self.totals(workload).interactions
+        if count <= CHUNK * buckets:
+            return self._equal_slices(workload, buckets)
+        with self._database.read() as connection:
+            done = rolled_up(connection)
+            known = add_rollups(rollups.c.chunk).group_by(rollups.c.chunk)
+            rest = sum_by_chunk(done, None)
+            if workload is not None:
+                known = known.where(rollups.c.workload == workload)
+                rest = rest.where(interactions.c.workload == workload)
+            found = [
+                *connection.execute(known.order_by(rollups.c.chunk)).mappings(),
+                *sorted(connection.execute(rest).mappings(), key=lambda row: int(row["chunk"])),
+            ]
+        return [to_figures(add_sums(part)) for part in _cut(found, buckets)]
+
+    def _equal_slices(self, workload: str | None, buckets: int) -> list[Figures]:
         columns = [interactions.c[name] for name in _READ]
         slices = select(*columns, func.ntile(buckets).over(order_by=interactions.c.seq).label("n"))
         if workload is not None:
@@ -107,7 +130,6 @@ _READ = (
 )
 
 
-_MONEY = ("cost_usd", "teacher_cost_usd", "compared_cost_usd", "compared_teacher_cost_usd")
 _PLAIN = (
     "interactions",
     "errors",
@@ -120,69 +142,9 @@ _PLAIN = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckColumns:
-    """Conditions on an interaction. ``answered``: delivered whole; ``served``: by others than the
-    teacher; ``checked``: at random; ``wrong``: and found to disagree. ``stands_for``: how many
-    served drafts a checked one stands for."""
-
-    answered: ColumnElement[bool]
-    served: ColumnElement[bool]
-    checked: ColumnElement[bool]
-    wrong: ColumnElement[bool]
-    stands_for: ColumnElement[float]
-
-
-def find_checks(c: ColumnCollection[str, Any]) -> CheckColumns:
-    """The conditions over the columns of a table or subquery."""
-    answered = c.status == "ok"
-    by_teacher = c.tier == Tier.TEACHER.value
-    served = and_(answered, ~by_teacher)
-    audited = and_(served, c.seen, c.agreed.is_not(None))
-    proven = and_(answered, by_teacher, c.reason == PROOF, c.seen, c.draft_agreed.is_not(None))
-    return CheckColumns(
-        answered=answered,
-        served=served,
-        checked=or_(audited, proven),
-        wrong=or_(and_(audited, ~c.agreed), and_(proven, ~c.draft_agreed)),
-        stands_for=case((audited, 1.0 / c.propensity), else_=(1.0 - c.propensity) / c.propensity),
-    )
-
-
-def aggregates(c: ColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
-    """The sums behind ``Figures``, over the columns of a table or subquery."""
-    on = find_checks(c)
-    both = and_(c.cost_usd.is_not(None), c.teacher_cost_usd.is_not(None))
-    sums: list[ColumnElement[Any]] = [
-        func.count().label("interactions"),
-        *(_count(c.tier == tier.value).label(f"by_{tier.value}") for tier in Tier),
-        _count(c.status == "error").label("errors"),
-        func.sum(c.cost_usd).label("cost_usd"),
-        func.count(c.cost_usd).label("priced"),
-        func.sum(c.teacher_cost_usd).label("teacher_cost_usd"),
-        func.count(c.teacher_cost_usd).label("teacher_priced"),
-        _count(c.teacher_cost_estimated).label("teacher_estimated"),
-        func.sum(case((both, c.cost_usd))).label("compared_cost_usd"),
-        func.sum(case((both, c.teacher_cost_usd))).label("compared_teacher_cost_usd"),
-        _count(on.answered).label("answered"),
-        _count(on.served).label("served"),
-        _count(on.checked).label("measured"),
-        func.sum(case((on.checked, on.stands_for), else_=0.0)).label("weight"),
-        func.sum(case((on.wrong, on.stands_for), else_=0.0)).label("wrong_weight"),
-        func.min(c.created_at).label("first_at"),
-        func.max(c.created_at).label("last_at"),
-    ]
-    return sums
-
-
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.count(case((condition, 1)))
-
-
-def to_figures(row: RowMapping) -> Figures:
-    """A row of ``aggregates``."""
+def to_figures(row: Row) -> Figures:
     values: dict[str, Any] = {name: row[name] for name in _PLAIN}
-    values.update({name: row[name] or Decimal(0) for name in _MONEY})
+    values.update({name: row[name] or Decimal(0) for name in MONEY})
     return Figures(
         **values,
         by_tier={tier: row[f"by_{tier.value}"] for tier in Tier},
@@ -190,7 +152,7 @@ def to_figures(row: RowMapping) -> Figures:
     )
 
 
-def _agreement(row: RowMapping) -> float | None:
+def _agreement(row: Row) -> float | None:
     if not row["answered"]:
         return None
     if not row["served"]:
@@ -198,3 +160,21 @@ def _agreement(row: RowMapping) -> float | None:
     if not row["weight"]:
         return None
     return float(1.0 - row["served"] / row["answered"] * row["wrong_weight"] / row["weight"])
+
+
+def _of_all(condition: ColumnElement[bool]) -> Select[Any]:
+    return select(*aggregates(interactions.c)).where(condition)
+
+
+def _cut(rows: Sequence[Row], parts: int) -> list[list[Row]]:
+    """Consecutive runs of about equally many interactions, at most ``parts``."""
+    total = sum(row["interactions"] for row in rows)
+    runs: list[list[Row]] = []
+    before, last = 0, -1
+    for row in rows:
+        part = before * parts // total
+        if part != last:
+            runs.append([])
+        runs[-1].append(row)
+        before, last = before + row["interactions"], part
+    return runs

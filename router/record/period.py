@@ -13,8 +13,9 @@ from policies.types import Tier
 from router.record import rows
 from router.record.database import Database
 from router.record.model import Interaction
-from router.record.overview import Figures, aggregates, find_checks, to_figures
+from router.record.overview import Figures, to_figures
 from router.record.schema import interactions, ledger
+from router.record.sums import aggregates, find_checks
 
 Grouping = Literal["workload", "tenant", "release"]
 Group = tuple[str | None, ...]

@@ -47,6 +47,8 @@ def clean_text(text: str) -> str:
 _Seq = BigInteger().with_variant(Integer(), "sqlite")
 _Body = JSON(none_as_null=True)
 
+_ROLLED_COUNTS = ("interactions", "by_recall", "by_student", "by_teacher", "errors")
+
 metadata = MetaData()
 
 meta = Table(
@@ -104,7 +106,36 @@ interactions = Table(
     Column("request", _Body),
     Index("ix_interactions_workload_seq", "workload", "seq"),
     Index("ix_interactions_trainable", "workload", "trainable", "seq"),
+    # All that interactions are searched by, so that none of their pages is read for nothing.
+    Index(
+        "ix_interactions_search",
+        *("seq", "workload", "tier", "reason", "status", "agreed", "draft_agreed", "cost_usd"),
+    ),
     sqlite_autoincrement=True,
+)
+
+# Sums over the interactions of a chunk of numbers, by workload; ``stale``: some were erased since.
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("chunk", BigInteger, primary_key=True, autoincrement=False),
+    Column("workload", SafeText, primary_key=True),
+    *(Column(name, Integer, nullable=False) for name in _ROLLED_COUNTS),
+    Column("cost_usd", PicoUSD),
+    Column("priced", Integer, nullable=False),
+    Column("teacher_cost_usd", PicoUSD),
+    Column("teacher_priced", Integer, nullable=False),
+    Column("teacher_estimated", Integer, nullable=False),
+    Column("compared_cost_usd", PicoUSD),
+    Column("compared_teacher_cost_usd", PicoUSD),
+    Column("answered", Integer, nullable=False),
+    Column("served", Integer, nullable=False),
+    Column("measured", Integer, nullable=False),
+    Column("weight", Float, nullable=False),
+    Column("wrong_weight", Float, nullable=False),
+    Column("first_at", Float),
+    Column("last_at", Float),
+    Column("stale", Boolean, nullable=False, index=True),
 )
 
 attempts = Table(
@@ -166,6 +197,7 @@ ledger = Table(
     Column("seal", String, nullable=False),
     Index("ix_ledger_attempt", "interaction_id", "n", unique=True),
     Index("ix_ledger_key", "key_name", "at"),
+    Index("ix_ledger_spent", "key_name", "tenant", "workload", "at", "basis", "cost_usd"),
     sqlite_autoincrement=True,
 )
 

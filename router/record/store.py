@@ -31,7 +31,9 @@ from router.record.model import Decision, Interaction, PromiseState, TrainingRow
 from router.record.overview import Overview
 from router.record.period import PeriodBook
 from router.record.policies import PolicyBook
+from router.record.rollups import Rollups
 from router.record.schema import attempts, interactions, ledger, promise_state
+from router.record.search import Search
 
 _PAGE = 500
 _RECENT = 10_000
@@ -45,6 +47,8 @@ class Store(
     KeyBook,
     Eraser,
     Overview,
+    Rollups,
+    Search,
     History,
     LedgerBook,
     PolicyBook,
@@ -153,14 +157,21 @@ class Store(
         )
         return ((row["seq"], rows.to_trial(row)) for row in self._pages(query, after_seq))
 
-    def decisions(self, workload: str, release: str) -> Iterator[Decision]:
-        """All interactions of a workload since the first draft of a release, oldest first."""
+    def decisions(
+        self, workload: str, release: str, newest: int | None = None
+    ) -> Iterator[Decision]:
+        """All interactions of a workload since the first draft of a release, oldest first;
+        ``newest``: at most that many of them, the last ones."""
         table = interactions.c
         first = select(func.min(table.seq)).where(
             table.workload == workload, table.release == release
         )
+        last = select(table.seq).where(table.workload == workload).order_by(table.seq.desc())
         with self._database.read() as connection:
             began = connection.execute(first).scalar_one()
+            if newest is not None and began is not None:
+                limit = connection.execute(last.offset(newest - 1).limit(1)).scalar_one_or_none()
+                began = max(began, limit or began)
         if began is None:
             return iter(())
         query = select(*rows.DECISION_COLUMNS).where(table.workload == workload)

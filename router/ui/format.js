@@ -68,3 +68,13 @@ export function showConfidence(confidence, threshold) {
   if (threshold === null) return cut(confidence);
   return `${cut(confidence)} ${confidence >= threshold ? "≥" : "<"} ${cut(threshold)}`;
 }
+
+/** A number of USD, such as an estimate: three significant digits, never an exponent. */
+export function showUsd(value) {
+  if (value === null || value === undefined) return UNKNOWN;
+  const amount = Number(value);
+  if (amount === 0) return "$0.00";
+  if (Math.abs(amount) >= 0.995) return `$${amount.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+  const digits = Math.min(12, Math.max(4, 2 - Math.floor(Math.log10(Math.abs(amount)))));
+  return `$${amount.toFixed(digits)}`;
+}

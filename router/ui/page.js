@@ -1,333 +1,147 @@
-// The dashboard: fetches the view every two seconds and shows it.
+// The shell: which page is shown, for which workload, with which key, and how often it is fetched.
 
-import { createChart } from "./chart.js";
-import {
-  alignMoney, showBound, showClock, showConfidence, showCount, showDuration, showLatency, showMoney,
-  showShare, showTime, showTick, showTruth,
-} from "./format.js";
-import { createTable } from "./table.js";
-
-const REFRESH_MS = 2000;
-const KEY = "tutelage-key";
-const TIERS = [
-  { id: "student", label: "Student" },
-  { id: "recall", label: "Recall" },
-  { id: "teacher", label: "Teacher" },
-];
+import { setText } from "./dom.js";
+import { showClock } from "./format.js";
+import { frontierPage } from "./frontier.js";
+import { interactionsPage } from "./interactions.js";
+import { keysPage } from "./keys.js";
+import { learningPage } from "./learning.js";
+import { ask, forgetKey, hasKey, keepKey, Refusal } from "./net.js";
+import { overviewPage } from "./overview.js";
 
 const byId = (id) => document.getElementById(id);
-const host = (name) => document.querySelector(`[data-table="${name}"]`);
-
-function setText(id, text) {
-  const node = byId(id);
-  if (node.textContent !== text) node.textContent = text;
-}
-
-// ---- tables -----------------------------------------------------------------------------------
-
-const tierCell = (tier) => ({ text: tier, kind: `tier ${tier}` });
-const truthCell = (value) => ({ text: showTruth(value), kind: value === null ? "faint" : "" });
-// A draft that is not served may be wrong; an answer that was delivered should not be.
-const agreedCell = (value) => (value === false ? { text: "no", kind: "bad" } : truthCell(value));
-const nameCell = (row) => ({ text: row.workload, hint: row.workload });
-const clockCell = (at) => ({ text: showClock(at), hint: showTime(at) });
-const minuteCell = (at) => ({ text: showTime(at).slice(0, 16), hint: showTime(at) });
-
-const modeCell = (row) => ({
-  text: row.mode,
-  hint: row.promise?.outlook?.sentence,
-  kind: row.serving ? "badge serving" : "badge",
-});
-
-const standings = createTable(host("standings"), {
-  caption: "What each workload promises, and what is proven",
-  nothing: "No workload is configured: the teacher answers everything.",
-  columns: [
-    { title: "Workload", look: "name", cell: (row) => ({ ...nameCell(row), kind: "strong" }) },
-    { title: "Mode", look: "wide", cell: (row) => modeCell(row) },
-    { title: "Promise", look: "wide", cell: (row) => (row.promise ? describePromise(row.promise) : "none") },
-    { title: "Proven lower bound", look: "number", cell: (row) => describeBound(row) },
-    { title: "Interactions counted", look: "number", cell: (row) => (row.promise ? showCount(row.promise.trials) : "–") },
-  ],
-});
-
-function describePromise(promise) {
-  const over = promise.over === "all" ? "all answers" : "the student's answers";
-  const least = showShare(promise.agreement, 1).replace(".0 %", " %");
-  const sure = showShare(promise.confidence, 1).replace(".0 %", " %");
-  return `at least ${least} of ${over} agree, at ${sure} confidence`;
-}
-
-function describeBound({ promise, serving }) {
-  if (!promise) return { text: "–", kind: "faint" };
-  if (!serving) {
-    const evidence = `${Math.floor(100 * promise.progress)} % of the evidence`;
-    return { text: evidence, kind: "faint", hint: "Gathered so far, of what the strictest level needs" };
-  }
-  const kept = promise.lower_bound >= promise.agreement - 1e-9;
-  return { text: showBound(promise.lower_bound), kind: kept ? "strong" : "bad" };
-}
-
-const releases = createTable(host("releases"), {
-  caption: "Releases, newest first",
-  nothing: "No release yet. One is trained once enough of the teacher's answers are recorded.",
-  columns: [
-    { title: "Workload", look: "name", cell: nameCell },
-    { title: "No.", look: "number", cell: (row) => String(row.number) },
-    { title: "Digest", cell: (row) => ({ text: row.digest.slice(0, 12), hint: row.digest, kind: "mono" }) },
-    { title: "State", cell: (row) => ({ text: row.state, kind: row.state === "active" ? "badge serving" : "badge" }) },
-    { title: "Promoted", cell: (row) => minuteCell(row.promoted_at) },
-    { title: "Why", look: "wide", cell: (row) => row.why ?? "–" },
-  ],
-});
-
-const cycles = createTable(host("cycles"), {
-  caption: "Learning cycles, newest first",
-  nothing: "No cycle yet: tutelage distill watch runs them.",
-  columns: [
-    { title: "Workload", look: "name", cell: nameCell },
-    { title: "Began", cell: (row) => minuteCell(row.started_at) },
-    { title: "Took", look: "number", cell: (row) => (row.ended_at === null ? "–" : showDuration(row.ended_at - row.started_at)) },
-    { title: "Answers", look: "number", cell: (row) => showCount(row.answers_seen) },
-    { title: "Outcome", cell: (row) => ({ text: row.outcome ?? "running", kind: "strong" }) },
-    { title: "Detail", look: "wide", cell: (row) => row.detail || "–" },
-  ],
-});
-
-const latest = createTable(host("latest"), {
-  caption: "Latest interactions, newest first",
-  nothing: "No interaction yet.",
-  columns: [
-    { title: "Time", cell: (row) => clockCell(row.at) },
-    { title: "Workload", look: "name", cell: nameCell },
-    { title: "Request", look: "line", cell: (row) => ({ text: row.text || "–", hint: row.text ?? "" }) },
-    { title: "Tier", cell: (row) => tierCell(row.tier) },
-    {
-      title: "Reason",
-      look: "short",
-      cell: (row) => (row.status === "ok" ? { text: row.reason, hint: row.reason } : { text: `${row.reason}, ${row.status}`, kind: "bad" }),
-    },
-    { title: "Confidence", look: "number", cell: (row) => showConfidence(row.confidence, row.threshold) },
-    { title: "Cost", look: "number", cell: (row, i, rows) => alignMoney(rows.map((one) => one.cost))[i] },
-    { title: "Latency", look: "number", cell: (row) => showLatency(row.latency_ms) },
-    { title: "Agreed", cell: (row) => agreedCell(row.agreed) },
-    { title: "Draft agreed", cell: (row) => truthCell(row.draft_agreed) },
-  ],
-});
-
-const slices = createTable(host("slices"), {
-  caption: "Consecutive slices of equally many interactions, oldest first",
-  nothing: "No interaction yet.",
-  columns: [
-    { title: "Interactions", look: "number", cell: (row) => `${showCount(row.from)}–${showCount(row.to)}` },
-    { title: "From", cell: (row) => row.when[0] },
-    { title: "Cost each", look: "number", cell: (row) => row.texts.cost },
-    { title: "Teacher's cost each", look: "number", cell: (row) => row.texts.baseline },
-    ...TIERS.map((tier) => ({ title: tier.label, look: "number", cell: (row) => row.texts[tier.id] })),
-  ],
-});
-
-// ---- charts -----------------------------------------------------------------------------------
-
-const drawCost = createChart(byId("cost-chart"), {
-  keys: [{ id: "cost", label: "This gateway" }, { id: "baseline", label: "Always the teacher" }],
-  stacked: false,
-  label: "Cost per interaction",
-  showTick,
-});
-
-const drawShare = createChart(byId("share-chart"), {
-  keys: TIERS,
-  stacked: true,
-  label: "Share of answers per tier",
-  showTick: (value) => `${Math.round(100 * value)} %`,
-});
-
-const share = (figures, tier) => (figures.interactions ? figures.by_tier[tier] / figures.interactions : null);
-const amount = (money) => (money ? Number(money.usd) : null);
-const baseline = (figures) =>
-  showMoney(figures.teacher_cost_each) + (figures.teacher_estimated && figures.teacher_cost_each ? " est." : "");
-
-function toSlices(series) {
-  let done = 0;
-  return series.map((figures) => {
-    const from = done + 1;
-    done += figures.interactions;
-    const texts = { cost: showMoney(figures.cost_each), baseline: baseline(figures) };
-    const values = { cost: amount(figures.cost_each), baseline: amount(figures.teacher_cost_each) };
-    for (const { id } of TIERS) {
-      values[id] = share(figures, id);
-      texts[id] = showShare(values[id]);
-    }
-    return { from, to: done, when: [showTime(figures.first_at), showTime(figures.last_at)], values, texts };
-  });
-}
-
-function showCharts(view) {
-  const { totals } = view;
-  const points = toSlices(view.series);
-  const unused = new Set(totals.by_tier.recall ? [] : ["recall"]);
-  drawCost({
-    slices: points,
-    totals: { cost: showMoney(totals.cost_each), baseline: baseline(totals) },
-    hidden: new Set(),
-  });
-  drawShare({
-    slices: points,
-    totals: Object.fromEntries(TIERS.map(({ id }) => [id, showShare(share(totals, id))])),
-    hidden: unused,
-  });
-  if (byId("slices").open) slices(points, new Set(unused.size ? ["Recall"] : []));
-}
-
-// ---- the rest ---------------------------------------------------------------------------------
-
-function showTotals({ totals }) {
-  const n = totals.interactions;
-  setText("cost-each", showMoney(totals.cost_each));
-  const partly = totals.priced < n ? `; known for ${showCount(totals.priced)} of ${showCount(n)}` : "";
-  setText("cost-each-more", totals.cost_each ? `always the teacher: ${baseline(totals)}${partly}` : "no answer is priced");
-  setText("saving", showShare(totals.saving));
-  const est = totals.teacher_estimated ? " est." : "";
-  setText(
-    "saving-more",
-    totals.saving === null ? "needs prices" : `${showMoney(totals.compared_cost)} spent instead of ${showMoney(totals.compared_teacher_cost)}${est}`,
-  );
-  setText("student-share", showShare(share(totals, "student")));
-  const failed = totals.errors ? `, ${showCount(totals.errors)} failed` : "";
-  setText("student-share-more", `${showCount(totals.by_tier.student)} of ${showCount(n)} interactions${failed}`);
-  setText("agreement", showShare(totals.agreement));
-  byId("agreement-est").hidden = totals.agreement === null || !totals.measured;
-  setText("agreement-more", describeAgreement(totals));
-}
-
-function describeAgreement(totals) {
-  if (totals.measured) return `estimated from ${showCount(totals.measured)} random checks`;
-  if (totals.agreement === null) return "nothing served was checked yet";
-  return "the teacher answered everything";
-}
-
-let notesBefore = "";
-function showNotes(notes) {
-  const state = JSON.stringify(notes);
-  if (state === notesBefore) return;
-  notesBefore = state;
-  byId("notes").replaceChildren(
-    ...notes.map((note) => {
-      const box = document.createElement("p");
-      box.className = `note ${note.weight}`;
-      const title = document.createElement("strong");
-      title.textContent = note.title;
-      box.append(title, ` ${note.text}`);
-      return box;
-    }),
-  );
-}
-
-let choicesBefore = "";
-function showChoices(view) {
-  byId("chooser").hidden = view.workloads.length < 2;
-  const names = view.workload === null || view.workloads.includes(view.workload) ? view.workloads : [...view.workloads, view.workload];
-  const state = JSON.stringify([names, view.more_workloads]);
-  if (state !== choicesBefore) {
-    choicesBefore = state;
-    const all = view.more_workloads ? `All (first ${view.workloads.length} listed)` : "All";
-    byId("workload").replaceChildren(new Option(all, ""), ...names.map((name) => new Option(name, `=${name}`)));
-  }
-  byId("workload").value = chosen === null ? "" : `=${chosen}`;
-}
-
-function show(view) {
-  const empty = view.totals.interactions === 0;
-  const alone = new Set(view.workload !== null || view.workloads.length < 2 ? ["Workload"] : []);
-  showChoices(view);
-  showNotes(view.notes);
-  byId("empty").hidden = !empty;
-  byId("figures").hidden = empty;
-  byId("charts").hidden = empty;
-  byId("slices").hidden = empty;
-  byId("main").hidden = false;
-  standings(view.standings, alone);
-  if (!empty) {
-    showTotals(view);
-    showCharts(view);
-  }
-  releases(view.releases, alone);
-  setText("more-releases", view.more_releases ? `and ${showCount(view.more_releases)} older ones: tutelage releases list` : "");
-  cycles(view.cycles, alone);
-  setText("answers", `${showCount(view.answers)} of the teacher's answers are recorded with consent to learn`);
-  const noText = view.latest.every((row) => row.text === null);
-  latest(view.latest, new Set([...alone, ...(noText ? ["Request"] : [])]));
-}
-
-// ---- fetching ---------------------------------------------------------------------------------
+const PAGES = {
+  overview: overviewPage,
+  frontier: frontierPage,
+  interactions: interactionsPage,
+  learning: learningPage,
+  keys: keysPage,
+};
 
 let chosen = new URLSearchParams(location.search).get("workload") || null;
+let shown = null;
 let paused = false;
 let timer = 0;
 let turn = 0;
-let lastView = null;
+let updatedAt = null;
+
+/** #/NAME/REST?QUERY */
+function readPlace() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name, ...rest] = path.split("/");
+  const known = Object.hasOwn(PAGES, name) ? name : "overview";
+  return { name: known, rest: rest.map(decodeURIComponent), query: new URLSearchParams(query) };
+}
+
+const context = {
+  get workload() {
+    return chosen;
+  },
+  choose,
+  /** Go to another page, or to the same one with another query. */
+  go(hash) {
+    if (location.hash === hash) show();
+    else location.hash = hash;
+  },
+  reload: () => load(),
+  tell(text) {
+    setText(byId("told"), text);
+    byId("told").hidden = false;
+  },
+  setWorkloads: showChoices,
+};
 
 function setStatus(text, kind) {
-  setText("status-text", text);
+  setText(byId("status-text"), text);
   byId("light").className = kind;
 }
 
-async function refresh() {
+/** Show the page of the address; the page itself is made when it is first shown. */
+function show() {
+  const place = readPlace();
+  byId("told").hidden = true;
+  for (const link of document.querySelectorAll("#pages a")) {
+    if (link.dataset.page === place.name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  for (const name of Object.keys(PAGES)) byId(`page-${name}`).hidden = name !== place.name;
+  const page = PAGES[place.name];
+  if (shown !== null && shown !== page) scrollTo(0, 0);
+  shown = page;
+  setStatus("Loading", "");
+  page.ready ??= page.create(byId(`page-${place.name}`), context);
+  document.title = place.name === "overview" ? "tutelage" : `${page.title} · tutelage`;
+  load();
+}
+
+async function load() {
   clearTimeout(timer);
   turn += 1;
   const mine = turn;
-  const key = sessionStorage.getItem(KEY);
-  const query = chosen === null ? "" : `?workload=${encodeURIComponent(chosen)}`;
+  const place = readPlace();
+  const page = PAGES[place.name];
+  const isCurrent = () => mine === turn;
   try {
-    const answer = await fetch(`ui/data${query}`, {
-      headers: key ? { authorization: `Bearer ${key}` } : {},
-      cache: "no-store",
-    });
-    const body = await answer.json();
-    if (mine !== turn) return;
-    if (answer.ok) accept(body);
-    else refuse(answer.status, body.error.message, key);
-  } catch {
-    if (mine !== turn) return;
-    setStatus("No connection to the gateway; trying again", "bad");
+    await page.ready.load(place, isCurrent);
+    if (!isCurrent()) return;
+    updatedAt = Date.now() / 1000;
+    byId("key-form").hidden = true;
+    byId("refused").hidden = true;
+    byId("main").hidden = false;
+    setStatus(`${paused ? "Paused at" : "Updated"} ${showClock(updatedAt)}`, paused ? "" : "good");
+  } catch (error) {
+    if (!isCurrent()) return;
+    if (error instanceof Refusal) refuse(error);
+    else if (error instanceof TypeError && /fetch|network/i.test(error.message)) {
+      setStatus("No connection to the gateway; trying again", "bad");
+    } else {
+      setStatus("This page failed", "bad");
+      throw error;
+    }
+  } finally {
+    if (isCurrent()) schedule();
   }
-  schedule();
 }
 
 function schedule() {
   clearTimeout(timer);
-  const waitsForKey = !byId("key-form").hidden;
-  if (!paused && !document.hidden && !waitsForKey) timer = setTimeout(refresh, REFRESH_MS);
+  const every = PAGES[readPlace().name].refreshMs;
+  if (every && !paused && !document.hidden && byId("key-form").hidden) timer = setTimeout(load, every);
 }
 
-function accept(view) {
-  lastView = view;
-  byId("key-form").hidden = true;
-  byId("refused").hidden = true;
-  show(view);
-  setStatus(`${paused ? "Paused at" : "Updated"} ${showClock(view.at)}`, paused ? "" : "good");
-}
-
-function refuse(status, message, key) {
-  if (status === 401) {
-    sessionStorage.removeItem(KEY);
-    byId("main").hidden = true;
-    byId("key-form").hidden = false;
-    if (key) setText("key-why", "The gateway doesn't know this key. Try another one.");
-    setStatus("Waiting for a key", "");
-    byId("key").focus();
-    return;
-  }
-  if (status === 404 && chosen !== null) {
+function refuse({ status, code, message }) {
+  const needsKey = status === 401 || code === "admin_key_required";
+  if (status === 404 && chosen !== null && shown === overviewPage) {
     choose(null);
     return;
   }
-  byId("key-form").hidden = true;
-  if (status === 403) byId("main").hidden = true;
-  setText("refused", message);
-  byId("refused").hidden = false;
-  setStatus("No data", "bad");
+  byId("main").hidden = status === 401 || status === 403;
+  byId("refused").hidden = status === 401;
+  setText(byId("refused"), message);
+  byId("key-form").hidden = !needsKey;
+  if (!needsKey) {
+    setStatus("No data", "bad");
+    return;
+  }
+  if (status === 401) {
+    if (hasKey()) setText(byId("key-why"), "The gateway doesn't know this key. Try another one.");
+    forgetKey();
+  }
+  setStatus("Waiting for a key", "");
+  byId("key").focus();
+}
+
+let choicesBefore = "";
+function showChoices(names, more = 0) {
+  byId("chooser").hidden = names.length < 2;
+  const all = chosen === null || names.includes(chosen) ? names : [...names, chosen];
+  const state = JSON.stringify([all, more]);
+  if (state !== choicesBefore) {
+    choicesBefore = state;
+    const title = more ? `All (first ${names.length} listed)` : "All";
+    byId("workload").replaceChildren(new Option(title, ""), ...all.map((name) => new Option(name, `=${name}`)));
+  }
+  byId("workload").value = chosen === null ? "" : `=${chosen}`;
 }
 
 function choose(workload) {
@@ -336,7 +150,8 @@ function choose(workload) {
   if (workload === null) address.searchParams.delete("workload");
   else address.searchParams.set("workload", workload);
   history.replaceState(null, "", address);
-  refresh();
+  byId("workload").value = chosen === null ? "" : `=${chosen}`;
+  load();
 }
 
 byId("workload").addEventListener("change", (event) => {
@@ -344,9 +159,9 @@ byId("workload").addEventListener("change", (event) => {
 });
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem(KEY, byId("key").value.trim());
+  keepKey(byId("key").value.trim());
   byId("key").value = "";
-  refresh();
+  load();
 });
 byId("pause").addEventListener("click", () => {
   paused = !paused;
@@ -354,23 +169,11 @@ byId("pause").addEventListener("click", () => {
   byId("pause").textContent = paused ? "Resume" : "Pause";
   if (paused) {
     clearTimeout(timer);
-    if (lastView) setStatus(`Paused at ${showClock(lastView.at)}`, "");
-  } else refresh();
-});
-byId("slices").addEventListener("toggle", () => {
-  if (lastView && byId("slices").open) showCharts(lastView);
+    if (updatedAt !== null) setStatus(`Paused at ${showClock(updatedAt)}`, "");
+  } else load();
 });
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && !paused) refresh();
+  if (!document.hidden && !paused) load();
 });
-
-byId("snippet").textContent = [
-  "from openai import OpenAI",
-  "",
-  `client = OpenAI(base_url="${location.origin}/v1", api_key="…")`,
-  "client.chat.completions.create(",
-  '    model="auto",',
-  '    messages=[{"role": "user", "content": "Where is my parcel?"}],',
-  ")",
-].join("\n");
-refresh();
+addEventListener("hashchange", show);
+show();

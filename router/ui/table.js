@@ -3,7 +3,7 @@
 /**
  * A table in `host`.
  * columns: [{title, look?, cell(row, index, rows)}]; look: number | name | short | line | wide;
- * a cell is text or {text, kind?, hint?}.
+ * a cell is text or {text, kind?, hint?, link?}.
  * Returns fill(rows, hiddenTitles), which touches the page only where something changed.
  */
 export function createTable(host, { caption, columns, nothing }) {
@@ -27,12 +27,13 @@ export function createTable(host, { caption, columns, nothing }) {
 
   function makeCell(column, value) {
     const cell = document.createElement("td");
-    const { text, kind, hint } = typeof value === "string" ? { text: value } : value;
+    const { text, kind, hint, link } = typeof value === "string" ? { text: value } : value;
     cell.setAttribute("role", "cell");
     cell.dataset.label = column.title;
     if (column.look) cell.className = column.look;
-    const inside = document.createElement("span");
+    const inside = document.createElement(link ? "a" : "span");
     inside.textContent = text;
+    if (link) inside.href = link;
     if (kind) inside.className = kind;
     if (hint) inside.title = hint;
     cell.append(inside);

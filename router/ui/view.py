@@ -48,6 +48,7 @@ def build_view(
     names = sorted({*store.workloads(), *(one.name for one in settings.workloads)})
     if workload is not None and workload not in names:
         raise NotFound("No such workload: it has no interactions and isn't configured.")
+    store.roll_up()
     totals = store.totals(workload)
     answers = store.answers_by_workload()
     return {

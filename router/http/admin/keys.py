@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from router.deps import Deps
+from router.errors import BadRequest
 from router.limits.budgets import list_budgets
 from router.limits.model import window_of
 from router.meter.money import plain_usd
+
+_DAY_S: Final = 86_400.0
+_MOST_DAYS: Final = 3650
+_USUAL_DAYS: Final = 30
 
 
 async def list_keys(request: Request) -> dict[str, Any]:
@@ -48,3 +54,28 @@ async def list_all_budgets(request: Request) -> dict[str, Any]:
             }
         )
     return {"object": "list", "data": data}
+
+
+async def list_spending(request: Request) -> dict[str, Any]:
+    """What was spent in the last ``?days=`` (30), by key and workload, the dearest first.
+
+    ``unknown``: attempts whose cost isn't known and isn't in it.
+    """
+    deps: Deps = request.app.state.deps
+    text = request.query_params.get("days") or str(_USUAL_DAYS)
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_DAYS:
+        message = f"'days' must be a whole number from 1 to {_MOST_DAYS}."
+        raise BadRequest(message, param="days", code="invalid_value")
+    since = time.time() - int(text) * _DAY_S
+    data = [
+        {
+            "key": one.key_name,
+            "tenant": one.tenant,
+            "workload": one.workload,
+            "attempts": one.attempts,
+            "usd": plain_usd(one.cost_usd),
+            "unknown": one.unknown,
+        }
+        for one in await run_in_threadpool(deps.store.spent_since, since)
+    ]
+    return {"object": "list", "since": since, "data": data}

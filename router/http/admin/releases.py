@@ -17,11 +17,16 @@ from router.record.model import Release
 
 
 async def list_releases(request: Request) -> dict[str, Any]:
-    """All of them, or those of ``?workload=``, newest first."""
+    """All of them, or those of ``?workload=``, newest first, with what was done to each and why."""
     deps: Deps = request.app.state.deps
     workload = request.query_params.get("workload")
     found = await run_in_threadpool(deps.store.releases, workload)
-    return {"object": "list", "data": [write_release(one) for one in found]}
+    events: dict[str, list[Any]] = {one.digest: [] for one in found}
+    for event in await run_in_threadpool(deps.store.release_events, workload):
+        told = {"action": event.action, "reason": event.reason, "at": event.at}
+        events.setdefault(event.digest, []).append(told)
+    data = [write_release(one) | {"events": events[one.digest]} for one in found]
+    return {"object": "list", "data": data}
 
 
 async def promote_release(request: Request) -> dict[str, Any]:

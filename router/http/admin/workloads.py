@@ -73,7 +73,8 @@ def _describe(
 
 
 async def show_frontier(request: Request) -> dict[str, Any]:
-    """What every threshold would bring; ``?usd_per_interaction=`` marks the best within it."""
+    """What every threshold would bring; ``?usd_per_interaction=`` marks the best within it,
+    ``?newest=`` looks at that many interactions alone."""
     deps: Deps = request.app.state.deps
     workload = request.path_params["workload"]
     budget = request.query_params.get("usd_per_interaction")
@@ -89,8 +90,13 @@ async def show_frontier(request: Request) -> dict[str, Any]:
         )
     if workload not in await run_in_threadpool(deps.store.workloads):
         raise NotFound(f"Nothing is logged for workload {workload!r}.", code="workload_not_found")
+    newest = request.query_params.get("newest")
+    if newest is not None and not (newest.isdecimal() and int(newest) > 0):
+        message = "'newest' must be a number of interactions."
+        raise BadRequest(message, param="newest", code="invalid_value")
+    read = partial(read_frontier, newest=None if newest is None else int(newest))
     try:
-        found = await run_in_threadpool(read_frontier, deps.store, deps.settings, workload, amount)
+        found = await run_in_threadpool(read, deps.store, deps.settings, workload, amount)
     except NotYet as error:
         raise BadRequest(str(error), status=409, code="not_yet") from None
     return found.to_json()

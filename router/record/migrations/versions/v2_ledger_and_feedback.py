@@ -1,5 +1,6 @@
 """The ledger, one sealed row of money per attempt, which outlives the interaction's content; what
-clients say of answers; keys that are kept here; and the policies that the admin API put in force.
+clients say of answers; keys that are kept here; the policies that the admin API put in force; and
+what the dashboard counts and searches by.
 
 Attempts that were stored before it are entered with the basis ``legacy``: their costs are taken as
 they stand, since the rates that they were computed from were not kept.
@@ -63,9 +64,12 @@ def upgrade() -> None:
     op.create_index("ix_ledger_at", "ledger", ["at"])
     op.create_index("ix_ledger_attempt", "ledger", ["interaction_id", "n"], unique=True)
     op.create_index("ix_ledger_key", "ledger", ["key_name", "at"])
+    spent = ["key_name", "tenant", "workload", "at", "basis", "cost_usd"]
+    op.create_index("ix_ledger_spent", "ledger", spent)
     _enter_attempts(op.get_bind(), ledger)
     _create_feedback()
     _create_control()
+    _create_search()
 
 
 def _create_feedback() -> None:
@@ -114,6 +118,31 @@ def _create_control() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_policy_versions", "policy_versions", ["workload", "version"], unique=True)
+
+
+def _create_search() -> None:
+    searched = ("workload", "tier", "reason", "status", "agreed", "draft_agreed", "cost_usd")
+    op.create_index("ix_interactions_search", "interactions", ["seq", *searched])
+    counts = ("interactions", "by_recall", "by_student", "by_teacher", "errors")
+    op.create_table(
+        "rollups",
+        sa.Column("chunk", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("workload", sa.String, primary_key=True),
+        *(sa.Column(name, sa.Integer, nullable=False) for name in counts),
+        sa.Column("cost_usd", sa.BigInteger),
+        sa.Column("priced", sa.Integer, nullable=False),
+        sa.Column("teacher_cost_usd", sa.BigInteger),
+        sa.Column("teacher_priced", sa.Integer, nullable=False),
+        sa.Column("teacher_estimated", sa.Integer, nullable=False),
+        sa.Column("compared_cost_usd", sa.BigInteger),
+        sa.Column("compared_teacher_cost_usd", sa.BigInteger),
+        *(sa.Column(name, sa.Integer, nullable=False) for name in ("answered", "served")),
+        sa.Column("measured", sa.Integer, nullable=False),
+        *(sa.Column(name, sa.Float, nullable=False) for name in ("weight", "wrong_weight")),
+        *(sa.Column(name, sa.Float) for name in ("first_at", "last_at")),
+        sa.Column("stale", sa.Boolean, nullable=False),
+    )
+    op.create_index("ix_rollups_stale", "rollups", ["stale"])
 
 
 def _enter_attempts(connection: Connection, ledger: sa.Table) -> None:
