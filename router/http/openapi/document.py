@@ -122,13 +122,26 @@ def _own() -> dict[str, dict[str, Schema]]:
     }
 
 
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 10**9}
+_OF_WORKLOAD: Final[Mapping[str, Schema]] = {"workload": {"type": "string"}}
+_WANTED: Final[Mapping[str, Schema]] = {
+    **_OF_WORKLOAD,
+    "tier": {"enum": ["recall", "student", "teacher"]},
+    "reason": {"type": "string"},
+    "status": {"enum": ["ok", "error", "broken"]},
+    "disagreed": {"enum": ["answer", "draft", "either"]},
+    "least_usd": _AMOUNT,
+    "most_usd": _AMOUNT,
+    "limit": {**_COUNT, "maximum": 200},
+    "before": _COUNT,
+}
+
+
 def _admin() -> dict[str, dict[str, Schema]]:
     """Behind the admin key."""
     of_workload = "/admin/v1/workloads/{workload}"
     return {
-        "/admin/v1/releases": {
-            "get": _operation("Releases", "List", query={"workload": {"type": "string"}})
-        },
+        "/admin/v1/releases": {"get": _operation("Releases", "List", query=_OF_WORKLOAD)},
         "/admin/v1/releases/{digest}/promote": {
             "post": _operation("Put a release in force", "InForce", body="Change")
         },
@@ -142,7 +155,22 @@ def _admin() -> dict[str, dict[str, Schema]]:
             "delete": _operation("The file's policy", "Policy", body="Change"),
         },
         f"{of_workload}/frontier": {
-            "get": _operation("Every threshold", "Object", query={"usd_per_interaction": _AMOUNT})
+            "get": _operation(
+                "Every threshold",
+                "Object",
+                query={"usd_per_interaction": _AMOUNT, "newest": _COUNT},
+            )
+        },
+        "/admin/v1/cycles": {"get": _operation("Learning cycles", "List", query=_OF_WORKLOAD)},
+        "/admin/v1/spending": {
+            "get": _operation("What was spent", "List", query={"days": {**_COUNT, "maximum": 3650}})
+        },
+        "/admin/v1/interactions": {
+            "get": _operation("Interactions that fit", "List", query=_WANTED)
+        },
+        "/admin/v1/interactions/{id}": {"get": _operation("One, explained", "Object")},
+        "/admin/v1/interactions/{id}/decide": {
+            "post": _operation("What another policy would do", "Object", body="Deciding")
         },
         "/admin/v1/keys": {"get": _operation("Callers", "List")},
         "/admin/v1/budgets": {"get": _operation("Budgets", "List")},

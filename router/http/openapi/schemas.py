@@ -151,6 +151,12 @@ _REQUESTS: dict[str, Schema] = {
         author={"type": "string", "pattern": r"\S", "maxLength": 1000},
         reason={"type": "string", "pattern": r"\S", "maxLength": 1000},
     ),
+    "Deciding": obj(
+        ("policy",),
+        closed=True,
+        policy={"enum": ["threshold", "student", "teacher"]},
+        threshold={"type": "number", "minimum": 0, "maximum": 1},
+    ),
     "PolicyChange": {
         **obj(
             ("author", "reason"),
