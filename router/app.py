@@ -55,6 +55,7 @@ from router.record.store import Store
 from router.release import ActiveReleases
 from router.reload import ConfigFollower
 from router.settings.model import Settings
+from router.staging.keeper import Staging
 from router.students.encoder import Encoder
 from router.upstream.breakers import MemoryBreakers
 from router.upstream.client import UpstreamClient
@@ -146,6 +147,8 @@ def build_deps(
         teacher_costs.seed(workload, total_usd, answers)
     targets = build_targets(settings)
     upstream = UpstreamClient()
+    drafter = _build_drafter(settings, upstream, redactor)
+    background: set[asyncio.Task[None]] = set()
     return Deps(
         settings=settings,
         store=store,
@@ -163,7 +166,9 @@ def build_deps(
         releases=ActiveReleases(store),
         promises=PromiseKeeper(store, metrics, shared=shared),
         budgets=BudgetKeeper(store, metrics),
-        drafter=_build_drafter(settings, upstream, redactor),
+        drafter=drafter,
+        background=background,
+        staging=Staging(drafter, background),
         door=Door(build_limits(settings, store)),
         recall=RecallKeeper(store, settings, targets),
         coin=random.Random().random,

@@ -24,6 +24,7 @@ from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
 from router.settings.model import STUDENT_KEY, Settings
+from router.staging.keeper import NO_STAGING, Staging
 from router.unaudited import Unaudited
 from router.upstream.forward import Forwarded, Inquiry
 from router.upstream.model import AttemptLog, Reply, UpstreamTarget
@@ -74,7 +75,8 @@ class Deps:
     where nobody has any; ``background``: audits that are still running; ``unaudited``: their
     interactions; ``proven``: by workload and slice (empty: all of it), what keeps its promise where
     learning is off; ``plugins``: policies of other distributions by name; ``repeats``: by workload,
-    how often the teacher was asked the same again on purpose."""
+    how often the teacher was asked the same again on purpose; ``staging``: what is learned about
+    candidates on trial."""
 
     settings: Settings
     store: Store
@@ -98,6 +100,7 @@ class Deps:
     proven: Mapping[str, Mapping[str, Proven]] = field(default_factory=dict)
     plugins: Plugins = field(default_factory=dict)
     repeats: dict[str, int] = field(default_factory=dict)
+    staging: Staging = NO_STAGING
 
 
 def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:

@@ -77,6 +77,7 @@ class Outcome:
     draft_usage: Usage | None = None
     draft_version: str | None = None
     draft_attempts: Sequence[AttemptLog] = ()
+    draft_ms: float = 0.0
     noted: Interaction | None = None
     entry: Entry = field(default_factory=Entry)
     noted_status: Status | None = None
