@@ -52,7 +52,8 @@ def begin_canary(store: Store, plan: Plan, in_force: str, now: float, workload: 
         shares = ", ".join(f"{one:.0%}" for one in left_out)
         sentence = (
             f"Left out at {shares} of the traffic: about {per_hour:.0f} drafts an hour are"
-            f" compared, and {plan.each} of the candidate's are needed within {plan.within_s / 3600:g} h."
+            f" compared, and {plan.each} of the candidate's are needed within"
+            f" {plan.within_s / 3600:g} h."
         )
         if not powered:
             sentence += " Safety rests on the certificate."
