@@ -18,13 +18,13 @@ from policies.promise.arms import Difference
 from router.record.stages import Kind
 
 SIGNALS: Final[Mapping[str, str]] = {
-    "agreement": "its drafts disagree with the teacher more often",
-    "served_disagreement": "drafts of it that are fit to be served disagree more often",
     "errors": "no draft comes more often",
     "format": "its drafts are in another form than asked for more often",
+    "agreement": "its drafts disagree with the teacher more often",
+    "served_disagreement": "drafts of it that are fit to be served disagree more often",
     "latency": "its drafts are slow more often",
 }
-"""What may get worse, in the order in which it is told, and how that is told."""
+"""What may get worse, causes before what follows from them, and how that is told."""
 
 MARGIN: Final = 0.02
 """Largest loss that still counts as no worse; that of the paired evaluation, too."""
@@ -113,7 +113,9 @@ class Tally:
 @dataclass(kw_only=True)
 class Stage:
     """A stage, or one share of a canary. ``began_at``: seconds since the epoch; ``step``: which of
-    the plan's shares, 0 in the shadow; ``passed_over``: shares that were left out, for people."""
+    the plan's shares, 0 in the shadow; ``at_step``: comparisons of the candidate's there;
+    ``floor``: the smallest propensity so far, which bounds the bets: not that of the interaction at
+    hand, which may hang on whose it is."""
 
     kind: Kind
     plan: Plan
@@ -121,6 +123,7 @@ class Stage:
     began_at: float
     step: int = 0
     at_step: int = 0
+    floor: float = 1.0
     tests: dict[str, Difference] = field(default_factory=lambda: _new_tests())
     candidate: Tally = field(default_factory=Tally)
     other: Tally = field(default_factory=Tally)
@@ -135,6 +138,7 @@ class Stage:
         """Take in one interaction."""
         candidate, other = sighting.candidate, sighting.in_force
         limit = self._limit_ms()
+        self.floor = min(self.floor, sighting.floor, sighting.propensity)
         for met, tally in ((candidate, self.candidate), (other, self.other)):
             if met is not None:
                 tally.add(met, seen=sighting.seen)
@@ -164,6 +168,7 @@ class Stage:
             "began_at": self.began_at,
             "step": self.step,
             "at_step": self.at_step,
+            "floor": self.floor,
             "tests": {name: test.state() for name, test in self.tests.items()},
             "candidate": asdict(self.candidate),
             "other": asdict(self.other),
@@ -181,6 +186,7 @@ class Stage:
             began_at=stored["began_at"],
             step=stored["step"],
             at_step=stored["at_step"],
+            floor=stored["floor"],
             tests={name: Difference.restore(stored["tests"][name]) for name in SIGNALS},
             candidate=Tally(**stored["candidate"]),
             other=Tally(**stored["other"]),
@@ -202,7 +208,7 @@ class Stage:
             theirs is not None and theirs.wrong,
             seen=sighting.seen and both,
             propensity=sighting.propensity,
-            floor=sighting.floor,
+            floor=self.floor,
         )
         if ours is None or theirs is None:
             return
@@ -217,7 +223,7 @@ class Stage:
         coin: dict[str, Any] = {
             "seen": sighting.seen,
             "propensity": sighting.propensity,
-            "floor": sighting.floor,
+            "floor": self.floor,
         }
         self.tests["agreement"].observe_arm(met.wrong, **arm, **coin)
         self.tests["served_disagreement"].observe_arm(met.wrong and met.fit, **arm, **coin)
