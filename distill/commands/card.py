@@ -23,12 +23,12 @@ def add_card(actions: Any) -> None:
         epilog="example: tutelage releases card 3f9c1a2b > card.md",
     )
     card.add_argument("digest", help="its digest, or the first 6 or more characters of it")
-    card.set_defaults(run=_show)
+    card.set_defaults(run=_run)
     add_own_config(card)
     add_json(card)
 
 
-def _show(args: Namespace) -> int:
+def _run(args: Namespace) -> int:
     with open_workplace(args.config) as place:
         release = find_release(place.store, args.digest)
         card = build_card(place.store, place.settings, place.datasets, release)

@@ -27,7 +27,7 @@ from router.pipeline import run
 from router.record.model import Interaction
 from router.record.model import Release as ReleaseRecord
 from router.record.store import Store
-from router.release import Release, load_release, save_release
+from router.release import Release, save_release
 from router.settings.model import Settings
 from router.staging.follow import take_up_stages
 from router.staging.judge import begin
@@ -161,6 +161,8 @@ class World:
             delivery = await run(self.deps, parse_chat(json.dumps(body).encode()), CALLER)
             await delivery.aclose()
             await asyncio.gather(*self.deps.background)
+        while self.deps.sink.lag:  # noqa: ASYNC110 - the sink offers no event to wait for
+            await asyncio.sleep(0.01)
 
     async def try_out(self, digest: str, most: int = 2_000) -> ReleaseRecord:
         """Traffic until the release is on trial no more."""
@@ -209,7 +211,3 @@ async def open_world(folder: Path, write: Any = as_label, **workload: Any) -> As
             drafter.close()
             deps.sink.drain(5.0)
             deps.store.close()
-
-
-def is_same(path: str, digest: str) -> bool:
-    return load_release(Path(path)).digest == digest
