@@ -6,6 +6,7 @@ the last step, which moves one pointer in the store.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,14 +15,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.calibration import check_calibration
 from distill.dataset import MAX_QUESTIONS, MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
 from distill.dataset.folder import save as save_dataset
 from distill.dataset.model import LEARNING_TERMS
 from distill.drift import Drift, find_drift
+from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
 from distill.promote import Rung, climb, may_promote
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
+from distill.trial import plan_trial
 from distill.wording import count_of
 from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
@@ -32,12 +36,13 @@ from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import Release, load_release, save_release
 from router.settings.model import Settings
-from router.students.embedded import EmbeddedStudent
+from router.staging.judge import Judged
+from router.students.embedded import EmbeddedStudent, Vectors
 from router.students.encoder import WEIGHTS_SHA256, Encoder
 from router.wire.openai import answer_from_json
 from router.workload import find_settings
 
-Result = Literal["promoted", "rejected", "too_few", "open_ended", "failed", "busy"]
+Result = Literal["promoted", "on_trial", "rejected", "too_few", "open_ended", "failed", "busy"]
 
 _UNPROMISED = Terms(agreement=0.95)
 """At this risk gates are compared where a workload promises nothing."""
@@ -75,7 +80,8 @@ class Learner:
     a student and its gate, "given" only the gate over drafts that come from elsewhere, "served" the
     gate over those of a student behind a server; ``most_questions``: of more, a random sample is
     learned from; ``datasets``: where what was learned from is kept, None where it isn't;
-    ``find_drift``: tells a workload's alarms.
+    ``find_drift``: tells a workload's alarms; ``live``: traffic follows, so that a candidate can be
+    tried on it.
     """
 
     settings: Settings
@@ -88,6 +94,7 @@ class Learner:
     most_questions: int = MAX_QUESTIONS
     datasets: Path | None = None
     find_drift: Callable[[Store, str], Drift] = find_drift
+    live: bool = True
 
 
 def run_cycle(learner: Learner, workload: str) -> Outcome:
@@ -96,6 +103,10 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
     Whatever goes wrong is recorded as the cycle's outcome before it is raised.
     """
     store = learner.store
+    tried = next((one for one in store.staged() if one.workload == workload), None)
+    if tried is not None:
+        sentence = f"{workload}: release {tried.number} is still on trial ({tried.state})."
+        return Outcome(workload=workload, result="busy", sentence=sentence)
     cycle_id = store.begin_cycle(workload, store.count_answers(workload))
     if cycle_id is None:
         sentence = (
@@ -149,15 +160,18 @@ def _learn(learner: Learner, workload: str) -> Outcome:
     if learner.datasets is not None:
         save_dataset(learner.datasets, dataset.bundle)
     # 2. Dataset → student and gate, with held-out drafts for every question.
+    vectors: Vectors | None = None
     try:
         if given:
             trained = replace(train_gate(dataset, seed=learner.seed), student=student)
         else:
-            trained = train(_encode(learner.encoder, dataset), seed=learner.seed)
+            examples = _encode(learner.encoder, dataset)
+            vectors = examples.vectors
+            trained = train(examples, seed=learner.seed)
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
-    return _decide(learner, dataset, trained, active, detail)
+    return _decide(learner, dataset, trained, active, vectors, detail)
 
 
 def _decide(
@@ -165,16 +179,28 @@ def _decide(
     dataset: Dataset,
     trained: Trained,
     active: Release | None,
+    vectors: Vectors | None,
     detail: dict[str, Any],
 ) -> Outcome:
     """The second half of a cycle: what was trained becomes the release in force, or doesn't."""
-    workload = dataset.workload
-    # 3. The ladder.
-    rungs = climb(dataset, trained, active, _terms_of(learner.settings, workload))
+    workload, settings = dataset.workload, learner.settings
+    # 3. The ladder: what is known first, then what live traffic has to say.
+    terms = _terms_of(settings, workload)
+    known = None if active is None else active.student
+    rungs = [
+        *climb(dataset, trained, active, terms),
+        check_calibration(dataset, trained, terms),
+        check_forgetting(dataset, settings, trained.student, known, vectors),
+    ]
     detail |= {**trained.report, "rungs": [rung.describe() for rung in rungs]}
+    trial: Judged | None = None
+    if may_promote(rungs):
+        now = time.time() if learner.live else None
+        trial = plan_trial(settings, learner.store, dataset, trained, active, terms, now)
+        detail["rungs"] += [dict(rung) for rung in trial.rungs]
     # 4. Release, and the pointer to it.
     release = _keep(learner, dataset, trained, detail)
-    if not may_promote(rungs) or release.state == "rejected":
+    if trial is None or release.state == "rejected":
         sentence = f"{workload}: {_explain_rejection(rungs)}"
         if active is None or active.digest != release.digest:
             learner.store.reject_release(release.digest, sentence)
@@ -186,6 +212,12 @@ def _decide(
         f"{count_of(len(dataset.questions), 'question')} with "
         f"{count_of(len(dataset.answers), 'different answer')}."
     )
+    if isinstance(trial.to, tuple) and release.state != "active":
+        sentence = f"{sentence[:-1]}; it {trial.reason}."
+        learner.store.begin_stage(release.digest, *trial.to, sentence)
+        return Outcome(
+            workload=workload, result="on_trial", sentence=sentence, release=release, detail=detail
+        )
     learner.store.set_active(workload, release.digest, sentence)
     return Outcome(
         workload=workload,

@@ -38,7 +38,8 @@ _ALL_KNOWN = (
 @dataclass(frozen=True, kw_only=True)
 class Rung:
     """One test of the ladder. ``difference``: candidate minus release in force, higher is better,
-    with its 95 % interval ``low`` to ``high`` over ``questions``; None where nothing compares."""
+    with its 95 % interval ``low`` to ``high`` over ``questions``; None where nothing compares.
+    ``parts``: the same of parts of the questions, where a rung looks at those."""
 
     name: str
     verdict: Verdict
@@ -47,10 +48,16 @@ class Rung:
     difference: float | None = None
     low: float | None = None
     high: float | None = None
+    parts: tuple[Rung, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """JSON-ready."""
-        return asdict(self)
+        described = asdict(self)
+        if not self.parts:
+            del described["parts"]
+        else:
+            described["parts"] = [part.describe() for part in self.parts]
+        return described
 
 
 def climb(dataset: Dataset, trained: Trained, active: Release | None, terms: Terms) -> list[Rung]:
@@ -77,8 +84,8 @@ def climb(dataset: Dataset, trained: Trained, active: Release | None, terms: Ter
     right_now = np.asarray([q.row.draft_agreed for _, q in of_active], dtype=np.bool_)
     right_then = trained.held_out[rows] == dataset.classes[rows]
     before = np.asarray([q.row.confidence or 0.0 for _, q in of_active])
-    served_now = before >= _threshold(active.gate.thresholds, terms)
-    served_then = trained.confidence[rows] >= _threshold(trained.gate.thresholds, terms)
+    served_now = before >= threshold_at_promise(active.gate.thresholds, terms)
+    served_then = trained.confidence[rows] >= threshold_at_promise(trained.gate.thresholds, terms)
     wrong_now, wrong_then = served_now & ~right_now, served_then & ~right_then
     # What is served wrongly is no merit: else a release that is too sure could never be replaced.
     share = compare("served_share", served_now & right_now, served_then & right_then, weights)
@@ -102,11 +109,16 @@ def may_promote(rungs: Sequence[Rung]) -> bool:
 
 
 def compare(
-    name: str, before: NDArray[np.bool_], after: NDArray[np.bool_], weights: Floats
+    name: str,
+    before: NDArray[np.bool_],
+    after: NDArray[np.bool_],
+    weights: Floats,
+    z: float = _Z95,
 ) -> Rung:
     """Paired non-inferiority of a share: ``after`` against ``before``, row by row.
 
-    ``weights``: how many interactions each row stands for. Skipped where the interval's half
+    ``weights``: how many interactions each row stands for; ``z``: the interval's half width in
+    standard errors, more than usual where it is one of many. Skipped where the interval's half
     width exceeds ``MARGIN`` and doesn't settle the question by itself. The half width is at least
     3 ÷ the effective number of rows, since rows that all agree don't prove that all do.
     """
@@ -119,7 +131,7 @@ def compare(
     mean = float((weights * delta).sum() / total)
     spread = float(np.sqrt((weights**2 * (delta - mean) ** 2).sum()) / total)
     effective = float(total**2 / (weights**2).sum())
-    half = max(_Z95 * spread, 3.0 / effective)
+    half = max(z * spread, 3.0 / effective)
     low, high = mean - half, mean + half
     verdict, sentence = _judge(mean, low, high, half, effective)
     return Rung(
@@ -147,7 +159,7 @@ def _judge(
     return "skipped", f"Too few questions to tell: {interval}; about {needed} more would."
 
 
-def _threshold(thresholds: Any, terms: Terms) -> float:
+def threshold_at_promise(thresholds: Any, terms: Terms) -> float:
     """The score down to which a gate would serve at exactly the promised risk."""
     levels = terms.risk * np.asarray(LEVEL_MULTIPLES)
     at_promise = int(np.searchsorted(LEVEL_MULTIPLES, 1.0, side="right")) - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distill.cycle import Learner, Outcome, run_cycle
 from distill.dataset import MIN_ANSWERS
@@ -36,6 +36,7 @@ class Standing:
     ``answers``: trainable answers now; ``needed``: how many start the next cycle; ``ready_at``:
     seconds since the epoch before which none starts, by the schedule. ``drifted``: an alarm fell
     since the last cycle began, so that one is due without new answers, and before its time.
+    ``on_trial``: a release is being tried on live traffic; no other is made meanwhile.
     """
 
     workload: str
@@ -43,17 +44,19 @@ class Standing:
     needed: int
     ready_at: float
     drifted: bool = False
+    on_trial: bool = False
 
     def is_due(self, now: float) -> bool:
         """Enough new answers or a drift, and the schedule allows it."""
         enough = self.answers >= (MIN_ANSWERS if self.drifted else self.needed)
-        return enough and now >= self.ready_at
+        return enough and now >= self.ready_at and not self.on_trial
 
 
 def survey(store: Store, settings: Settings) -> list[Standing]:
     """All workloads with answers that may be learned from, sorted."""
+    tried = {release.workload for release in store.staged()}
     return [
-        _stand(store, settings, workload, answers)
+        replace(_stand(store, settings, workload, answers), on_trial=workload in tried)
         for workload, answers in sorted(store.answers_by_workload().items())
     ]
 

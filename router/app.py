@@ -56,6 +56,7 @@ from router.record.store import Store
 from router.release import ActiveReleases
 from router.reload import ConfigFollower
 from router.settings.model import Settings
+from router.staging.keeper import Staging
 from router.students.encoder import Encoder
 from router.telemetry.tracer import build_tracer, require_exporter
 from router.upstream.breakers import MemoryBreakers
@@ -152,6 +153,8 @@ def build_deps(
         teacher_costs.seed(workload, total_usd, answers)
     targets = build_targets(settings)
     upstream = UpstreamClient()
+    drafter = _build_drafter(settings, upstream, redactor)
+    background: set[asyncio.Task[None]] = set()
     return Deps(
         settings=settings,
         store=store,
@@ -169,7 +172,9 @@ def build_deps(
         releases=ActiveReleases(store),
         promises=PromiseKeeper(store, metrics, shared=shared),
         budgets=BudgetKeeper(store, metrics),
-        drafter=_build_drafter(settings, upstream, redactor),
+        drafter=drafter,
+        background=background,
+        staging=Staging(drafter, background),
         door=Door(build_limits(settings, store)),
         recall=RecallKeeper(store, settings, targets),
         coin=random.Random().random,

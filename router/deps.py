@@ -24,6 +24,7 @@ from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import ActiveReleases
 from router.settings.model import STUDENT_KEY, Settings
+from router.staging.keeper import NO_STAGING, Staging
 from router.telemetry.tracer import Tracer
 from router.unaudited import Unaudited
 from router.upstream.forward import Forwarded, Inquiry
@@ -76,7 +77,7 @@ class Deps:
     interactions; ``proven``: by workload and slice (empty: all of it), what keeps its promise where
     learning is off; ``plugins``: policies of other distributions by name; ``repeats``: by workload,
     how often the teacher was asked the same again on purpose; ``tracer``: None where telemetry is
-    off."""
+    off; ``staging``: what is learned about candidates on trial."""
 
     settings: Settings
     store: Store
@@ -101,6 +102,7 @@ class Deps:
     plugins: Plugins = field(default_factory=dict)
     repeats: dict[str, int] = field(default_factory=dict)
     tracer: Tracer | None = None
+    staging: Staging = NO_STAGING
 
 
 def build_targets(settings: Settings) -> dict[str, UpstreamTarget]:

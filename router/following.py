@@ -24,6 +24,7 @@ from router.release import Release
 from router.reload import ConfigFollower, explain_refusal, take_up
 from router.retention import keep_retention
 from router.settings.model import Settings, WorkloadSettings
+from router.staging.follow import take_up_stages
 from router.students.embedded import EmbeddedStudent
 from router.workload import find_workload
 
@@ -42,6 +43,7 @@ def start_followers(
     deps: Deps = app.state.deps
     going_on = [
         _follow_releases(app),
+        _follow_stages(app),
         _tend_students(app),
         _follow_stored(app),
         keep_retention(deps.store, deps.settings.data.retention_days),
@@ -191,6 +193,18 @@ async def _follow_releases(app: FastAPI) -> None:
             _log.error("Releases could not be followed: %s", problem)
         told = problem
         await asyncio.sleep(_FOLLOW_S)
+
+
+async def _follow_stages(app: FastAPI) -> None:
+    """Judge what is on trial, twice a second, and let it draft or not; a failure is told once."""
+    told: str | None = None
+    while True:
+        await asyncio.sleep(_FOLLOW_S)
+        deps: Deps = app.state.deps
+        problem = await take_up_stages(deps)
+        if problem is not None and problem != told:
+            _log.error("What is on trial could not be followed: %s", problem)
+        told = problem
 
 
 async def take_up_releases(deps: Deps) -> str | None:

@@ -42,12 +42,13 @@ class Billed(NamedTuple):
 class Outcome:
     """An interaction while it runs; filled in by the pipeline, read once by ``settle``.
 
-    ``release``: the one in force for its workload when it began; ``question``: names it among those
-    that may be recalled; ``drafted_by``: the tier of ``draft``; ``end_s``: when its answer had
-    been delivered, on the clock of ``start_s``; None until then. ``model``: the teacher that is to
-    be asked; ``answered_by``: the model that answered, which a fallback may be. ``draft_…``: of the
-    calls of a student behind a server; the others are of the teacher's. ``billed``: what its tries
-    cost, and what that was worked out from.
+    ``release``: the one that drafts for it, in force for its workload when it began, or a canary's;
+    ``draft_ms``: how long its draft took; ``question``: names it among those that may be recalled;
+    ``drafted_by``: the tier of ``draft``; ``end_s``: when its answer had been delivered, on the
+    clock of ``start_s``; None until then. ``model``: the teacher that is to be asked;
+    ``answered_by``: the model that answered, which a fallback may be. ``draft_…``: of the calls of
+    a student behind a server; the others are of the teacher's. ``billed``: what its tries cost, and
+    what that was worked out from.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Outcome:
     draft_usage: Usage | None = None
     draft_version: str | None = None
     draft_attempts: Sequence[AttemptLog] = ()
+    draft_ms: float = 0.0
     noted: Interaction | None = None
     entry: Entry = field(default_factory=Entry)
     noted_status: Status | None = None

@@ -129,7 +129,8 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
         deps.settings, request.body, name_workload(request), caller.tenant
     )
     check_workload(caller.scopes, workload, caller.tenant)
-    release = deps.releases.get(workload)
+    interaction_id = f"int_{_ids.getrandbits(128):032x}"
+    release = deps.releases.choose(workload, interaction_id)
     teacher = resolved.key if resolved.key in deps.targets else deps.settings.teacher_key
     pinned = resolved.kind == "pin"
     force = request.options.force
@@ -143,7 +144,7 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
         )
     _check_speakable(deps.targets[teacher], request)
     outcome = Outcome(
-        id=f"int_{_ids.getrandbits(128):032x}",
+        id=interaction_id,
         request=request,
         caller=caller,
         workload=workload,
@@ -270,6 +271,7 @@ async def _draft(deps: Deps, outcome: Outcome, ask: Ask) -> tuple[Answer | None,
         found = None if question is None else deps.recall.recall(outcome.workload, question)
         return (None, Evidence(available=False)) if found is None else found
     release = outcome.release
+    began_s = time.perf_counter()
     try:
         made = await deps.drafter.draft(outcome.request.body, release)
     except Exception as error:  # noqa: BLE001 - a broken student must never break an answer
@@ -279,6 +281,8 @@ async def _draft(deps: Deps, outcome: Outcome, ask: Ask) -> tuple[Answer | None,
         _log.warning("The student of %s failed: %s", outcome.workload, said)
         digest = None if release is None else release.digest
         return None, Evidence(available=False, release=digest)
+    finally:
+        outcome.draft_ms = 1000 * (time.perf_counter() - began_s)
     outcome.draft_usage, outcome.draft_version = made.usage, made.upstream_model
     outcome.note_draft_calls(made.attempts)
     return made.answer, made.evidence

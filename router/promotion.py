@@ -50,10 +50,15 @@ def promote(store: Store, start: str, reason: str) -> Release:
 def roll_back(store: Store, workload: str, reason: str) -> Release | None:
     """Back to the release before the one in force; None where the teacher answers instead.
 
+    While a canary drafts for a part of the traffic, it alone is taken back, and ruled out.
     Raises NotPossible where none is in force, ReleaseError where the one before is damaged.
     """
     if workload not in store.active_releases():
         raise NotPossible(f"Workload {workload!r} has no release in force.")
+    for release in store.staged():
+        if release.workload == workload and release.state == "canary":
+            store.reject_release(release.digest, reason)
+            return store.release(store.active_releases()[workload])
     chosen = store.previous_release(workload)
     if chosen is None:
         store.retire_active(workload, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -73,6 +74,25 @@ class Release:
         if self.gate is None:
             return np.full(len(levels), np.inf)
         return self.gate.thresholds(levels, over)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canary:
+    """A release that drafts for a ``share`` of the interactions in place of the one in force.
+
+    ``salt``: secret, so that nobody can tell beforehand whose an interaction will be.
+    """
+
+    release: Release
+    share: float
+    salt: bytes
+
+    def takes(self, interaction_id: str) -> bool:
+        """Whether the interaction is among that share: always the same for one id, nothing to do
+        with what is asked, and what a smaller share takes a larger one does, too."""
+        key = self.salt + self.release.digest.encode()
+        drawn = hashlib.blake2b(interaction_id.encode(), key=key[:64], digest_size=8).digest()
+        return int.from_bytes(drawn) < self.share * 2.0**64
 
 
 def save_release(
@@ -165,12 +185,24 @@ class ActiveReleases:
         self._store = store
         self._active: dict[str, Release] = {}
         self._loaded: dict[str, Release] = {}
+        self._canaries: Mapping[str, Canary] = {}
         self.turn = asyncio.Lock()
         """Held from ``look`` to ``swap``, so that an older reading never comes after a newer."""
 
     def get(self, workload: str) -> Release | None:
         """The workload's release, or None where nothing was promoted."""
         return self._active.get(workload)
+
+    def choose(self, workload: str, interaction_id: str) -> Release | None:
+        """The release that drafts for an interaction: the one in force, or the canary's."""
+        canary = self._canaries.get(workload)
+        if canary is not None and canary.takes(interaction_id):
+            return canary.release
+        return self._active.get(workload)
+
+    def let_out(self, canaries: Mapping[str, Canary]) -> None:
+        """From now on these draft for their share, and no others."""
+        self._canaries = dict(canaries)
 
     def all(self) -> Mapping[str, Release]:
         """The release in force of every workload that has one."""
@@ -195,7 +227,7 @@ class ActiveReleases:
         for workload, digest in self._store.active_releases().items():
             current = self._active.get(workload)
             try:
-                wanted[workload] = self._load(digest)
+                wanted[workload] = self.load(digest)
             except ReleaseError as error:
                 damaged = error
                 if current is not None:
@@ -217,13 +249,14 @@ class ActiveReleases:
         found = []
         for digest in rows:
             with suppress(ReleaseError):
-                found.append(self._load(digest))
+                found.append(self.load(digest))
         kept = {release.digest for release in found}
         self._loaded = {digest: r for digest, r in self._loaded.items() if digest in kept}
         return found
 
-    def _load(self, digest: str) -> Release:
-        """From memory where it is at hand: a release never changes."""
+    def load(self, digest: str) -> Release:
+        """One release, from memory where it is at hand: it never changes. Blocks. Raises
+        ReleaseError where it can't be loaded."""
         for release in (*self._active.values(), *self._loaded.values()):
             if release.digest == digest:
                 return release

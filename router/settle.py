@@ -122,6 +122,7 @@ def settle(deps: Deps, outcome: Outcome) -> None:
         else:
             record = replace(record, level=None)
     deps.recall.observe(record)
+    deps.staging.observe(record, outcome)
     deps.metrics.observe_interaction(record)
     deps.sink.put(record, state)
     if deps.door is not None:

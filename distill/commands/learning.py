@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 2.0
 _LONGEST_PAUSE_S = 86_400.0
-_RESULTS_OK = ("promoted", "rejected", "too_few", "open_ended")
+_RESULTS_OK = ("promoted", "on_trial", "rejected", "too_few", "open_ended")
 
 
 def register(commands: _SubParsersAction[Any]) -> None:

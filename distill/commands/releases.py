@@ -1,4 +1,4 @@
-"""``tutelage releases list | promote | rollback | adopt``."""
+"""``tutelage releases list | promote | rollback | adopt | card``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distill.commands.card import add_card
 from distill.commands.common import (
     Workplace,
     add_json,
@@ -28,7 +29,7 @@ _SHORT = 12
 
 def register(commands: _SubParsersAction[Any]) -> None:
     """Add ``releases`` to the commands."""
-    parser = commands.add_parser("releases", help="releases: list, promote, rollback, adopt")
+    parser = commands.add_parser("releases", help="releases: list, promote, rollback, adopt, card")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     listing = actions.add_parser(
         "list", help="all releases, newest first", epilog="example: tutelage releases list"
@@ -44,7 +45,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
     promoting.set_defaults(run=_promote)
     rollback = actions.add_parser(
         "rollback",
-        help="back to the release before the one in force; without one, to the teacher",
+        help="end a canary; else back to the release before, without one to the teacher",
         epilog="example: tutelage releases rollback support-intent",
     )
     rollback.add_argument("workload", metavar="W")
@@ -63,6 +64,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
     for action in (listing, promoting, rollback, adopting):
         add_own_config(action)
         add_json(action)
+    add_card(actions)
 
 
 def _list(args: Namespace) -> int:

@@ -17,7 +17,7 @@ _NEWEST = 1_000
 """Of a release's interactions: while a promise is young, nothing is spared yet."""
 
 _CYCLES = 1_000
-_LEARNED = ("promoted", "rejected")
+_LEARNED = ("promoted", "on_trial", "rejected")
 
 
 @dataclass(frozen=True, kw_only=True)

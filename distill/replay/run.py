@@ -147,6 +147,7 @@ class Replay:
             drafts="embedded" if self._student is None else "given",
             most_questions=_MOST_QUESTIONS,
             find_drift=self._find_drift,
+            live=False,
         )
 
     async def run(

@@ -158,11 +158,15 @@ class AgreementWatch:
 
 
 class LevelWatch:
-    """Is a signal in 0..1 as high as it has been since the release came?"""
+    """Is a signal in 0..1 as high as it has been since the release came?
+
+    Where two releases draft in turns, as in a canary, each one's values are ranked among its own.
+    """
 
     def __init__(self) -> None:
         self._evidence = _Evidence(len(_POWERS))
         self._counts = [0] * _BINS
+        self._other: tuple[str | None, list[int]] | None = None
 
     def observe(self, value: float) -> float:
         """Take in a value; returns S as a multiple of what raises an alarm."""
@@ -172,26 +176,32 @@ class LevelWatch:
         factors = [power * rank ** (power - 1.0) for power in _POWERS]
         return self._evidence.add(factors) / LEVEL_RUN_LENGTH
 
-    def forget(self) -> None:
-        """Other values are normal from now on; the evidence so far stays."""
-        self._counts = [0] * _BINS
+    def turn(self, before: str | None, now: str) -> None:
+        """The release ``now`` drafts after ``before``: other values are normal, none where it isn't
+        the one that drafted before that; the evidence so far stays."""
+        counts = [0] * _BINS
+        if self._other is not None and self._other[0] == now:
+            counts = self._other[1]
+        self._other, self._counts = (before, self._counts), counts
 
     def restart(self) -> None:
         """After an alarm: the values that come next are the normal ones."""
-        self.forget()
+        self._counts, self._other = [0] * _BINS, None
         self._evidence.clear()
 
     def state(self) -> dict[str, Any]:
         """A JSON-ready snapshot for ``load``."""
-        return {"evidence": self._evidence.values, "counts": list(self._counts)}
+        state = {"evidence": self._evidence.values, "counts": list(self._counts)}
+        other = None if self._other is None else [self._other[0], list(self._other[1])]
+        return {**state, "other": other}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Back to ``state()``. Raises ValueError, KeyError or TypeError for anything else."""
         self._evidence.load(state["evidence"])
-        counts = [int(count) for count in state["counts"]]
-        if len(counts) != _BINS or min(counts) < 0:
-            raise ValueError("the stored watch holds something that can't be")
-        self._counts = counts
+        self._counts = _read_counts(state["counts"])
+        # Absent from what was stored before releases drafted in turns.
+        other = state.get("other")
+        self._other = None if other is None else (other[0], _read_counts(other[1]))
 
 
 class Watch:
@@ -221,9 +231,9 @@ class Watch:
         self.trials += 1
         # One without a release was recalled: it says nothing about what the release's are like.
         if trial.release is not None and trial.release != self._release:
-            self._release = trial.release
             for level in self._levels.values():
-                level.forget()
+                level.turn(self._release, trial.release)
+            self._release = trial.release
         strengths = dict(self._measure(trial))
         raised = [kind for kind in KINDS if strengths.get(kind, 0.0) >= 1.0]
         if "agreement" in raised:
@@ -297,6 +307,13 @@ class Watch:
         self._agreement.suspect()
         if kind in self._levels:
             self._levels[kind].restart()
+
+
+def _read_counts(stored: Sequence[Any]) -> list[int]:
+    counts = [int(count) for count in stored]
+    if len(counts) != _BINS or min(counts) < 0:
+        raise ValueError("the stored watch holds something that can't be")
+    return counts
 
 
 class _Evidence:

@@ -19,7 +19,7 @@ from router.record.schema import cycles, release_events, releases
 CYCLE_MAY_TAKE_S = 3600.0
 """A cycle that hasn't ended after this long is taken for dead."""
 
-_NEAR: Final = {"active": 1, "candidate": 1, "retired": 2}
+_NEAR: Final = {"active": 1, "shadow": 1, "canary": 1, "candidate": 1, "retired": 2}
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -39,7 +39,7 @@ class ReleaseBook:
         another workload.
         """
         with self._database.write() as connection:
-            known = _find(connection, digest)
+            known = find_release(connection, digest)
             if known is not None:
                 if known["workload"] != workload:
                     raise StoreError(
@@ -63,7 +63,7 @@ class ReleaseBook:
     def release(self, digest: str) -> Release | None:
         """One release."""
         with self._database.read() as connection:
-            found = _find(connection, digest)
+            found = find_release(connection, digest)
         return None if found is None else rows.to_release(found)
 
     def releases(self, workload: str | None = None) -> list[Release]:
@@ -90,17 +90,7 @@ class ReleaseBook:
             chosen = _require(connection, digest, workload)
             if chosen["state"] == "rejected":
                 raise StoreError(f"release {digest} was rejected and can't be put in force")
-            before = _active(connection, workload)
-            if before is not None and before["digest"] == digest:
-                return
-            action: ReleaseAction = "promoted"
-            if before is not None:
-                if before["number"] > chosen["number"]:
-                    action = "rolled_back"
-                self._change(
-                    connection, before, "retired", "retired", f"release {digest} took its place"
-                )
-            self._change(connection, chosen, "active", action, reason)
+            self._activate(connection, chosen, reason)
 
     def retire_active(self, workload: str, reason: str) -> str | None:
         """Take the workload's release out of force, with none in its place.
@@ -111,6 +101,7 @@ class ReleaseBook:
             before = _active(connection, workload)
             if before is None:
                 return None
+            self._withdraw(connection, workload)
             self._change(connection, before, "retired", "retired", reason)
             return str(before["digest"])
 
@@ -129,8 +120,8 @@ class ReleaseBook:
         return None if found is None else rows.to_release(found)
 
     def neighbouring_releases(self) -> list[str]:
-        """Digests of what may soon be in force: by workload the release that is, the newest
-        candidate and the two newest that once were."""
+        """Digests of what may soon be in force: by workload the release that is, the one on trial,
+        the newest candidate and the two newest that once were."""
         table = releases.c
         query = select(table.digest, table.workload, table.state).order_by(table.number.desc())
         with self._database.read() as connection:
@@ -161,6 +152,32 @@ class ReleaseBook:
         with self._database.read() as connection:
             found = connection.execute(query.order_by(table.seq)).mappings()
             return [ReleaseEvent(**row) for row in found]
+
+    def _activate(self, connection: Connection, chosen: RowMapping, reason: str) -> None:
+        workload, digest = chosen["workload"], chosen["digest"]
+        before = _active(connection, workload)
+        if before is not None and before["digest"] == digest:
+            return
+        action: ReleaseAction = "promoted"
+        self._withdraw(connection, workload, but=digest)
+        if before is not None:
+            if before["number"] > chosen["number"]:
+                action = "rolled_back"
+            self._change(
+                connection, before, "retired", "retired", f"release {digest} took its place"
+            )
+        self._change(connection, chosen, "active", action, reason)
+
+    def _withdraw(self, connection: Connection, workload: str, but: str = "") -> None:
+        """What is tried beside a release that is no longer in force is tried no more."""
+        on_trial = select(releases).where(
+            releases.c.workload == workload,
+            releases.c.state.in_(("shadow", "canary")),
+            releases.c.digest != but,
+        )
+        for found in connection.execute(on_trial).mappings().all():
+            reason = "another release was put in force or on trial"
+            self._change(connection, found, "candidate", "withdrawn", reason)
 
     def _change(
         self,
@@ -241,7 +258,8 @@ class CycleLog:
             return [rows.to_cycle(row) for row in connection.execute(query).mappings()]
 
 
-def _find(connection: Connection, digest: str) -> RowMapping | None:
+def find_release(connection: Connection, digest: str) -> RowMapping | None:
+    """The row of a release."""
     query = select(releases).where(releases.c.digest == digest)
     return connection.execute(query).mappings().one_or_none()
 
@@ -252,7 +270,7 @@ def _active(connection: Connection, workload: str) -> RowMapping | None:
 
 
 def _require(connection: Connection, digest: str, workload: str | None = None) -> RowMapping:
-    found = _find(connection, digest)
+    found = find_release(connection, digest)
     if found is None:
         raise StoreError(f"release {digest} is unknown; see 'tutelage releases list'")
     if workload is not None and found["workload"] != workload:

@@ -27,8 +27,10 @@ usage is missing. ``unpriced``: usage is known, rates for it are not. ``legacy``
 stands, from before costs were kept with what they rest on.
 """
 Status = Literal["ok", "error", "broken"]
-ReleaseState = Literal["candidate", "active", "retired", "rejected"]
-ReleaseAction = Literal["promoted", "rolled_back", "rejected", "retired"]
+ReleaseState = Literal["candidate", "shadow", "canary", "active", "retired", "rejected"]
+ReleaseAction = Literal[
+    "shadow", "canary", "withdrawn", "promoted", "rolled_back", "rejected", "retired"
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from router.record.erasure import Eraser
 from router.record.feedback import FeedbackBook
 from router.record.history import History
 from router.record.keys import KeyBook
-from router.record.learning import CycleLog, ReleaseBook
+from router.record.learning import CycleLog
 from router.record.ledger import LedgerBook, enter
 from router.record.model import Decision, Interaction, PromiseState, TrainingRow
 from router.record.overview import Overview
@@ -34,6 +34,7 @@ from router.record.policies import PolicyBook
 from router.record.rollups import Rollups
 from router.record.schema import attempts, interactions, ledger, promise_state
 from router.record.search import Search
+from router.record.stages import StageBook
 
 _PAGE = 500
 _RECENT = 10_000
@@ -41,7 +42,7 @@ _NO_STATES: Final[Mapping[str, PromiseState]] = {}
 
 
 class Store(
-    ReleaseBook,
+    StageBook,
     CycleLog,
     FeedbackBook,
     KeyBook,

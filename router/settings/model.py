@@ -20,10 +20,19 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 
 from router.meter.catalogue import find_rates
 from router.settings.keys import AdminSettings, BudgetSettings, KeySettings, Usd
+from router.settings.ladder import LadderSettings
 from router.settings.slices import SliceSettings
 from router.settings.storage import CoordinationSettings, StoreSettings
 from router.settings.telemetry import TelemetrySettings
-from router.settings.values import AboveHalf, Count, Section, Text, WorkloadName, refuse_bool
+from router.settings.values import (
+    AboveHalf,
+    Count,
+    Duration,
+    Section,
+    Text,
+    WorkloadName,
+    refuse_bool,
+)
 
 BUILT_IN_POLICIES = ("promise", "budget", "threshold", "teacher", "student")
 Distillation = Literal["allowed", "denied", "unknown"]
@@ -31,9 +40,6 @@ Distillation = Literal["allowed", "denied", "unknown"]
 STUDENT_KEY = "student"
 """The key of the model that drafts; it is there without being configured."""
 
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:s|m|h|d)\s*)+")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
-_LONGEST_S = 3650 * 86_400
 _MIB = 1024 * 1024
 
 
@@ -52,25 +58,12 @@ def _check_upstream(url: str) -> str:
     return url.rstrip("/")
 
 
-def _read_duration(value: Any) -> Any:
-    """``6h``, ``1h30m``, ``90s`` or a number of seconds, as seconds."""
-    if isinstance(value, bool):
-        raise ValueError("must be a duration such as 6h, 30m or 1d")
-    if isinstance(value, str) and not value.strip().replace(".", "", 1).isdecimal():
-        if not _DURATION.fullmatch(value.strip()):
-            raise ValueError("must be a duration such as 6h, 30m or 1d")
-        units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-        return sum(float(n) * units[unit] for n, unit in _DURATION_PART.findall(value))
-    return value
-
-
 Seconds = Annotated[float, BeforeValidator(refuse_bool), Field(gt=0, le=86_400)]
 Share = Annotated[float, BeforeValidator(refuse_bool), Field(ge=0, le=1)]
 PositiveShare = Annotated[float, BeforeValidator(refuse_bool), Field(gt=0, le=1)]
 PositiveUsd = Annotated[
     Decimal, BeforeValidator(refuse_bool), Field(gt=0, le=1_000_000, allow_inf_nan=False)
 ]
-Duration = Annotated[float, BeforeValidator(_read_duration), Field(ge=0, le=_LONGEST_S)]
 UpstreamUrl = Annotated[str, AfterValidator(_check_upstream)]
 
 
@@ -246,13 +239,14 @@ class LearningSettings(Section):
 
     ``every``: seconds between two cycles at least; ``min_new_answers``: None lets the number grow
     with what is known already. ``on_drift``: also at an alarm of the watch, and answers from before
-    a change of what the teacher says are trusted less.
+    a change of what the teacher says are trusted less. ``ladder``: how a candidate is tried.
     """
 
     every: Duration = 0.0
     min_new_answers: Count | None = None
     on_drift: bool = True
     max_usd_per_cycle: Usd | None = None
+    ladder: LadderSettings = LadderSettings()
 
 
 class DataSettings(Section):

@@ -47,6 +47,13 @@ class EmbeddedStudent:
         evidence = Evidence(available=True, signals=measured)
         return answer_from_json(self.answers[int(top[0])]), evidence
 
+    def classify(self, vectors: Vectors) -> NDArray[np.intp]:
+        """The likeliest answer to each query, shape (rows,): an index into ``answers``."""
+        similarity = vectors @ self.support.T
+        scores = np.exp(-2.0 * self.gamma * (1.0 - similarity)) @ self.weights
+        top: NDArray[np.intp] = scores.argmax(axis=1)
+        return top
+
 
 def measure(
     scores: Scores, similarity: NDArray[Any], classes: NDArray[np.int32]

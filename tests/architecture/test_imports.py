@@ -29,6 +29,7 @@ ROUTER_FOR_DISTILL = (
     "release",
     "retention",
     "settings",
+    "staging",
     "stored_keys",
     "students",
     "testing",

@@ -138,6 +138,23 @@ def test_a_snapshot_goes_through_json_and_back() -> None:
     assert [again.observe(one) for one in more] == [watch.observe(one) for one in more]
 
 
+def test_two_releases_in_turns_are_each_ranked_among_their_own() -> None:
+    """One's values are always lower: that is what they are like, and no change."""
+    watch = Watch()
+    values = [0.6 + 0.3 * (i * 7 % 10) / 10 for i in range(400)]
+    found = []
+    for i, value in enumerate(values):
+        in_turn = {"release": "b", "nearest": value / 2} if i % 3 == 0 else {"release": "a"}
+        found.append(watch.observe(trial(**{"nearest": value, **in_turn})))
+        watch = Watch.restore(json.loads(json.dumps(watch.state())))
+    assert found == [None] * 400
+    # What each is like is remembered through the turns: the same one falling raises an alarm.
+    for _ in range(10):
+        watch.observe(trial(release="a", nearest=0.8))
+        watch.observe(trial(release="b", nearest=0.4))
+    assert [alarm.kind for alarm in feed(watch, 30, release="a", nearest=0.2)][:1] == ["novelty"]
+
+
 SHORT = {"evidence": [0.0, 0.0], "counts": [1]}
 
 

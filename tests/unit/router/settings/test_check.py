@@ -50,6 +50,13 @@ def test_the_base_of_these_tests_has_no_problem() -> None:
         ("server: [1]\n", 7, "server", "must be a mapping"),
         ("learning: {every: soon}\n", 7, "learning.every", "a duration such as 6h"),
         ("learning: {every: -5}\n", 7, "learning.every", "at least 0"),
+        ("learning: {ladder: {shadow: -1}}\n", 7, "learning.ladder.shadow", "at least 0"),
+        (
+            "learning: {ladder: {canary: {shares: [0.5, 0.1]}}}\n",
+            7,
+            "learning.ladder.canary",
+            "must have shares that grow",
+        ),
         ("data: {redact: [mail]}\n", 7, "data.redact[0]", "must be email, phone"),
         ("data: {retention_days: 0}\n", 7, "data.retention_days", "at least 1"),
         ("workloads: [{match: x}]\n", 7, "workloads[0].name", "is missing"),

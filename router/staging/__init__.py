@@ -1,0 +1,1 @@
+"""What a candidate goes through on live traffic before it is in force: shadow, then canary."""
