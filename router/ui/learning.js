@@ -7,8 +7,8 @@ import { sign } from "./sign.js";
 
 /** Whole digests say no more than their beginning. */
 const shorten = (text) => text.replace(/\b([0-9a-f]{12})[0-9a-f]{20,}\b/g, "$1");
-const OF_STATE = { active: "badge serving" };
-const PROMOTABLE = new Set(["candidate", "retired"]);
+const OF_STATE = { active: "badge serving", canary: "badge serving" };
+const PROMOTABLE = new Set(["candidate", "shadow", "canary", "retired"]);
 
 export const learningPage = { title: "Learning", refreshMs: 5000, create };
 
