@@ -180,6 +180,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         arguments.recipe,
         losses,
         epochs=arguments.epochs,
+        batch=arguments.batch,
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
         checkpoint_steps=5,
@@ -201,6 +202,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="the adapter that fine_tune continues, on gold")
     parser.add_argument("--documents", type=int, default=640)
     parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--batch", type=int, default=4, help="documents a step")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--test", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
