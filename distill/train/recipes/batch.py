@@ -63,7 +63,7 @@ def collate(
 
 def in_own_precision(model: Any) -> torch.autocast:
     """Multiply in bfloat16 where the base weights are: peft keeps an adapter in float32, so that
-    small updates aren't lost, and would multiply in it too. A sixth of a step on a CPU."""
+    small updates aren't lost, and would multiply in it too."""
     device = next(model.parameters()).device.type
     return torch.autocast(device, torch.bfloat16, enabled=model.dtype == torch.bfloat16)
 
