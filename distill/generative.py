@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from policies.compare import choose_comparer
+from policies.scoring.gate import Gate
 from policies.types import Shape
 from router.errors import ConfigError
 from router.generative.student import GenerativeStudent, keep_adapter
@@ -24,6 +26,19 @@ from router.students.encoder import WEIGHTS_SHA256
 from router.workload import find_settings
 
 _DATED = r"(-\d{4}-\d{2}-\d{2})?"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """How an adopted student was made, as far as its release tells: see ``Release``. ``report``:
+    for people, JSON-ready."""
+
+    comparer: str
+    gate: Gate | None = None
+    forms: frozenset[str] | None = None
+    prompts: frozenset[str] | None = None
+    dataset: str | None = None
+    report: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_student(settings: Settings, active: Release | None) -> GenerativeStudent | None:
@@ -62,31 +77,44 @@ def adopt(
     *,
     source: Path | None = None,
     base: str | None = None,
+    learned: Learned | None = None,
 ) -> ReleaseRecord:
     """Enter a student that was made elsewhere as a candidate of a workload.
 
     ``source``: an adapter in peft's format, of which a copy is kept; without it the student is the
     model that a server calls ``base``, such as whole weights with an adapter merged in. ``base``:
-    the configured one where not given; ``folder``: of the releases. The release has no gate: once
-    in force its drafts are recorded beside the teacher's answers, and the next cycle learns one
-    from them; nothing is served before. Raises ConfigError where the student is embedded,
-    ReleaseError where ``source`` is no adapter.
+    the configured one where not given; ``folder``: of the releases; ``learned``: what is known of
+    how it was made. Without a gate in it the release serves nothing: once in force its drafts are
+    recorded beside the teacher's answers, and the next cycle learns a gate from them. Raises
+    ConfigError where the student is embedded, ReleaseError where ``source`` is no adapter.
     """
+    configured = need_student(settings)
+    learned = learned or Learned(comparer=_comparer_of(settings, store, workload))
+    adapter = None if source is None else keep_adapter(source, folder)
+    digest, path = save_release(
+        folder,
+        workload=workload,
+        comparer=learned.comparer,
+        encoder=WEIGHTS_SHA256,
+        student=GenerativeStudent(base=base or configured, adapter=adapter),
+        gate=learned.gate,
+        forms=learned.forms,
+        prompts=learned.prompts,
+        dataset=learned.dataset,
+    )
+    return store.add_release(
+        digest=digest, workload=workload, path=str(path), report=learned.report
+    )
+
+
+def need_student(settings: Settings) -> str:
+    """What the servers call the configured base model. Raises ConfigError where there is none."""
     configured = settings.generative_student
     if configured is None or configured.model is None:
         raise ConfigError(
             "This needs a student of kind openai: set models.student in the configuration."
         )
-    adapter = None if source is None else keep_adapter(source, folder)
-    digest, path = save_release(
-        folder,
-        workload=workload,
-        comparer=_comparer_of(settings, store, workload),
-        encoder=WEIGHTS_SHA256,
-        student=GenerativeStudent(base=base or configured.model, adapter=adapter),
-        gate=None,
-    )
-    return store.add_release(digest=digest, workload=workload, path=str(path), report={})
+    return configured.model
 
 
 def _comparer_of(settings: Settings, store: Store, workload: str) -> str:

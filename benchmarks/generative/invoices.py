@@ -6,6 +6,9 @@ comparer. Run it in the environment of ``make train-env``. Killed and called aga
 it was.
 
     python -m benchmarks.generative.invoices --data DIR --work FOLDER --documents 640 --out FILE
+
+``--stream`` writes the unseen documents with the student's drafts as a stream, so that the cascade
+is measured by the same policy and gate that serve: ``tutelage replay STREAM --promise 0.97``.
 """
 
 from __future__ import annotations
@@ -54,16 +57,20 @@ class Document:
 def read_documents(data: Path) -> list[Document]:
     """The stream in its order; the teacher's answers count as allowed, as in ``replay``."""
     found = []
-    with gzip.open(data / "streams" / STREAM, "rt", encoding="utf-8") as lines:
-        for row in map(json.loads, lines):
-            example = Example(
-                id=row["id"],
-                messages=tuple(row["request"]["messages"]),
-                answer=row["teacher"]["content"],
-                licence="allowed",
-            )
-            found.append(Document(layout=row["layout"], training=example, gold=row["gold"]))
+    for row in _read_rows(data):
+        example = Example(
+            id=row["id"],
+            messages=tuple(row["request"]["messages"]),
+            answer=row["teacher"]["content"],
+            licence="allowed",
+        )
+        found.append(Document(layout=row["layout"], training=example, gold=row["gold"]))
     return found
+
+
+def _read_rows(data: Path) -> list[dict[str, Any]]:
+    with gzip.open(data / "streams" / STREAM, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
 
 
 def split(
@@ -174,12 +181,30 @@ def measure(documents: Sequence[Document], drafts: Sequence[dict[str, Any]]) -> 
     }
 
 
+def write_stream(
+    data: Path, documents: Sequence[Document], drafts: Sequence[dict[str, Any]], path: Path
+) -> None:
+    """The recorded rows of the documents, each with the student's draft and its evidence."""
+    rows = {row["id"]: row for row in _read_rows(data)}
+    with path.open("w", encoding="utf-8") as file:
+        for one, draft in zip(documents, drafts, strict=True):
+            student = {
+                "content": draft["content"],
+                "evidence": {"mean_logprob": draft["mean_logprob"]},
+                "latency_ms": 1000 * draft["seconds"],
+                "cost_usd": 0,
+            }
+            row = {**rows[one.training.id], "student": student}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
 def _recipe(arguments: argparse.Namespace) -> Recipe:
     losses = {"nll": 1.0} if arguments.recipe == "fine_tune" else None
     return make_recipe(
         arguments.recipe,
         losses,
         epochs=arguments.epochs,
+        batch=arguments.batch,
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
         checkpoint_steps=5,
@@ -201,10 +226,12 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="the adapter that fine_tune continues, on gold")
     parser.add_argument("--documents", type=int, default=640)
     parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--batch", type=int, default=4, help="documents a step")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--test", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--stream", type=Path, help="drafts beside the teacher's, for replay")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -240,6 +267,8 @@ def main() -> None:
         **measure(test, drafts),
     }
     print(json.dumps(result, indent=1))
+    if arguments.stream is not None:
+        write_stream(arguments.data, test, drafts, arguments.stream)
     if arguments.out is not None:
         arguments.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 

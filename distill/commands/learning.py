@@ -30,6 +30,7 @@ from distill.commands.common import (
 )
 from distill.commands.dataset import add_dataset
 from distill.commands.next import add_next
+from distill.commands.train import add_train
 from distill.cycle import Outcome, load_active, run_cycle
 from distill.dataset.folder import DatasetError
 from distill.watch import SWEEP_EVERY_S, run_due, survey, sweep
@@ -53,7 +54,9 @@ _RESULTS_OK = ("promoted", "on_trial", "rejected", "too_few", "open_ended")
 
 def register(commands: _SubParsersAction[Any]) -> None:
     """Add ``distill`` to the commands."""
-    parser = commands.add_parser("distill", help="learning: run, watch, status, next, dataset")
+    parser = commands.add_parser(
+        "distill", help="learning: run, train, watch, status, next, dataset"
+    )
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     once = actions.add_parser(
         "run",
@@ -86,6 +89,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
     for action in (once, watch, status):
         add_own_config(action)
         add_json(action)
+    add_train(actions)
     add_next(actions)
     add_dataset(actions)
 

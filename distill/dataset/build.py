@@ -76,7 +76,7 @@ def build_dataset(
     questions = [teach_gold(question) for question in questions]
     keys = sorted({question.key for question in questions})
     index = {key: i for i, key in enumerate(keys)}
-    forms = _find_common(one.profile.form for one in selected)
+    forms = find_common(one.profile.form for one in selected)
     return Dataset(
         workload=workload,
         comparer=name,
@@ -87,7 +87,7 @@ def build_dataset(
         dropped=tally.dropped,
         coverage=coverage,
         forms=forms or frozenset(),
-        prompts=_find_common(one.profile.prompt for one in selected),
+        prompts=find_common(one.profile.prompt for one in selected),
         bundle=bundle,
     )
 
@@ -109,7 +109,7 @@ def _estimate_coverage(questions: Sequence[Question]) -> float:
     return 1.0 - singletons / len(questions) if questions else 0.0
 
 
-def _find_common(names: Iterable[str]) -> frozenset[str] | None:
+def find_common(names: Iterable[str]) -> frozenset[str] | None:
     """Those with at least ``_ENOUGH_OF_ONE`` rows; None where most rows share theirs with few."""
     counts = Counter(names)
     common = {name: count for name, count in counts.items() if count >= _ENOUGH_OF_ONE}

@@ -22,15 +22,16 @@ _ALIKE = 0.6
 def split(questions: Sequence[Question], held_out: float) -> list[Question]:
     """The newest share ``held_out`` of the questions is held out; the rest is to train on.
 
-    A question counts by when it was first asked, a group by its first question. A question that is
+    A question counts by when it was first asked (of those of one instant, such as a log without
+    times, by its place), a group by its first question. A question that is
     as new as those held out, in a group that began before them, is on neither side: ``apart``.
     """
     if held_out <= 0 or not questions:
         return list(questions)
     groups = group(len(questions), chain(_conversations(questions), _alike(questions)))
-    first = [min(s.created_at for s in q.sources) for q in questions]
-    last = [max(s.created_at for s in q.sources) for q in questions]
-    began: dict[int, float] = {}
+    first = [(min(s.created_at for s in q.sources), i) for i, q in enumerate(questions)]
+    last = [(max(s.created_at for s in q.sources), i) for i, q in enumerate(questions)]
+    began: dict[int, tuple[float, int]] = {}
     for own, at in zip(groups, first, strict=True):
         began[own] = min(began.get(own, at), at)
     cut = sorted(first)[min(len(first) - 1, round((1 - held_out) * len(first)))]

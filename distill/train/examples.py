@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from distill.train.topk import PackedTopK, TopKError, from_bytes
@@ -64,19 +63,20 @@ def digest_examples(examples: Iterable[Example]) -> str:
     return sha.hexdigest()
 
 
-def write_examples(path: Path, examples: Iterable[Example]) -> None:
+def write_examples(examples: Iterable[Example]) -> str:
     """One JSON object a line."""
-    path.write_text("".join(_line(example) + "\n" for example in examples), encoding="utf-8")
+    return "".join(_line(example) + "\n" for example in examples)
 
 
-def read_examples(path: Path) -> list[Example]:
-    """What ``write_examples`` wrote. Raises ExamplesError."""
+def read_examples(lines: Iterable[str], source: str) -> list[Example]:
+    """What ``write_examples`` wrote. ``source``: where it lies, for messages. Raises
+    ExamplesError."""
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             found.append(_parse(json.loads(line)))
         except (ValueError, TypeError, KeyError, TopKError) as error:
-            raise ExamplesError(f"{path}:{number} is no training example: {error}") from error
+            raise ExamplesError(f"{source}:{number} is no training example: {error}") from error
     return found
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from distill.dataset import Dataset
 from distill.train.kernel_head import Trained
-from policies.fit.gate import NothingToCalibrate, fit_gate
+from policies.fit.candidates import Bools
+from policies.fit.gate import FittedGate, NothingToCalibrate, fit_gate
+from policies.scoring.scorers import Floats
 from router.evidence.measure import SHAPE
 from router.students.recall import RECALLED
 
@@ -35,35 +38,53 @@ def choose_signals(evidence: Sequence[Mapping[str, float]]) -> tuple[list[str], 
     return [raw, *(name for name in names if name not in (raw, *SHAPE))], True
 
 
-def train_gate(dataset: Dataset, *, seed: int) -> Trained:
-    """Fit the gate on the evidence that came with the drafts.
+@dataclass(frozen=True, kw_only=True)
+class FittedOver:
+    """``used``: which of the given drafts carried every signal, as indices; ``fitted``: the gate
+    over those, in that order."""
 
-    Raises NothingToCalibrate where drafts carry none, or as ``fit_gate`` does.
+    used: list[int]
+    fitted: FittedGate
+
+
+def fit_over(
+    evidence: Sequence[Mapping[str, float]], agreed: Bools, weights: Floats, *, seed: int
+) -> FittedOver:
+    """Fit a gate on judged drafts: shapes (drafts,).
+
+    Raises NothingToCalibrate where drafts carry no evidence, or as ``fit_gate`` does.
     """
+    names, has_raw = choose_signals(evidence)
+    if not names:
+        raise NothingToCalibrate("the drafts carry no evidence that a gate could read")
+    used = [i for i, given in enumerate(evidence) if set(names) <= given.keys()]
+    signals = np.asarray([[evidence[i][name] for name in names] for i in used])
+    fitted = fit_gate(signals, names, agreed[used], weights[used], seed, has_raw=has_raw)
+    return FittedOver(used=used, fitted=fitted)
+
+
+def train_gate(dataset: Dataset, *, seed: int) -> Trained:
+    """Fit the gate on the evidence that came with the drafts. Raises as ``fit_over`` does."""
     compared = [
-        (i, question.row.evidence)
+        i
         for i, question in enumerate(dataset.questions)
         if question.row.draft_agreed is not None
         and question.row.evidence
         and RECALLED not in question.row.evidence
     ]
-    names, has_raw = choose_signals([evidence for _, evidence in compared])
-    if not names:
-        raise NothingToCalibrate("the drafts carry no evidence that a gate could read")
-    drafted = [i for i, evidence in compared if set(names) <= evidence.keys()]
-    evidence = [dataset.questions[i].row.evidence for i in drafted]
-    signals = np.asarray([[given[name] for name in names] for given in evidence])
-    agreed = np.asarray([bool(dataset.questions[i].row.draft_agreed) for i in drafted])
-    fitted = fit_gate(signals, names, agreed, dataset.weights[drafted], seed, has_raw=has_raw)
+    evidence = [dataset.questions[i].row.evidence for i in compared]
+    agreed = np.asarray([bool(dataset.questions[i].row.draft_agreed) for i in compared], np.bool_)
+    over = fit_over(evidence, agreed, dataset.weights[compared], seed=seed)
+    drafted = np.asarray(compared)[over.used]
     held_out = np.full(len(dataset.questions), -1, dtype=np.intp)
-    right = np.asarray(drafted)[agreed]
+    right = drafted[agreed[over.used]]
     held_out[right] = dataset.classes[right]
     confidence = np.zeros(len(dataset.questions))
-    confidence[drafted] = fitted.held_out
+    confidence[drafted] = over.fitted.held_out
     return Trained(
         student=None,
-        gate=fitted.gate,
+        gate=over.fitted.gate,
         held_out=held_out,
         confidence=confidence,
-        report={"gate": fitted.name, "losses": fitted.losses},
+        report={"gate": over.fitted.name, "losses": over.fitted.losses},
     )

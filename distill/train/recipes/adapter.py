@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+CURVE = "curve.jsonl"
+"""A JSON line per step, in the folder of a run."""
+
 _MANIFEST = "manifest.json"
 _WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
 _CONFIGURATIONS = ("adapter_config.json", "config.json")
@@ -32,6 +35,16 @@ class Adapter:
     digest: str
     folder: Path
     manifest: Mapping[str, Any]
+
+    @property
+    def curve(self) -> Path:
+        """The loss curve of its run, while it lies where it was trained."""
+        return self.folder.parent / "runs" / identify(self.manifest)[:16] / CURVE
+
+
+def identify(manifest: Mapping[str, Any]) -> str:
+    """What a run is made of, as sha256 (hex): it names the run's folder."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def save_adapter(

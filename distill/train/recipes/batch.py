@@ -61,17 +61,25 @@ def collate(
     )
 
 
+def in_own_precision(model: Any) -> torch.autocast:
+    """Multiply in bfloat16 where the base weights are: peft keeps an adapter in float32, so that
+    small updates aren't lost, and would multiply in it too."""
+    device = next(model.parameters()).device.type
+    return torch.autocast(device, torch.bfloat16, enabled=model.dtype == torch.bfloat16)
+
+
 def answer_logits(model: Any, batch: Batch) -> Tensor:
     """Logits that predict ``batch.labels``: (B, T, V), in float32."""
     width = batch.labels.shape[1]
     positions = (batch.attention.cumsum(-1) - 1).clamp(min=0)
-    output = model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention,
-        position_ids=positions,
-        logits_to_keep=width + 1,
-        use_cache=False,
-    )
+    with in_own_precision(model):
+        output = model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention,
+            position_ids=positions,
+            logits_to_keep=width + 1,
+            use_cache=False,
+        )
     logits: Tensor = output.logits[:, :-1].float()
     return logits
 

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from distill.train.recipes.adapter import CURVE
 from distill.train.recipes.encode import Encoded
 from distill.train.recipes.recipe import Recipe
 
 _CHECKPOINT = "checkpoint.pt"
-CURVE = "curve.jsonl"
 _SORTED_BATCHES = 8
 """Rows of so many batches are sorted by length before they are cut: less padding, still random."""
 

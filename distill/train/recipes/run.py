@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 
 from distill.train.examples import Example, digest_examples
-from distill.train.recipes.adapter import Adapter, open_adapter, save_adapter
+from distill.train.recipes.adapter import Adapter, identify, open_adapter, save_adapter
 from distill.train.recipes.base import Base
 from distill.train.recipes.batch import Batch, answer_logits
 from distill.train.recipes.encode import encode
@@ -63,7 +61,7 @@ def train_student(
         "too_long": encoding.too_long,
         "teacher_tier": tier_of(recipe, examples, None if teacher is None else teacher.tier),
     }
-    identity = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    identity = identify(manifest)
     work = folder / "runs" / identity[:16]
     work.mkdir(parents=True, exist_ok=True)
 

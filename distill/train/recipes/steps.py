@@ -12,7 +12,13 @@ from torch import Tensor
 from distill.train.losses.compose import Ranked, Signals, TopK, total_loss
 from distill.train.losses.sequence import IGNORED, sequence_log_probs
 from distill.train.losses.spec import PREFERENCE_TERMS, SOFT_TERMS
-from distill.train.recipes.batch import Batch, answer_logits, collate, recorded_top_k
+from distill.train.recipes.batch import (
+    Batch,
+    answer_logits,
+    collate,
+    in_own_precision,
+    recorded_top_k,
+)
 from distill.train.recipes.encode import Encoded
 from distill.train.recipes.recipe import Recipe
 from distill.train.recipes.teachers import ScoringTeacher
@@ -115,7 +121,7 @@ def sample(
     choice: dict[str, Any] = {"do_sample": False}
     if not greedy:  # from the whole distribution, whatever the model's own settings say
         choice = {"do_sample": True, "top_k": 0, "top_p": 1.0, "temperature": 1.0}
-    with torch.no_grad():
+    with torch.no_grad(), in_own_precision(model):
         written = model.generate(
             input_ids=prompts.input_ids,
             attention_mask=prompts.attention,

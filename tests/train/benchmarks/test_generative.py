@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from benchmarks.generative import invoices, tiny  # noqa: E402
+from distill.streams import read_stream  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -40,6 +41,22 @@ def _stream(folder: Path) -> Path:
                 }
                 file.write(json.dumps(row) + "\n")
     return folder
+
+
+def test_drafts_become_a_stream_that_replay_reads(tmp_path: Path) -> None:
+    data = _stream(tmp_path)
+    _, test = invoices.split(invoices.read_documents(data), train=1, test=3, seed=0)
+    drafts = [
+        {"id": one.training.id, "content": '{"a": 1.0}', "mean_logprob": -0.5, "seconds": 0.25}
+        for one in test
+    ]
+    invoices.write_stream(data, test, drafts, tmp_path / "drafted.jsonl")
+    rows = list(read_stream(tmp_path / "drafted.jsonl"))
+    assert [row.id for row in rows] == [one.training.id for one in test]
+    student = rows[0].student
+    assert student is not None
+    assert student.answer.content == '{"a": 1.0}'
+    assert student.evidence == {"mean_logprob": -0.5}
 
 
 def test_no_layout_is_both_trained_and_tested_on(tmp_path: Path) -> None:

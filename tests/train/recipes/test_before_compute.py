@@ -117,15 +117,13 @@ def test_the_tier_is_the_one_that_is_used() -> None:
     assert tier_of(make_recipe("standard"), rows, "full vocabulary") == "full vocabulary"
 
 
-def test_examples_come_back_as_they_were(tmp_path: Path) -> None:
+def test_examples_come_back_as_they_were() -> None:
     rows = copying(3, top_k=PACKED, vocabulary="v", drafts=(Draft(text="ä", grade=1.0),))
-    write_examples(tmp_path / "rows.jsonl", rows)
-    back = read_examples(tmp_path / "rows.jsonl")
+    back = read_examples(write_examples(rows).splitlines(), "rows.jsonl")
     assert digest_examples(back) == digest_examples(rows) != digest_examples(rows[:2])
     assert back[0].drafts == rows[0].drafts
-    (tmp_path / "bad.jsonl").write_text('{"id": "1"}\n')
     with pytest.raises(ExamplesError, match=r"bad.jsonl:1 is no training example"):
-        read_examples(tmp_path / "bad.jsonl")
+        read_examples(['{"id": "1"}'], "bad.jsonl")
 
 
 def test_a_base_is_pinned_by_its_digest(tmp_path: Path) -> None:

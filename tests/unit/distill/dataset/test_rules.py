@@ -119,6 +119,13 @@ def test_what_is_held_out_is_newer_and_shares_no_group_with_what_is_trained_on()
     assert leaks == []
 
 
+def test_of_a_log_without_times_the_last_are_held_out() -> None:
+    asked = {text: {"messages": [{"role": "user", "content": text}]} for text in "abcdefghij"}
+    rows = [row(text, "parcel", created_at=7.0, request=asked[text]) for text in asked]
+    found = build(rows, replace(WHOLE, held_out=0.2)).bundle.examples
+    assert [e.split for e in found] == ["train"] * 8 + ["held_out"] * 2
+
+
 def test_a_split_that_ignored_groups_would_leak() -> None:
     """The stream above has what the test before must be able to find."""
     rows = stream()

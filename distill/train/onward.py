@@ -1,0 +1,153 @@
+"""The way of a student that writes, from top to bottom: dataset → adapter → gate → candidate.
+
+It begins with what may fail at once, since training takes long. What follows a candidate (shadow,
+canary, in force) is the same for every release: ``router.promotion``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distill.dataset.build import find_common
+from distill.dataset.model import Bundle
+from distill.generative import Learned, adopt, need_student
+from distill.train.job import Job, Trained, run_job
+from distill.train.judging import Judgement, NoDrafts, check_servers, judge_held_out
+from distill.train.taught import teach
+from router.errors import TutelageError
+from router.generative.adapters import NotResident
+from router.generative.student import GenerativeStudent, keep_adapter
+from router.record.model import Release as ReleaseRecord
+from router.record.store import Store
+from router.release import Release
+from router.settings.model import Settings
+from router.students.encoder import WEIGHTS_SHA256
+from router.wire.profile import profile_of
+
+Tell = Callable[[int, int, str], None]
+"""Done, of how many, what: for the progress line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """``bundle``: what is taught, and what is held out; ``python``: of the environment that
+    trains; ``releases``: their folder; ``with_gate``: fit one on held-out drafts."""
+
+    settings: Settings
+    store: Store
+    bundle: Bundle
+    job: Job
+    python: str
+    releases: Path
+    with_gate: bool
+    seed: int
+
+    @property
+    def workload(self) -> str:
+        return str(self.bundle.manifest["workload"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entered:
+    """The candidate; ``problem``: why it has no gate although one was asked for, else empty."""
+
+    release: ReleaseRecord
+    problem: str = ""
+
+
+def train_and_adopt(course: Course, tell: Tell) -> Entered:
+    """Train, judge, enter. Called again after it was ended, it goes on where it was.
+
+    Raises TrainingFailed, NotResident, ConfigError or ReleaseError before a candidate is there.
+    """
+    # 1. What may fail at once.
+    need_student(course.settings)
+    taught, left_out = teach(
+        (one for one in course.bundle.examples if one.split == "train"),
+        ranked=course.job.recipe == "preference",
+    )
+    if not taught:
+        reasons = ", ".join(f"{count} with {why}" for why, count in left_out.items())
+        raise TutelageError(
+            f"No example of the dataset can be learned from ({reasons or 'all are held out'})."
+        )
+    if course.with_gate:
+        asyncio.run(check_servers(course.settings))
+    # 2. Dataset → adapter, in the environment that has torch.
+    trained = run_job(
+        course.job,
+        taught,
+        python=course.python,
+        progress=lambda step, steps, loss: tell(step, steps, f"training, loss {loss:.4f}"),
+    )
+    # 3. Its drafts for what was held out → gate.
+    judgement, problem = _judge(course, trained, tell)
+    # 4. All of it as a candidate.
+    report = {
+        "recipe": course.job.recipe,
+        "dataset": course.bundle.digest,
+        "examples": len(taught),
+        "left_out": dict(left_out),
+        "adapter": {"name": trained.adapter.name, "folder": str(trained.adapter)},
+        "base": trained.manifest["base"],
+        "teacher_tier": trained.manifest["teacher_tier"],
+        "curve": str(trained.curve),
+        "judged": None if judgement is None else judgement.report,
+    }
+    release = _enter(course, trained, judgement, report)
+    return Entered(release=release, problem=problem)
+
+
+def _judge(course: Course, trained: Trained, tell: Tell) -> tuple[Judgement | None, str]:
+    if not course.with_gate:
+        return None, ""
+    held_out = [one for one in course.bundle.examples if one.split == "held_out"]
+    student = GenerativeStudent(
+        base=need_student(course.settings), adapter=keep_adapter(trained.adapter, course.releases)
+    )
+    release = Release(
+        digest="",
+        workload=course.workload,
+        comparer=str(course.bundle.manifest["comparer"]),
+        encoder=WEIGHTS_SHA256,
+        student=student,
+        gate=None,
+    )
+    try:
+        judgement = judge_held_out(
+            course.settings,
+            release,
+            held_out,
+            seed=course.seed,
+            tell=lambda done, total: tell(done, total, "drafting what was held out"),
+        )
+    except (NoDrafts, NotResident) as error:
+        return None, f"The student is a candidate without a gate. {error}"
+    why = f"The student is a candidate without a gate: {judgement.why}." if judgement.why else ""
+    return judgement, why
+
+
+def _enter(
+    course: Course, trained: Trained, judgement: Judgement | None, report: dict[str, Any]
+) -> ReleaseRecord:
+    profiles = [profile_of(one.request) for one in course.bundle.examples]
+    learned = Learned(
+        comparer=str(course.bundle.manifest["comparer"]),
+        gate=None if judgement is None else judgement.gate,
+        forms=find_common(one.form for one in profiles),
+        prompts=find_common(one.prompt for one in profiles),
+        dataset=course.bundle.digest,
+        report=report,
+    )
+    return adopt(
+        course.settings,
+        course.store,
+        course.releases,
+        course.workload,
+        source=trained.adapter,
+        learned=learned,
+    )
