@@ -185,7 +185,7 @@ def _decide(
     """The second half of a cycle: what was trained becomes the release in force, or doesn't."""
     workload, settings = dataset.workload, learner.settings
     # 3. The ladder: what is known first, then what live traffic has to say.
-    terms = _terms_of(settings, workload)
+    terms = terms_of(settings, workload)
     known = None if active is None else active.student
     rungs = [
         *climb(dataset, trained, active, terms),
@@ -196,7 +196,10 @@ def _decide(
     trial: Judged | None = None
     if may_promote(rungs):
         now = time.time() if learner.live else None
-        trial = plan_trial(settings, learner.store, dataset, trained, active, terms, now)
+        trial = plan_trial(
+            *(settings, learner.store, workload, trained.student, dataset.comparer, active),
+            *(terms.confidence, now),
+        )
         detail["rungs"] += [dict(rung) for rung in trial.rungs]
     # 4. Release, and the pointer to it.
     release = _keep(learner, dataset, trained, detail)
@@ -277,7 +280,7 @@ def load_active(store: Store, workload: str) -> Release | None:
     return None if row is None else load_release(Path(row.path))
 
 
-def _terms_of(settings: Settings, workload: str) -> Terms:
+def terms_of(settings: Settings, workload: str) -> Terms:
     configured = find_settings(settings, workload)
     if configured is None or configured.promise is None:
         return _UNPROMISED

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from distill.dataset import Dataset
-from distill.train.kernel_head import Trained
-from policies.promise.certificate import Terms
 from router.generative.student import GenerativeStudent
+from router.promotion import NotPossible, find_release
+from router.record.model import Release as Candidate
 from router.record.store import Store
-from router.release import Release, Student
+from router.release import Release, Student, load_release
 from router.settings.ladder import CanarySettings
 from router.settings.model import Settings
 from router.staging.judge import Judged, begin, write_skip
@@ -31,17 +31,19 @@ _SAME_DRAFTS = "The student is the one in force: only its gate is new, and the c
 def plan_trial(
     settings: Settings,
     store: Store,
-    dataset: Dataset,
-    trained: Trained,
+    workload: str,
+    student: Student | None,
+    comparer: str,
     active: Release | None,
-    terms: Terms,
+    confidence: float,
     now: float | None,
 ) -> Judged:
-    """The first stage on live traffic; ``to`` is "active" where there is none, and the rungs say
-    why. ``now``: seconds since the epoch, None where no live traffic follows.
+    """The first stage of a candidate with this student on live traffic; ``to`` is "active" where
+    there is none, and the rungs say why. ``comparer``: what its answers are compared by;
+    ``confidence``: of the tests; ``now``: seconds since the epoch, None where no live traffic
+    follows.
     """
-    workload, student = dataset.workload, trained.student
-    reason = _find_reason(active, student, dataset.comparer, now)
+    reason = _find_reason(active, student, comparer, now)
     if active is None or now is None or reason is not None:
         return _promote(dict.fromkeys(("shadow", "canary"), reason or ""))
     shadow, canary, skipped = _read_ladder(settings, student)
@@ -55,7 +57,7 @@ def plan_trial(
         shares=canary.shares if canary.enabled else (),
         each=canary.each,
         within_s=canary.within,
-        confidence=terms.confidence,
+        confidence=confidence,
     )
     judged = begin(store, plan, active.digest, now, workload)
     rungs = tuple(
@@ -65,6 +67,30 @@ def plan_trial(
         for rung in judged.rungs
     )
     return replace(judged, rungs=rungs)
+
+
+def put_on_trial(
+    settings: Settings, store: Store, start: str, confidence: float, now: float
+) -> tuple[Candidate, str]:
+    """Try the release whose digest begins so beside the one in force, as a cycle would.
+
+    Returns it and what comes first. Raises UnknownRelease, NotPossible where it can't be tried,
+    StoreError where it was rejected or is in force, ReleaseError where one of the two is damaged.
+    """
+    chosen = find_release(store, start)
+    found = load_release(Path(chosen.path))
+    digest = store.active_releases().get(chosen.workload)
+    row = None if digest is None else store.release(digest)
+    active = None if row is None else load_release(Path(row.path))
+    judged = plan_trial(
+        *(settings, store, chosen.workload, found.student, found.comparer, active, confidence, now)
+    )
+    if not isinstance(judged.to, tuple):
+        why = judged.reason or judged.rungs[-1]["sentence"]
+        raise NotPossible(f"Release {chosen.digest[:12]} can't be tried on live traffic: {why}")
+    sentence = f"{chosen.workload}: release {chosen.number} {judged.reason}."
+    store.begin_stage(chosen.digest, *judged.to, sentence, tuple(judged.rungs))
+    return chosen, judged.reason
 
 
 def _find_reason(

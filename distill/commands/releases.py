@@ -1,8 +1,9 @@
-"""``tutelage releases list | promote | rollback | adopt | card``."""
+"""``tutelage releases list | try | promote | rollback | adopt | card``."""
 
 from __future__ import annotations
 
 import json
+import time
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +17,11 @@ from distill.commands.common import (
     describe_time,
     open_workplace,
 )
+from distill.cycle import terms_of
 from distill.generative import adopt
+from distill.trial import put_on_trial
 from router.errors import StoreError, UsageError
-from router.promotion import promote, roll_back
+from router.promotion import find_release, promote, roll_back
 from router.record.model import Release
 
 if TYPE_CHECKING:
@@ -29,13 +32,22 @@ _SHORT = 12
 
 def register(commands: _SubParsersAction[Any]) -> None:
     """Add ``releases`` to the commands."""
-    parser = commands.add_parser("releases", help="releases: list, promote, rollback, adopt, card")
+    parser = commands.add_parser(
+        "releases", help="releases: list, try, promote, rollback, adopt, card"
+    )
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     listing = actions.add_parser(
         "list", help="all releases, newest first", epilog="example: tutelage releases list"
     )
     listing.add_argument("--workload", metavar="W")
     listing.set_defaults(run=_list)
+    trying = actions.add_parser(
+        "try",
+        help="try a candidate on live traffic: in the shadow, then for a share of it",
+        epilog="example: tutelage releases try 3f9c1a2b",
+    )
+    trying.add_argument("digest", help="its digest, or the first 6 or more characters of it")
+    trying.set_defaults(run=_try)
     promoting = actions.add_parser(
         "promote",
         help="put a release in force",
@@ -61,7 +73,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
     adopting.add_argument("--base", metavar="NAME", help="what the servers call it, or its base")
     adopting.add_argument("--workload", metavar="W", required=True)
     adopting.set_defaults(run=_adopt)
-    for action in (listing, promoting, rollback, adopting):
+    for action in (listing, trying, promoting, rollback, adopting):
         add_own_config(action)
         add_json(action)
     add_card(actions)
@@ -95,6 +107,19 @@ def _require_known(place: Workplace, workload: str) -> None:
         raise StoreError(f"Workload {workload!r} is not known; there are: {listed}.")
 
 
+def _try(args: Namespace) -> int:
+    with open_workplace(args.config) as place:
+        workload = find_release(place.store, args.digest).workload
+        confidence = terms_of(place.settings, workload).confidence
+        now = time.time()
+        chosen, reason = put_on_trial(place.settings, place.store, args.digest, confidence, now)
+    if args.json:
+        print(json.dumps({"workload": workload, "release": chosen.digest, "stage": reason}))
+    else:
+        print(f"{workload}: release #{chosen.number} {chosen.digest[:_SHORT]} {reason}.")
+    return 0
+
+
 def _promote(args: Namespace) -> int:
     with open_workplace(args.config) as place:
         chosen = promote(place.store, args.digest, "promoted by hand")
@@ -125,8 +150,9 @@ def _adopt(args: Namespace) -> int:
         print(json.dumps({"workload": args.workload, "release": entered.digest}))
     else:
         print(
-            f"{args.workload}: release #{entered.number} {entered.digest[:_SHORT]} is a candidate; "
-            f"put it in force with tutelage releases promote {entered.digest[:_SHORT]}."
+            f"{args.workload}: release #{entered.number} {entered.digest[:_SHORT]} is a candidate;"
+            f" try it on live traffic with tutelage releases try {entered.digest[:_SHORT]}, or put"
+            " it in force with promote."
         )
     return 0
 

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from router.promotion import roll_back
+from distill.trial import put_on_trial
+from router.errors import StoreError
+from router.promotion import NotPossible, roll_back
 from router.record.store import Store
 from router.release import Canary, load_release
+from router.settings.model import Settings
 from router.staging.judge import begin, begin_canary, judge
 from router.staging.stage import Met, Sighting, Stage
 from tests.integration.gateway.test_gateway import client, gateway
@@ -202,3 +205,20 @@ async def test_a_canary_is_rolled_back_within_a_second(tmp_path: Path) -> None:
             assert found.state == "rejected"
             assert store.active_releases() == {WORKLOAD: first}
             store.close()
+
+
+async def test_a_candidate_is_tried_by_hand(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        first, second = world.enter(GOOD), world.enter(BETTER)
+        ladder = {"shadow": 5, "canary": False}
+        settings = Settings.model_validate({"learning": {"ladder": ladder}})
+        now = time.time()
+        with pytest.raises(NotPossible, match="There is no release in force"):
+            put_on_trial(settings, world.store, second[:8], 0.95, now)
+        await world.put_in_force(first)
+        chosen, reason = put_on_trial(settings, world.store, second[:8], 0.95, now)
+        assert chosen.digest == second
+        assert "5 times at most" in reason
+        assert (await world.try_out(second)).state == "active"
+        with pytest.raises(StoreError, match="can't be tried"):
+            put_on_trial(settings, world.store, second[:8], 0.95, now)

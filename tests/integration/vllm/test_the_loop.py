@@ -1,5 +1,5 @@
-"""The whole loop on a real vLLM: recorded answers → a trained adapter → candidate with a gate →
-in force → a second one → rolled back, while the official client keeps asking."""
+"""The whole loop on a real vLLM: recorded answers → a trained adapter → candidate with a gate → in
+force → a second one → shadow → canary → in force → rolled back, while the official client asks."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ HELD_OUT = "0.4"
 """A gate takes a hundred of the recorded questions."""
 
 SIZES = ["--rank", "8", "--batch", "8", "--learning-rate", "2e-3", "--threads", "2"]
+LADDER = {"shadow": 10, "canary": {"shares": [0.5], "each": 10}}
+TRIAL_S = 3 * PATIENT_S
 PAUSE_S = 0.2
 """The caller's: training and vLLM share two cores with it."""
 
@@ -172,6 +174,23 @@ async def measure_flip(base: str, folder: Path, digest: str, move: Any) -> float
         return time.perf_counter() - began_s
 
 
+async def follow(folder: Path, digest: str) -> list[str]:
+    """The states that a release on trial goes through until it is on trial no more."""
+    states = ["shadow"]
+
+    def moved() -> bool:
+        store = Store.open(f"sqlite:///{folder}/t.db")
+        row = store.release(digest)
+        store.close()
+        assert row is not None
+        if row.state != states[-1]:
+            states.append(row.state)
+        return row.state not in ("shadow", "canary")
+
+    await until(moved, within_s=TRIAL_S)
+    return states
+
+
 def read(folder: Path) -> list[Interaction]:
     store = Store.open(f"sqlite:///{folder}/t.db")
     rows = store.latest(100_000)
@@ -198,7 +217,9 @@ async def test_from_recorded_answers_to_a_rollback(
         dataset = await record(tmp_path, big, vllm_url, known)
         first, one = await train(tmp_path, dataset, seed=0)
         await tutelage(tmp_path, "releases", "promote", first)
-        more = configure(big, vllm_url, policy="threshold", threshold=0.5)
+        checks = {"max_share": 0.5}
+        more = configure(big, vllm_url, policy="threshold", threshold=0.5, audit=checks)
+        more["learning"] = {"ladder": LADDER}
         async with gateway(tmp_path, "", **more) as base, client(base) as chat:
             caller = Caller(chat=chat, messages=fresh)
             async with asyncio.TaskGroup() as group:
@@ -208,19 +229,22 @@ async def test_from_recorded_answers_to_a_rollback(
                 # The second cycle trains, and drafts what was held out, beside the traffic.
                 second, two = await train(tmp_path, dataset, seed=1)
                 await until(lambda: f"{two} is ready" in caplog.text, within_s=PATIENT_S)
-                # Shadow and canary belong here: the candidate is resident and not in force.
-                forward = await measure_flip(
-                    base, tmp_path, second, lambda store: promote(store, second, "test")
-                )
+                await tutelage(tmp_path, "releases", "try", second)
+                states = await follow(tmp_path, second)
                 await caller.wait_for(second, 6)
                 back = await measure_flip(
                     base, tmp_path, first, lambda store: roll_back(store, "shop", "test")
                 )
                 await caller.wait_for(first, 6)
+                forward = await measure_flip(
+                    base, tmp_path, second, lambda store: promote(store, second, "test")
+                )
+                await caller.wait_for(second, 6)
                 flips_s = [forward, back]
                 caller.stopped = True
     await forget(vllm_url, [one, two])
     assert caller.failures == []
+    assert states == ["shadow", "canary", "active"]
     assert max(flips_s) < 1.0
     names = {first: one, second: two}
     assert one != two
