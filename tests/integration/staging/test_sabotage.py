@@ -38,6 +38,8 @@ from tests.unit.distill.learning_rows import allow
 GOOD = learn(MESSAGES[:200])
 BETTER = learn(MESSAGES[:400])
 CANARY = replace(PLAN, shadow=0)
+MANY = replace(CANARY, shares=(0.5,), each=200)
+"""Enough for what goes wrong now and then."""
 
 
 def permuted(trained: Trained) -> dict[str, Any]:
@@ -73,7 +75,7 @@ async def test_a_good_release_goes_all_the_way(tmp_path: Path, plan: Plan) -> No
         pytest.param(PLAN, permuted, "shadow", "agreement", id="permuted-in-the-shadow"),
         pytest.param(CANARY, permuted, "canary", "agreement", id="permuted-in-the-canary"),
         pytest.param(
-            CANARY, lambda _: {"gate": SURE}, "canary", "served_disagreement", id="overconfident"
+            MANY, lambda _: {"gate": SURE}, "canary", "served_disagreement", id="overconfident"
         ),
     ],
 )
