@@ -38,8 +38,8 @@ from tests.unit.distill.learning_rows import allow
 GOOD = learn(MESSAGES[:200])
 BETTER = learn(MESSAGES[:400])
 CANARY = replace(PLAN, shadow=0)
-MANY = replace(CANARY, shares=(0.5,), each=200)
-"""Enough for what goes wrong now and then."""
+LONG_CANARY = replace(PLAN, shadow=0, shares=(0.4,), each=300)
+"""What is served wrongly is seen three times in ten: that takes longer to show."""
 
 
 def permuted(trained: Trained) -> dict[str, Any]:
@@ -75,7 +75,11 @@ async def test_a_good_release_goes_all_the_way(tmp_path: Path, plan: Plan) -> No
         pytest.param(PLAN, permuted, "shadow", "agreement", id="permuted-in-the-shadow"),
         pytest.param(CANARY, permuted, "canary", "agreement", id="permuted-in-the-canary"),
         pytest.param(
-            MANY, lambda _: {"gate": SURE}, "canary", "served_disagreement", id="overconfident"
+            LONG_CANARY,
+            lambda _: {"gate": SURE},
+            "canary",
+            "served_disagreement",
+            id="overconfident",
         ),
     ],
 )

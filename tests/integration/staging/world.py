@@ -99,7 +99,7 @@ class SlowDrafter(EmbeddedDrafter):
 
     async def draft(self, body: Mapping[str, Any], release: Release | None) -> Draft:
         if release is not None and release.digest == self.slow:
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.4)
         if release is not None and release.digest == self.dead:
             raise RuntimeError("out of memory")
         return await super().draft(body, release)
