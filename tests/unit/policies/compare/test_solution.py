@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from distill.streams import read_stream
-
 from policies.compare import get_comparer
 from policies.types import Answer, Shape
 
