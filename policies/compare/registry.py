@@ -9,6 +9,7 @@ from policies.compare.base import Comparer, is_comparable, is_refusal
 from policies.compare.json_fields import JsonComparer
 from policies.compare.label import LabelComparer
 from policies.compare.number import NumberComparer
+from policies.compare.solution import SolutionComparer, is_solution
 from policies.compare.text import TextComparer
 from policies.compare.tool_calls import ToolCallsComparer
 from policies.types import Answer, Shape
@@ -23,6 +24,7 @@ COMPARERS: Mapping[str, Comparer] = MappingProxyType(
             JsonComparer(),
             ToolCallsComparer(),
             NumberComparer(),
+            SolutionComparer(),
             TextComparer(),
         )
     }
@@ -51,6 +53,8 @@ def choose_comparer(shape: Shape, answers: Sequence[Answer]) -> str:
     telling = [answer for answer in answers if is_comparable(answer) and not is_refusal(answer)]
     if telling and all(_is_short_line(answer.content or "") for answer in telling):
         return LabelComparer.name
+    if telling and all(map(is_solution, telling)):
+        return SolutionComparer.name
     return TextComparer.name
 
 

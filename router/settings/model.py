@@ -202,7 +202,7 @@ class WorkloadSettings(Section):
 
     name: WorkloadName
     match: Annotated[MatchSettings, BeforeValidator(_read_match)] = MatchSettings()
-    compare: Literal["label", "json", "tool_calls", "number", "text"] | None = None
+    compare: Literal["label", "json", "tool_calls", "number", "solution", "text"] | None = None
     policy: Text | None = None
     options: Mapping[Text, Any] = Field(default_factory=dict)
     promise: PromiseSettings | None = None

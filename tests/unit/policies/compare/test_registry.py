@@ -9,13 +9,15 @@ from policies.types import Answer, Shape, ToolCall
 
 
 def test_every_comparer_of_the_contract_is_known_by_its_name() -> None:
-    assert set(COMPARERS) == {"label", "json", "tool_calls", "number", "text"}
+    assert set(COMPARERS) == {"label", "json", "tool_calls", "number", "solution", "text"}
     for name in COMPARERS:
         assert get_comparer(name).name == name
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'fuzzy'.*label, json, tool_calls, number, text"):
+    with pytest.raises(
+        ValueError, match=r"'fuzzy'.*label, json, tool_calls, number, solution, text"
+    ):
         get_comparer("fuzzy")
 
 
@@ -31,6 +33,10 @@ def said(*texts: str | None) -> list[Answer]:
 CALLING = Answer(content=None, tool_calls=(ToolCall(name="f", arguments="{}"),))
 REFUSING = Answer(content=None, refusal="I am sorry,\nbut I can't.")
 CUT = Answer(content="I can't say\nwhich", finish_reason="length")
+
+
+SOLVED = "He runs 3 * 60 = 180 meters a day.\nIn a week he runs 180 * 3 = 540 meters."
+MARKED = "Half of 8 is left.\n#### 4"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,10 @@ CUT = Answer(content="I can't say\nwhich", finish_reason="length")
         ([], "text"),
         ([*said("yes"), CALLING], "tool_calls"),
         (said("42", "43"), "label"),
+        (said(SOLVED, MARKED), "solution"),
+        (said(SOLVED, "Yes.\nBut no."), "text"),
+        (said("It costs 3 * 5 = 15 dollars.\nWe charge you $15."), "text"),
+        (said("#### 42"), "label"),
     ],
 )
 def test_words_are_labels_only_where_all_are_short_lines(answers: list[Answer], name: str) -> None:

@@ -157,7 +157,7 @@ def test_text_that_is_not_unicode_agrees_with_nothing(comparer: Comparer, text: 
     assert comparer.key(Answer(content=None, tool_calls=(call,)), SHAPE) is None
 
 
-@pytest.mark.parametrize("name", ["label", "json", "number", "text"])
+@pytest.mark.parametrize("name", ["label", "json", "number", "solution", "text"])
 def test_an_answer_with_tool_calls_is_for_tool_calls_alone(name: str) -> None:
     call = ToolCall(name="ping", arguments="{}")
     answer = Answer(content="42", tool_calls=(call,))
@@ -183,6 +183,8 @@ def test_long_answers_are_compared_in_reasonable_time() -> None:
         ("label", Answer(content=text)),
         ("text", Answer(content=text)),
         ("number", Answer(content="1" * 200_000)),
+        ("solution", Answer(content="1 + 1 = 2. " * 20_000 + "{" * 50_000 + "\n#### 2")),
+        ("solution", Answer(content="the answer is 1 + 1 = 2. " * 20_000 + "\nThe answer is 2")),
         ("json", Answer(content=document)),
         ("tool_calls", Answer(content=None, tool_calls=(call,))),
     ):
