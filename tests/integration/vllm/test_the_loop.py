@@ -42,7 +42,8 @@ SIZES = ["--rank", "8", "--batch", "8", "--learning-rate", "2e-3", "--threads", 
 LADDER = {"shadow": 10, "canary": {"shares": [0.5], "each": 10}}
 TRIAL_S = 3 * PATIENT_S
 PAUSE_S = 0.2
-"""The caller's: training and vLLM share two cores with it."""
+LONG_PAUSE_S = 1.5
+"""The caller's, while training and vLLM share two cores with it."""
 
 
 def read_messages() -> dict[str, str]:
@@ -62,6 +63,7 @@ class Caller:
     """Release, tier, text."""
     failures: list[Exception] = field(default_factory=list)
     stopped: bool = False
+    pause_s: float = PAUSE_S
 
     async def keep_asking(self) -> None:
         while not self.stopped:
@@ -69,7 +71,7 @@ class Caller:
                 self.answers.append(await self.ask(len(self.answers)))
             except openai.OpenAIError as error:
                 self.failures.append(error)
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(self.pause_s)
 
     async def ask(self, i: int) -> tuple[str, str, str]:
         stream = i % 2 == 1
@@ -227,7 +229,9 @@ async def test_from_recorded_answers_to_a_rollback(
                     group.create_task(caller.keep_asking())
                 await caller.wait_for(first, 6)
                 # The second cycle trains, and drafts what was held out, beside the traffic.
+                caller.pause_s = LONG_PAUSE_S
                 second, two = await train(tmp_path, dataset, seed=1)
+                caller.pause_s = PAUSE_S
                 await until(lambda: f"{two} is ready" in caplog.text, within_s=PATIENT_S)
                 await tutelage(tmp_path, "releases", "try", second)
                 states = await follow(tmp_path, second)
