@@ -67,7 +67,7 @@ function showBudget(budget) {
     { class: "card" },
     el("h3", { text: nameBudget(budget) }),
     el("p", { class: "big", text: showUsd(spent) }),
-    el("meter", { min: 0, low: 0.8 * limit, high: 0.95 * limit, max: limit || 1, optimum: 0, value: spent + held, "aria-label": `Budget: ${nameBudget(budget)}` }),
+    el("meter", { min: 0, low: 0.8 * limit, high: 0.95 * limit, max: limit || 1, optimum: 0, value: spent + held, "aria-label": `Budget of ${nameBudget(budget)}` }),
     el("p", { class: "more", text: `of ${showUsd(limit)} per ${budget.per}, ${showUsd(held)} set aside, ${showUsd(budget.left_usd)} left until ${showTime(budget.ends_at)}` }),
   );
 }
