@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from router.auth import Caller, authenticate
 from router.delivery import Delivery
 from router.deps import Deps
+from router.errors import ApiError, StoreError
 from router.http.client import Client, read_body
 from router.http.draining import send_until_cut, tell_unanswered
 from router.http.failing import write_failure
@@ -59,7 +60,7 @@ async def answer(deps: Deps, parse: Parse, scope: Scope, receive: Receive, send:
             raise
         failure = write_failure(scope["path"], error)
         await failure(scope, receive, send)
-        if failure.status_code == 500:
+        if not isinstance(error, ApiError | StoreError):
             raise
 
 

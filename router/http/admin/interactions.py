@@ -54,8 +54,8 @@ async def list_interactions(request: Request) -> dict[str, Any]:
         reason=given.get("reason") or None,
         status=_read(given, "status", lambda text: _choose(text, _STATUS), _list(_STATUS)),
         disagreed=_read(given, "disagreed", _read_disagreed, _list(get_args(Disagreed))),
-        least_usd=_read(given, "least_usd", usd, _AMOUNT),
-        most_usd=_read(given, "most_usd", usd, _AMOUNT),
+        least_usd=_read(given, "least_usd", _read_usd, _AMOUNT),
+        most_usd=_read(given, "most_usd", _read_usd, _AMOUNT),
     )
     found = await run_in_threadpool(deps.store.find_interactions, wanted, limit, before)
     return {
@@ -158,6 +158,13 @@ def _read_seq(text: str) -> int:
     if not 1 <= int(text) < 2**63:
         raise ValueError
     return int(text)
+
+
+def _read_usd(text: str) -> Decimal:
+    amount = usd(text)
+    if amount < 0:
+        raise ValueError
+    return amount
 
 
 def _read_disagreed(text: str) -> Disagreed:

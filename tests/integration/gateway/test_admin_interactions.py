@@ -34,7 +34,14 @@ async def test_interactions_are_found_page_by_page(tmp_path: Path) -> None:
             after = f"&before={page['next']}"
         refused = [
             (await http.get(f"/interactions?{query}")).json()["error"]
-            for query in ("tier=nobody", "limit=0", "least_usd=x", "disagreed=yes", "before=last")
+            for query in (
+                "tier=nobody",
+                "limit=0",
+                "least_usd=x",
+                "most_usd=-1",
+                "disagreed=yes",
+                "before=last",
+            )
         ]
     store = Store.open(f"sqlite:///{tmp_path}/t.db")
     expected = [row for row in store.latest(COUNT) if row.tier == "student"]
@@ -46,6 +53,7 @@ async def test_interactions_are_found_page_by_page(tmp_path: Path) -> None:
         "tier",
         "limit",
         "least_usd",
+        "most_usd",
         "disagreed",
         "before",
     ]
