@@ -37,6 +37,8 @@ from tests.unit.distill.learning_rows import allow
 
 GOOD = learn(MESSAGES[:200])
 BETTER = learn(MESSAGES[:400])
+pytestmark = pytest.mark.long
+
 CANARY = replace(PLAN, shadow=0)
 LONG_CANARY = replace(PLAN, shadow=0, shares=(0.4,), each=300)
 """What is served wrongly is seen three times in ten: that takes longer to show."""
