@@ -91,7 +91,7 @@ async def show_frontier(request: Request) -> dict[str, Any]:
     if workload not in await run_in_threadpool(deps.store.workloads):
         raise NotFound(f"Nothing is logged for workload {workload!r}.", code="workload_not_found")
     newest = request.query_params.get("newest")
-    if newest is not None and not (newest.isdecimal() and int(newest) > 0):
+    if newest is not None and not (newest.isdecimal() and len(newest) <= 18 and int(newest) > 0):
         message = "'newest' must be a number of interactions."
         raise BadRequest(message, param="newest", code="invalid_value")
     read = partial(read_frontier, newest=None if newest is None else int(newest))

@@ -122,7 +122,7 @@ def _own() -> dict[str, dict[str, Schema]]:
     }
 
 
-_COUNT: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 10**9}
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
 _OF_WORKLOAD: Final[Mapping[str, Schema]] = {"workload": {"type": "string"}}
 _WANTED: Final[Mapping[str, Schema]] = {
     **_OF_WORKLOAD,
@@ -133,7 +133,7 @@ _WANTED: Final[Mapping[str, Schema]] = {
     "least_usd": _AMOUNT,
     "most_usd": _AMOUNT,
     "limit": {**_COUNT, "maximum": 200},
-    "before": _COUNT,
+    "before": {**_COUNT, "maximum": 2**63 - 1},
 }
 
 
