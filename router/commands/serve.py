@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import logging
 import math
 import os
 import signal
 import socket
 import sys
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
@@ -18,11 +19,14 @@ import uvicorn
 
 from router.app import create_app
 from router.commands.workers import Workers
-from router.errors import ConfigError, TutelageError
+from router.errors import ConfigError, StoreError, TutelageError
+from router.record.recovery import adopt
 from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
 from router.settings.model import Settings
 from router.settings.rules import why_not_several
+
+_log = logging.getLogger("tutelage")
 
 _BACKLOG = 2048
 _FEWEST_NEW = 20_000
@@ -55,9 +59,21 @@ def run(config: Path | None, workers: int | None) -> int:
         return 0
     store.close()
     _announce(settings, listener)
-    if not Workers(partial(_work, found, count), listener, count).run():
+    drained = Workers(partial(_work, found, count), listener, count).run()
+    _take_over(settings)
+    if not drained:
         raise TutelageError("A worker didn't drain in time and was ended; its journal is kept.")
     return 0
+
+
+def _take_over(settings: Settings) -> None:
+    """Into the store what a killed worker had settled and no other came to take over; where the
+    store fails that is left for the next start."""
+    lost: list[int] = []
+    with suppress(StoreError), closing(Store.open(settings.store.url)) as store:
+        adopt(settings.store.beside("journal"), store, count_lost=lost.append)
+    if sum(lost):
+        _log.error("%d records of a killed worker could not be written.", sum(lost))
 
 
 def count_sharers(settings: Settings) -> int:
