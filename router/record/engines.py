@@ -105,9 +105,6 @@ def _open_sqlite(parsed: URL, dump_json: Callable[[Any], str]) -> Backend:
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_S},
         **pooling,
     )
-    # A batch in one statement: the driver gives up the interpreter at every statement, and a thread
-    # that writes beside a busy event loop waits each time until it gets it back.
-    engine.dialect.use_insertmanyvalues_wo_returning = True
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return Backend(

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, case, func, or_, select, update
 from sqlalchemy.engine import Connection
 
+from router.record.bulk import insert_rows
 from router.record.database import Database
 from router.record.model import Interaction
 from router.record.rows import from_attempt
@@ -87,7 +88,7 @@ def enter(connection: Connection, batch: Sequence[Interaction]) -> None:
             seal = kept["seal"] = seal_row(seal, kept)
             rows.append(kept)
     if rows:
-        connection.execute(insert(ledger), rows)
+        insert_rows(connection, ledger, rows)
         connection.execute(update(meta).where(meta.c.key == HEAD).values(value=seal))
 
 

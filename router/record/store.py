@@ -20,6 +20,7 @@ from policies.purse import Payment
 from policies.types import Trial
 from router.record import rows
 from router.record.audit import Verdict, verify_ledger
+from router.record.bulk import insert_rows
 from router.record.database import Database
 from router.record.erasure import Eraser
 from router.record.feedback import FeedbackBook
@@ -100,13 +101,11 @@ class Store(
         with self._database.write() as connection:
             present = _present(connection, [record.id for record in batch])
             new = {r.id: r for r in batch if r.id not in present}
-            if new:
-                connection.execute(
-                    insert(interactions), [rows.from_interaction(r) for r in new.values()]
-                )
+            made = [rows.from_interaction(r) for r in new.values()]
             calls = [rows.from_attempt(a) for r in new.values() for a in r.attempts]
+            insert_rows(connection, interactions, made)
+            insert_rows(connection, attempts, calls)
             if calls:
-                connection.execute(insert(attempts), calls)
                 enter(connection, [*new.values()])
             for workload, state in promise_states.items():
                 _put_state(connection, workload, state)

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import math
 import threading
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from policies.types import Tier, Trial
@@ -20,6 +23,28 @@ def test_a_record_comes_back_as_it_was(store: Store) -> None:
     assert store.append([record]) == 1
     assert store.interaction("i1") == record
     assert store.interaction("i2") is None
+
+
+def test_a_batch_takes_few_statements(url: str) -> None:
+    """Each statement gives up the interpreter, which costs a writer beside a busy loop a turn."""
+    seen: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        executemany = rest[-1]
+        seen.append(f"many {statement}" if executemany else statement)
+
+    with closing(Store.open(url)) as store:
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            store.append([make_record("first")])
+            alone = len(seen)
+            seen.clear()
+            store.append([make_record(f"i{n}") for n in range(200)])
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        assert store.interaction("i199") == make_record("i199")
+    assert len(seen) <= alone + 3 * 2  # 200 = 128 + 64 + 8, in each of three tables
+    assert not [statement for statement in seen if statement.startswith("many ")]
 
 
 def test_unknown_is_kept_apart_from_zero_and_false(store: Store) -> None:
