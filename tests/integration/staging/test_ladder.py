@@ -15,7 +15,7 @@ from router.promotion import NotPossible, roll_back
 from router.record.store import Store
 from router.release import Canary, load_release
 from router.settings.model import Settings
-from router.staging.judge import begin, begin_canary, judge
+from router.staging.judge import begin, begin_canary, judge, measure_traffic
 from router.staging.stage import Met, Sighting, Stage
 from tests.integration.gateway.test_gateway import client, gateway
 from tests.integration.staging.world import (
@@ -91,9 +91,9 @@ async def test_a_rung_that_the_traffic_cannot_power_is_skipped_and_says_so(tmp_p
         now = time.time()
         plan = replace(PLAN, shares=(0.01, 0.05, 0.25), each=5)
         some = begin_canary(world.store, plan, "f", now, WORKLOAD)
-        # About 13 of 30 are compared, 780 an hour, since a minute at least is looked at: 13 of a
-        # quarter's in 250 s, and 3 of a twentieth's.
-        short = begin_canary(world.store, replace(plan, within_s=250.0), "f", now, WORKLOAD)
+        # Long enough for twice what is needed at a quarter, and so for 2 of 5 at a twentieth.
+        within_s = 2 * 5 / 0.25 / measure_traffic(world.store, WORKLOAD, now) * 3600.0
+        short = begin_canary(world.store, replace(plan, within_s=within_s), "f", now, WORKLOAD)
         none = begin(world.store, replace(plan, shadow=0, each=500), "f", now + 80_000.0, WORKLOAD)
     assert some.to != "active"
     assert isinstance(short.to, tuple)
