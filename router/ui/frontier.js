@@ -97,9 +97,22 @@ function create(host, context) {
     render();
   }
 
+  /** Whether the promise that is chosen is the one in force: where it serves from is known then. */
+  function isInForce() {
+    const promise = policy.policy === "promise" ? policy.in_force.promise : null;
+    const same = promise && over.value === promise.over && Math.abs(Number(agreement.value) - 100 * promise.agreement) < 1e-9;
+    return way.value === "promise" && Boolean(same) && data.marks.in_force != null;
+  }
+
+  function findChosen() {
+    if (isInForce()) return data.marks.in_force;
+    if (way.value === "promise") return findPromised(data.outlooks, Number(agreement.value) / 100, over.value);
+    return findAffordable(data.outlooks, Number(usd.value));
+  }
+
   /** After a promise or a budget was typed. */
   function follow() {
-    const found = way.value === "promise" ? findPromised(data.outlooks, Number(agreement.value) / 100, over.value) : findAffordable(data.outlooks, Number(usd.value));
+    const found = findChosen();
     fits = found !== null;
     if (fits) chosen = found;
     render();
@@ -128,6 +141,7 @@ function create(host, context) {
   }
 
   function sayWhatApplies() {
+    if (isInForce() && chosen === data.marks.in_force && chosen !== 0) return "This promise is in force, and this is what the certificate serves now.";
     if (way.value === "promise" && chosen === 0) return "No threshold is shown by the log to keep this; until one is proven the teacher answers everything.";
     if (way.value === "promise") return "Under a promise the certificate decides how much is served: this is where it may go.";
     if (way.value === "budget") return "Under a budget the gateway finds the threshold itself.";

@@ -36,7 +36,7 @@ export function createPlane(host, pick) {
     }
     svg.append(shape("path", { class: "line cost", d: `M${join(places)}` }));
     for (const [px, py] of places) svg.append(shape("circle", { class: "dot", cx: px, cy: py, r: 2.5 }));
-    if (inForce !== null) drawInForce(svg, places[inForce], y(points[inForce].low));
+    if (inForce !== null) drawInForce(svg, places[inForce]);
     drawHandle(svg, points[chosen], places[chosen], x, y);
     host.replaceChildren(svg);
   }
@@ -58,11 +58,10 @@ export function createPlane(host, pick) {
     svg.append(shape("text", { class: "tick", x: (EDGE.left + width - EDGE.right) / 2, y: HEIGHT - 5, "text-anchor": "middle" }, state.xTitle));
   }
 
-  function drawInForce(svg, [px, py], low) {
+  function drawInForce(svg, [px, py]) {
     svg.append(shape("circle", { class: "in-force", cx: px, cy: py, r: 6 }));
     const at = Math.min(Math.max(px, EDGE.left + 30), width - EDGE.right - 30);
-    const below = Math.min(low + 18, HEIGHT - EDGE.bottom - 8);
-    svg.append(shape("text", { class: "tick strong", x: at, y: below, "text-anchor": "middle" }, "in force"));
+    svg.append(shape("text", { class: "tick strong", x: at, y: Math.min(py + 24, HEIGHT - EDGE.bottom - 8), "text-anchor": "middle" }, "in force"));
   }
 
   function drawHandle(svg, point, [px, py], x, y) {

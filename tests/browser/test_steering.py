@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.async_api import Locator, Page
+from playwright.async_api import Locator, Page, Route
 
 from router.record.store import Store
 from router.testing import FakeUpstream
 from tests.browser.steered import COUNT, STRICT, seed_log
 from tests.browser.test_dashboard import CHROMIUM, Watch, browser, column
 from tests.integration.gateway.test_gateway import SECRETS, client, gateway
-from tests.integration.gateway.test_student import ask
+from tests.integration.gateway.test_student import ask, workload
 
 PAGES = ("", "frontier", "interactions", "interactions/int_0590", "learning", "keys")
 ADMIN_KEY = "sk-admin-secret"
@@ -157,6 +157,35 @@ async def test_a_promise_or_a_budget_is_typed_and_applied_by_keyboard(tmp_path: 
     assert said == "Version 1 is in force for shop: promise of 90.0 % over all."
     assert policy["in_force"]["promise"]["agreement"] == 0.9
     assert policy["history"][0]["reason"] == "a promise"
+    assert watch.errors == []
+
+
+async def test_the_promise_in_force_is_shown_where_it_serves(tmp_path: Path) -> None:
+    """To serve under it takes a day of traffic, so the gateway's answer is altered to say so."""
+    seed_log(tmp_path)
+    promised = workload(promise={"agreement": 0.95, "confidence": 0.95})
+
+    async def serve_somewhere(route: Route) -> None:
+        answer = await route.fetch()
+        told = await answer.json()
+        told["marks"]["in_force"] = 5
+        await route.fulfill(response=answer, json=told)
+
+    async with opened(tmp_path, **promised) as (base, page, watch):
+        await page.route("**/frontier?newest=*", serve_somewhere)
+        await visit(page, base, "frontier")
+        await page.get_by_text("This promise is in force, and this is what").wait_for()
+        shown = await page.locator("#predicted").inner_text()
+        slider = page.get_by_role("slider", name="Operating point")
+        at_first = await slider.get_attribute("aria-valuetext")
+        await page.get_by_label("At least, %").fill("99.9")
+        await page.get_by_text("No threshold is shown by the log to keep this").wait_for()
+        await page.get_by_label("At least, %").fill("95")
+        await page.get_by_text("This promise is in force, and this is what").wait_for()
+        again = await slider.get_attribute("aria-valuetext")
+    assert "against now" not in shown
+    assert (at_first or "").startswith("Threshold 0.")
+    assert again == at_first
     assert watch.errors == []
 
 
