@@ -9,8 +9,6 @@ an environment of its own, which is kept.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.frontier.texts import question_text
+from benchmarks.installed import install, run
 from distill.streams import StreamRow
 
 PACKAGE = "distilroute==0.1.0"
 _RUN = Path(__file__).with_name("rival_run.py")
-
-
-class UnavailableError(Exception):
-    """It can't be installed or run here; the sentence says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +37,13 @@ class Outcome:
 
 def run_rival(rows: Sequence[StreamRow], seed: int, cache: Path) -> Outcome:
     """One pass in an order drawn from the seed. Raises UnavailableError where it can't be run."""
-    python = _installed(cache / PACKAGE.replace("==", "-"))
+    python = install(PACKAGE, cache / PACKAGE.replace("==", "-"))
     order = np.random.default_rng(seed).permutation(len(rows))
     queries = [(question_text(rows[i]), rows[i].teacher.answer.content or "") for i in order]
     with tempfile.TemporaryDirectory() as folder:
         asked, given = Path(folder) / "queries.json", Path(folder) / "answers.json"
         asked.write_text(json.dumps(queries), encoding="utf-8")
-        _run([str(python), str(_RUN), str(asked), str(given)], folder)
+        run([str(python), str(_RUN), str(asked), str(given)], PACKAGE, Path(folder))
         answers = json.loads(given.read_text(encoding="utf-8"))
     return measure(queries, answers, seed)
 
@@ -67,26 +62,3 @@ def measure(
         agreement=float(agrees.mean()),
         agreement_served=float(agrees[served].mean()) if served.any() else None,
     )
-
-
-def _installed(folder: Path) -> Path:
-    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    complete = folder / "complete"
-    if not complete.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _run([sys.executable, "-m", "venv", "--clear", str(folder)], ".")
-        _run([str(python), "-m", "pip", "install", "--quiet", PACKAGE], ".")
-        complete.touch()
-    return python.absolute()
-
-
-def _run(command: Sequence[str], folder: str) -> None:
-    try:
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-    except subprocess.CalledProcessError as error:
-        lines = str(error.stderr).strip().splitlines()
-        raise UnavailableError(
-            f"{PACKAGE} can't be used here: {lines[-1] if lines else 'it failed silently'}"
-        ) from None
-    except OSError as error:
-        raise UnavailableError(f"{PACKAGE} can't be used here: {error}") from None

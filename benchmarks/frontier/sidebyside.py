@@ -21,8 +21,9 @@ from benchmarks.frontier.contestants import CONTESTANTS, REFERENCES
 from benchmarks.frontier.metrics import apgr, escalation_curve, parity_share
 from benchmarks.frontier.protocol import STREAMS, Measured, Split, measure, read_split, score_split
 from benchmarks.frontier.ranker import Floats, NotApplicableError, right
-from benchmarks.frontier.rival import UnavailableError, run_rival
+from benchmarks.frontier.rival import run_rival
 from benchmarks.frontier.vectors import RememberingEncoder
+from benchmarks.installed import UnavailableError
 from distill.streams import StreamError, read_stream
 
 _CACHE = Path(".cache/frontier")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,34 +20,20 @@ import psutil
 import yaml
 
 from benchmarks.gateway.processes import Server
-from benchmarks.vllm.environment import cache_folder
+from benchmarks.installed import UnavailableError, cache_folder, install
 
 PACKAGE = "litellm[proxy]==1.91.1"
 _PATIENCE_S = 120.0
 
 
-def install() -> Path:
-    """Its command; minutes the first time. Raises SystemExit where it can't be had."""
-    folder = cache_folder() / PACKAGE.replace("[proxy]==", "-")
-    command = folder / ("Scripts" if sys.platform == "win32" else "bin") / "litellm"
-    complete = folder / "complete"
-    if not complete.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        python = command.with_name("python")
-        done = subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", PACKAGE], check=False
-        )
-        if done.returncode:
-            raise SystemExit(f"{PACKAGE} can't be installed here.")
-        complete.touch()
-    return command
-
-
 @contextmanager
 def run_litellm(folder: Path, upstream: str) -> Iterator[Server]:
     """The proxy until the block ends; ``folder``: for its configuration and its words."""
-    command, port = install(), _free_port()
+    try:
+        python = install(PACKAGE, cache_folder() / PACKAGE.replace("[proxy]==", "-"))
+    except UnavailableError as error:
+        raise SystemExit(str(error)) from None
+    command, port = python.with_name("litellm"), _free_port()
     parameters = {"model": "openai/stand-in", "api_base": f"{upstream}/v1", "api_key": "none"}
     config = folder / "litellm.yaml"
     config.write_text(

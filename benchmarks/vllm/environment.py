@@ -10,7 +10,6 @@ vLLM never shares an environment with the gateway: it pins its own versions of f
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.installed import cache_folder
 
 PINS = Path(__file__).with_name("pins.txt")
 CONVERT = Path(__file__).with_name("convert.py")
@@ -39,12 +40,6 @@ class RealVllm:
 
     python: Path
     base_model: Path
-
-
-def cache_folder() -> Path:
-    """Where built things are kept between runs, also by a clone that is fresh."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "tutelage"
 
 
 def locate() -> RealVllm | None:
