@@ -75,6 +75,8 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
         raise
     outcome.entry = entry
     delivery = await _answer(deps, outcome)
+    if not entry.headers:
+        return delivery
     return replace(delivery, headers={**delivery.headers, **entry.headers})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,6 +18,7 @@ from router.students.question import identify
 from router.students.recall import Memory
 from router.upstream.model import UpstreamTarget
 from router.wire.openai import answer_from_json, is_cascadable, shape_of
+from router.wire.written_json import write_json
 
 
 class RecallKeeper:
@@ -127,4 +127,4 @@ class RecallKeeper:
         """Whether a placeholder stands in it. One that the client wrote itself counts too."""
         if not self._settings.data.redact:
             return False
-        return is_redacted(json.dumps([answered.request, answered.teacher_answer]))
+        return is_redacted(write_json([answered.request, answered.teacher_answer]).decode())

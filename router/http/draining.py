@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
-from router.delivery import Delivery
+from router.delivery import EventStream
 from router.errors import ApiError
 from router.http.client import Client
 from router.http.event_stream import send_events
@@ -27,15 +28,15 @@ class Draining(ApiError):
         )
 
 
-async def send_until_cut(delivery: Delivery, client: Client) -> None:
-    """Send a stream; where the server cuts it, and not its client, an error ends it."""
-    if delivery.events is None:
-        raise ValueError("only a stream can be cut")
+async def send_until_cut(
+    events: EventStream, fail: Callable[[ApiError], bytes] | None, client: Client
+) -> None:
+    """Send a stream; where the server cuts it, and not its client, what ``fail`` says ends it."""
     try:
-        await send_events(delivery.events, client.send)
+        await send_events(events, client.send)
     except asyncio.CancelledError:
-        if not client.left and delivery.fail is not None:
-            await client.finish(delivery.fail(Draining()))
+        if not client.left and fail is not None:
+            await client.finish(fail(Draining()))
         raise
 
 
