@@ -32,6 +32,7 @@ from router.wire.openai import answer_to_json
 _PATIENCE_S = 60.0
 _POLL_S = 0.1
 _FIFTH = 5
+_CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +139,7 @@ def compose_result(evidence: Evidence, lines: Sequence[Line], store: Store) -> d
     first, last = fifths(lines)
     return result | {
         "agreement_interval": wilson(sum(line.agreed for line in lines), len(lines)),
+        "first_saved_cent": find_first_saved(evidence, lines),
         "failed": sum(one.error is not None for one in evidence.received),
         "streamed": sum(one.streamed for one in evidence.received),
         "promoted_under_traffic": len(promoted),
@@ -147,6 +149,24 @@ def compose_result(evidence: Evidence, lines: Sequence[Line], store: Store) -> d
         "end_cost_usd": describe_part(last)["cost_usd"],
         "dashboard": evidence.dashboard,
     }
+
+
+def find_first_saved(
+    evidence: Evidence, lines: Sequence[Line], amount: Decimal = _CENT
+) -> dict[str, Any] | None:
+    """After how many ``interactions``, and ``seconds`` of traffic, so much had been saved.
+
+    Saved is what the teacher would have cost less what was paid, checks included; an interaction
+    of unknown cost saves nothing. None where it never came to that.
+    """
+    saved, ended_at = Decimal(0), evidence.began_at
+    for count, (line, one) in enumerate(zip(lines, evidence.received, strict=True), start=1):
+        ended_at = max(ended_at, one.ended_at)
+        if line.cost_usd is not None and line.teacher_cost_usd is not None:
+            saved += line.teacher_cost_usd - line.cost_usd
+        if saved >= amount:
+            return {"interactions": count, "seconds": round(ended_at - evidence.began_at, 1)}
+    return None
 
 
 def shared_promise(settings: Settings, lines: Sequence[Line]) -> PromiseSettings | None:
@@ -206,6 +226,7 @@ def write_table(result: dict[str, Any], lines: Sequence[Line]) -> str:
         ),
         ("releases", f"{result['promoted_under_traffic']} promoted under traffic"),
         ("saving", _describe_saving(result)),
+        ("first cent", _describe_first(result["first_saved_cent"])),
         ("agreement", f"{result['agreement']:.2%} (95 % interval {low:.1%} to {high:.1%})"),
         ("promise", _describe_promise(result)),
     ]
@@ -222,6 +243,12 @@ def _describe_saving(result: dict[str, Any]) -> str:
         f"{result['saving']:.1%}: {_money(result['cost_usd'])} instead of "
         f"{_money(result['teacher_cost_usd'])}"
     )
+
+
+def _describe_first(first: dict[str, Any] | None) -> str:
+    if first is None:
+        return "not saved yet"
+    return f"saved after {first['interactions']:,} interactions, {first['seconds']:.0f} s"
 
 
 def _describe_promise(result: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from distill.demo.report import (
     compose_result,
     describe_part,
     fifths,
+    find_first_saved,
     write_table,
 )
 from distill.demo.shop import read_shop
@@ -95,6 +96,17 @@ def test_one_unknown_cost_makes_the_mean_unknown() -> None:
     assert describe_part([ASKED, replace(ASKED, cost_usd=None)])["cost_usd"] is None
 
 
+def test_the_first_cent_is_saved_net_of_what_was_paid() -> None:
+    dear = replace(ASKED, cost_usd=Decimal("0.012"))
+    lines = [ASKED, dear, SERVED, SERVED, SERVED]
+    received = [got(i, "x") for i in (4, 0, 1, 2, 3)]
+    # Saved so far: 0, -.002, .008, .018; the first message was the last one to be answered.
+    assert find_first_saved(evidence(received), lines) == {"interactions": 4, "seconds": 14.0}
+    assert find_first_saved(evidence(received[:3]), lines[:3]) is None
+    unknown = [replace(SERVED, cost_usd=None), *lines[1:]]
+    assert find_first_saved(evidence(received), unknown) == {"interactions": 4, "seconds": 14.0}
+
+
 @pytest.mark.parametrize(
     ("successes", "n", "low", "high"),
     # Brown, Cai and DasGupta (2001), and limits that follow from the formula at 0 and n.
@@ -133,6 +145,7 @@ def test_a_failed_request_agrees_with_nothing_and_is_counted(tmp_path: Path) -> 
     assert (result["promise_held"], result["saving"]) == (False, None)
     assert "BROKEN" in write_table(result, lines)
     assert "1 failed" in write_table(result, lines)
+    assert "not saved yet" in write_table(result, lines)
 
 
 def test_only_releases_promoted_under_the_traffic_count() -> None:
@@ -153,10 +166,11 @@ def test_the_table_says_what_the_result_says() -> None:
     asked, served = replace(ASKED, workload="shop"), replace(SERVED, workload="shop")
     lines: list[Line] = [asked] * 50 + [served] * 50
     store = Store.open(":memory:")
-    received = [got(0, "x")]
+    received = [got(i, "x") for i in range(100)]
     result = compose_result(evidence(received), lines, store)
     store.close()
     table = write_table(result, lines)
+    assert "first cent      saved after 51 interactions, 60 s" in table
     assert result["start_cost_usd"] == 0.01
     assert result["end_cost_usd"] == 0.0
     assert "saving          50.0%: $0.5000 instead of $1.00" in table
@@ -169,6 +183,6 @@ def test_the_table_says_what_the_result_says() -> None:
 def test_a_promise_that_the_student_had_no_part_in_is_said_to_be_one() -> None:
     lines: list[Line] = [replace(ASKED, workload="shop")] * 10
     store = Store.open(":memory:")
-    result = compose_result(evidence([got(0, "x")]), lines, store)
+    result = compose_result(evidence([got(i, "x") for i in range(10)]), lines, store)
     store.close()
     assert write_table(result, lines).endswith("held: the student served nothing yet")
