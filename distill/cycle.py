@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,11 +23,13 @@ from distill.dataset.model import LEARNING_TERMS
 from distill.drift import Drift, find_drift
 from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
+from distill.next.learned import describe_learned
 from distill.promote import Rung, climb, may_promote
+from distill.steps import Steps
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
 from distill.trial import plan_trial
-from distill.wording import count_of
+from distill.wording import answer_text, count_of
 from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
 from router.errors import ReleaseError
@@ -39,13 +42,16 @@ from router.settings.model import Settings
 from router.staging.judge import Judged
 from router.students.embedded import EmbeddedStudent, Vectors
 from router.students.encoder import WEIGHTS_SHA256, Encoder
-from router.wire.openai import answer_from_json
 from router.workload import find_settings
 
 Result = Literal["promoted", "on_trial", "rejected", "too_few", "open_ended", "failed", "busy"]
 
 _UNPROMISED = Terms(agreement=0.95)
 """At this risk gates are compared where a workload promises nothing."""
+
+
+_AT_ONCE = 256
+"""Questions that are encoded between two looks at how far it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,7 @@ class Learner:
     gate over those of a student behind a server; ``most_questions``: of more, a random sample is
     learned from; ``datasets``: where what was learned from is kept, None where it isn't;
     ``find_drift``: tells a workload's alarms; ``live``: traffic follows, so that a candidate can be
-    tried on it.
+    tried on it, and people look at what was learned.
     """
 
     settings: Settings
@@ -114,17 +120,21 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
             "one that was killed is given up an hour after it began."
         )
         return Outcome(workload=workload, result="busy", sentence=sentence)
+    steps = Steps(partial(store.note_cycle, cycle_id))
     try:
-        outcome = _learn(learner, workload)
+        outcome = _learn(learner, workload, steps)
     except BaseException as error:
-        store.end_cycle(cycle_id, "failed", {"error": str(error) or type(error).__name__})
+        said = str(error) or type(error).__name__
+        store.end_cycle(cycle_id, "failed", {"error": said, "steps": steps.taken()})
         raise
-    store.end_cycle(cycle_id, outcome.result, {**outcome.detail, "sentence": outcome.sentence})
+    told = {"steps": steps.taken(), "sentence": outcome.sentence}
+    store.end_cycle(cycle_id, outcome.result, {**outcome.detail, **told})
     return outcome
 
 
-def _learn(learner: Learner, workload: str) -> Outcome:
+def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     # 1. Records → dataset.
+    steps.begin("reading")
     configured = find_settings(learner.settings, workload)
     promised = configured is not None and configured.promise is not None
     drift = Drift()
@@ -160,18 +170,25 @@ def _learn(learner: Learner, workload: str) -> Outcome:
     if learner.datasets is not None:
         save_dataset(learner.datasets, dataset.bundle)
     # 2. Dataset → student and gate, with held-out drafts for every question.
-    vectors: Vectors | None = None
+    examples = None if given else _encode(learner.encoder, dataset, steps)
+    steps.begin("training")
     try:
-        if given:
+        if examples is None:
             trained = replace(train_gate(dataset, seed=learner.seed), student=student)
         else:
-            examples = _encode(learner.encoder, dataset)
-            vectors = examples.vectors
             trained = train(examples, seed=learner.seed)
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
-    return _decide(learner, dataset, trained, active, vectors, detail)
+    steps.begin("judging")
+    vectors = None if examples is None else examples.vectors
+    outcome = _decide(learner, dataset, trained, active, vectors, detail)
+    if examples is None or not learner.live:
+        return outcome
+    # 5. What people look at; what was promoted serves meanwhile.
+    steps.begin("explaining")
+    learned = describe_learned(dataset, examples, trained, seed=learner.seed)
+    return replace(outcome, detail={**outcome.detail, **learned})
 
 
 def _decide(
@@ -254,23 +271,22 @@ def _find_unfit(dataset: Dataset, *, closed: bool) -> tuple[Result, str] | None:
     return None
 
 
-def _encode(encoder: Encoder, dataset: Dataset) -> Examples:
+def _encode(encoder: Encoder, dataset: Dataset, steps: Steps) -> Examples:
+    steps.begin("encoding")
+    asked = [question.text for question in dataset.questions]
+    vectors = []
+    for start in range(0, len(asked), _AT_ONCE):
+        vectors.append(encoder.encode(asked[start : start + _AT_ONCE]))
+        steps.advance(min(start + _AT_ONCE, len(asked)), len(asked))
     texts = [answer_text(answer) for answer in dataset.answers]
     return Examples(
-        vectors=encoder.encode([question.text for question in dataset.questions]),
+        vectors=np.concatenate(vectors),
         classes=dataset.classes,
         answers=dataset.answers,
         answer_vectors=encoder.encode(texts),
         weights=dataset.weights,
         trust=dataset.trust,
     )
-
-
-def answer_text(value: Mapping[str, Any]) -> str:
-    """What an answer says, in words that an encoder can read."""
-    answer = answer_from_json(value)
-    calls = [f"{call.name} {call.arguments}" for call in answer.tool_calls]
-    return " ".join([answer.content or answer.refusal or "", *calls]).strip() or "nothing"
 
 
 def load_active(store: Store, workload: str) -> Release | None:

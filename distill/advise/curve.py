@@ -12,9 +12,9 @@ import numpy as np
 
 from distill.advise.decision import Point
 from distill.appraise.log import Logged
-from distill.cycle import answer_text
 from distill.dataset import MIN_ANSWERS, MIN_COVERAGE
 from distill.train.kernel_head import Examples, train
+from distill.wording import answer_text
 from policies.compare import get_comparer
 from policies.compare.fold import fold_label
 from policies.fit.gate import NothingToCalibrate

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from distill.cycle import answer_text
 from distill.dataset.merging import fold
 from distill.dataset.model import Tally
 from distill.dataset.reasoning import rewrite
 from distill.dataset.selection import select
+from distill.wording import answer_text
 from router.record.model import TrainingRow
 from router.record.redact import Redactor
 from router.record.store import Store
@@ -31,11 +31,12 @@ class Checked:
 
     ``asked``: how many interactions it stands for; ``wrong``: of these, where the draft disagreed;
     ``teacher`` and ``draft``: what was said the last time that they disagreed, shortened, empty
-    where they never did.
+    where they never did; ``id``: of an interaction that asked it.
     """
 
     text: str
     asked: float
+    id: str = ""
     wrong: float = 0.0
     teacher: str = ""
     draft: str = ""
@@ -62,14 +63,14 @@ def gather(
         if not row.input_text.strip():
             tally.drop("no_text")
             continue
-        known = found.get(fold(row.input_text), Checked(text=row.input_text, asked=0.0))
+        known = found.get(fold(row.input_text), Checked(text=row.input_text, asked=0.0, id=row.id))
         known = replace(known, asked=known.asked + weight)
         if not row.draft_agreed:
             known = replace(
                 known,
                 wrong=known.wrong + weight,
-                teacher=_say(row.teacher_answer),
-                draft=_say(redactor.json(row.draft)),
+                teacher=say(row.teacher_answer),
+                draft=say(redactor.json(row.draft)),
             )
         found[fold(row.input_text)] = known
     return [found[text] for text in sorted(found)]
@@ -105,5 +106,6 @@ def shorten(text: str, most: int) -> str:
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
-def _say(answer: Mapping[str, Any]) -> str:
+def say(answer: Mapping[str, Any]) -> str:
+    """The answer, shortened, without the reasoning before it."""
     return shorten(answer_text(rewrite(answer, "drop")), _LONGEST)

@@ -45,7 +45,7 @@ class Cluster:
     ``words``: what tells its questions from all others; ``questions``: how many failed;
     ``interactions``: how many they stand for; ``share``: of all traffic; ``precision``: of the
     traffic that falls where these failures lie, the share that fails; ``examples``: questions, the
-    most typical first.
+    most typical first; ``ids``: of interactions that asked them.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Cluster:
     share: float
     precision: float
     examples: Sequence[str]
+    ids: Sequence[str]
 
 
 def find_clusters(checked: Sequence[Checked], vectors: Vectors, *, seed: int) -> list[Cluster]:
@@ -122,6 +123,7 @@ def _describe(
         share=interactions / sum(one.asked for one in checked),
         precision=interactions / sum(checked[i].asked for i in around),
         examples=[shorten(one.text, _LONGEST) for one in mine[:_EXAMPLES]],
+        ids=[one.id for one in mine[:_EXAMPLES]],
     )
 
 

@@ -70,18 +70,12 @@ class Trained:
 
 def train(examples: Examples, *, seed: int) -> Trained:
     """Fit head and gate. Raises what ``fit_gate`` raises."""
-    support = np.vstack([examples.vectors, examples.answer_vectors])
-    count = len(examples.answers)
-    classes = np.concatenate([examples.classes, np.arange(count, dtype=np.int32)])
-    similarity = support @ support.T
-    kernel = np.exp(-2.0 * GAMMA * (1.0 - similarity.astype(np.float64)))
-    targets = np.eye(count)[classes]
+    laid = _lay_out(examples)
+    support, classes, kernel, targets = laid.support, laid.classes, laid.kernel, laid.targets
     queries = len(examples.vectors)
-    near = similarity[:queries, :queries].copy()
+    near = laid.similarity[:queries, :queries].copy()
     np.fill_diagonal(near, -1.0)
-    scale = np.ones(len(support))
-    if examples.trust is not None:
-        scale[:queries] /= examples.trust
+    scale = laid.scale
     noise, solution = _choose_noise(examples, kernel, targets, near, classes, scale, seed)
     weights, held_out = solution or _solve(kernel, targets, noise * scale)
     top, signals = measure(held_out[:queries], near, classes)
@@ -100,6 +94,44 @@ def train(examples: Examples, *, seed: int) -> Trained:
         held_out=top,
         confidence=fitted.held_out,
         report={"noise": noise, "gate": fitted.name, "losses": fitted.losses},
+    )
+
+
+def hold_out(examples: Examples, noise: float) -> NDArray[np.intp]:
+    """The class drafted for every row by a student with this noise that had not seen it."""
+    laid = _lay_out(examples)
+    _, held_out = _solve(laid.kernel, laid.targets, noise * laid.scale)
+    top: NDArray[np.intp] = held_out[: len(examples.vectors)].argmax(axis=1)
+    return top
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Laid:
+    """Queries, then the answers' texts; ``scale``: of each row's noise."""
+
+    support: NDArray[np.float32]
+    classes: NDArray[np.int32]
+    similarity: NDArray[np.float32]
+    kernel: Floats
+    targets: Floats
+    scale: Floats
+
+
+def _lay_out(examples: Examples) -> _Laid:
+    support = np.vstack([examples.vectors, examples.answer_vectors])
+    count = len(examples.answers)
+    classes = np.concatenate([examples.classes, np.arange(count, dtype=np.int32)])
+    similarity = support @ support.T
+    scale = np.ones(len(support))
+    if examples.trust is not None:
+        scale[: len(examples.vectors)] /= examples.trust
+    return _Laid(
+        support=support,
+        classes=classes,
+        similarity=similarity,
+        kernel=np.exp(-2.0 * GAMMA * (1.0 - similarity.astype(np.float64))),
+        targets=np.eye(count)[classes],
+        scale=scale,
     )
 
 

@@ -49,7 +49,15 @@ _TYPES: Final = {
 }
 _ASSETS: Final = (
     *("page.css", "pages.css", "icon.svg", "page.js", "overview.js", "frontier.js", "plane.js"),
-    *("interactions.js", "interaction.js", "learning.js", "keys.js", "sign.js", "net.js"),
+    *(
+        "interactions.js",
+        "interaction.js",
+        "learning.js",
+        "learned.js",
+        "keys.js",
+        "sign.js",
+        "net.js",
+    ),
     *("dom.js", "chart.js", "format.js", "table.js"),
 )
 

@@ -238,6 +238,16 @@ class CycleLog:
             )
         return cycle_id
 
+    def note_cycle(self, cycle_id: str, detail: Mapping[str, Any]) -> None:
+        """What a run is at, in place of what was noted before; of one that has ended, nothing."""
+        change = (
+            update(cycles)
+            .where(cycles.c.id == cycle_id, cycles.c.ended_at.is_(None))
+            .values(detail=dict(detail))
+        )
+        with self._database.write() as connection:
+            connection.execute(change)
+
     def end_cycle(self, cycle_id: str, outcome: str, detail: Mapping[str, Any] = _NOTHING) -> None:
         """Close a run with its outcome. Raises StoreError where no such run is open."""
         change = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -16,6 +16,7 @@ from router.record.schema import interactions, ledger
 Disagreed = Literal["answer", "draft", "either"]
 
 _EXCERPT_CHARS: Final = 200
+_PAGE: Final = 500
 _PLAIN: Final = (
     *("seq", "id", "created_at", "workload", "key_name", "tier", "reason", "status", "confidence"),
     *("threshold", "cost_usd", "teacher_cost_usd", "latency_ms", "agreed", "draft_agreed"),
@@ -94,6 +95,18 @@ class Search:
             lines = select(*(table[name] for name in _PLAIN), excerpt)
             lines = lines.where(table.seq.in_(seqs)).order_by(table.seq.desc())
             return [Found(**row) for row in connection.execute(lines).mappings()]
+
+    def find_texts(self, ids: Sequence[str]) -> dict[str, str]:
+        """The beginning of what was asked, by the interaction's id; erased ones are missing."""
+        table = interactions.c
+        excerpt = func.substr(table.input_text, 1, _EXCERPT_CHARS)
+        found: dict[str, str] = {}
+        with self._database.read() as connection:
+            for start in range(0, len(ids), _PAGE):
+                chunk = list(ids[start : start + _PAGE])
+                lines = select(table.id, excerpt).where(table.id.in_(chunk))
+                found.update((name, text) for name, text in connection.execute(lines))
+        return found
 
     def spent_since(self, since: float) -> list[Spent]:
         """By key and workload, the dearest first; purged interactions count as well."""

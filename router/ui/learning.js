@@ -1,7 +1,9 @@
-// Learning: cycles, the datasets they learned from, what the ladder decided, and the releases.
+// Learning: the cycle that runs, what the last one learned, the releases, and all cycles with their
+// datasets and what the ladder decided.
 
-import { el, showOnce, terms } from "./dom.js";
+import { el, setText, showOnce, terms } from "./dom.js";
 import { showCount, showDuration, showShare, showTime } from "./format.js";
+import { showLearned } from "./learned.js";
 import { ask, listWorkloads, ofWorkload, toQuery } from "./net.js";
 import { sign } from "./sign.js";
 
@@ -13,10 +15,12 @@ const PROMOTABLE = new Set(["candidate", "shadow", "canary", "retired"]);
 export const learningPage = { title: "Learning", refreshMs: 5000, create };
 
 function create(host, context) {
-  const running = el("section", { "aria-label": "Running", role: "status" });
+  const running = el("section", { "aria-label": "Running" });
+  const said = el("p", { class: "unseen", role: "status" });
+  const learned = el("section", { id: "learned" });
   const releases = el("section", { id: "all-releases" });
   const cycles = el("section", { id: "all-cycles" });
-  host.append(running, releases, cycles);
+  host.append(said, running, learned, releases, cycles);
 
   async function change(path, options) {
     const done = await sign({ ...options, make: (signed) => ask(path, { method: "POST", body: signed }) });
@@ -42,29 +46,55 @@ function create(host, context) {
   return {
     async load(place, isCurrent) {
       const query = toQuery({ workload: context.workload });
-      const [found, made, entries] = await Promise.all([ask(`admin/v1/cycles${query}`), ask(`admin/v1/releases${query}`), listWorkloads()]);
+      const [found, known, made, entries] = await Promise.all([...["cycles", "learned", "releases"].map((what) => ask(`admin/v1/${what}${query}`)), listWorkloads()]);
       if (!isCurrent()) return;
       context.setWorkloads(entries.map((one) => one.workload));
       showRunning(running, found, context.workload);
+      setText(said, found.data.filter(isRunning).map(tellStep).join(" "));
+      showOnce(learned, known.data, () => [
+        el("h2", { text: "What the last student learned" }),
+        ...(known.data.length ? known.data.map(showLearned) : [el("p", { class: "faint", text: "No cycle has trained a student here yet." })]),
+      ]);
       showOnce(releases, made.data, () => [
         el("h2", { text: "Releases" }),
         made.data.length ? el("ul", { class: "cards" }, ...made.data.map((one) => showRelease(one, promote, rollBack))) : el("p", { class: "faint", text: "No release yet. One is trained once enough of the teacher's answers are recorded." }),
       ]);
-      showOnce(cycles, found.data, () => [
+      // How far one is changes all the time: what is open in the list below must stay open.
+      const listed = found.data.map((cycle) => (isRunning(cycle) ? { ...cycle, detail: {} } : cycle));
+      showOnce(cycles, listed, () => [
         el("h2", { text: "Learning cycles" }),
-        found.data.length ? el("div", {}, ...found.data.map(showCycle)) : el("p", { class: "faint", text: "No cycle yet: tutelage distill watch runs them." }),
+        listed.length ? el("div", {}, ...listed.map(showCycle)) : el("p", { class: "faint", text: "No cycle yet: tutelage distill watch runs them." }),
       ]);
     },
   };
 }
 
+const isRunning = (cycle) => cycle.outcome === null;
+
+/** For those who hear the page: said when a step begins, and not at each refresh. */
+function tellStep({ workload, detail }) {
+  const { progress } = detail;
+  return progress ? `${workload}: step ${progress.step} of ${progress.steps}, ${progress.name}.` : `${workload}: a cycle runs.`;
+}
+
+function showStep({ workload, started_at, answers_seen, detail }) {
+  const { progress } = detail;
+  const since = (at) => showDuration(Math.max(0, Date.now() / 1000 - at));
+  const begun = `${workload}: a cycle runs since ${showTime(started_at)}, on ${showCount(answers_seen)} answers (${since(started_at)}).`;
+  const bar = { "aria-label": `Cycle of ${workload}` };
+  if (!progress) return el("p", { class: "note good" }, el("progress", bar), ` ${begun}`);
+  const { step, steps, name, done, total } = progress;
+  const count = total === null ? "" : `, ${showCount(done)} of ${showCount(total)}`;
+  const now = `Step ${step} of ${steps}: ${name}${count} (${since(progress.began_at)}).`;
+  return el("p", { class: "note good" }, el("progress", { ...bar, max: steps, value: step - 1 + (total === null ? 0 : done / total) }), ` ${begun} `, el("strong", { text: now }));
+}
+
 function showRunning(host, { data, answers }, workload) {
-  const now = data.filter((cycle) => cycle.outcome === null);
   const known = Object.entries(answers).filter(([name]) => workload === null || name === workload);
   const seen = (name) => data.find((cycle) => cycle.workload === name)?.answers_seen ?? 0;
   host.replaceChildren(
     el("h2", { text: "Next" }),
-    ...now.map((cycle) => el("p", { class: "note good" }, el("progress", { "aria-label": `Cycle of ${cycle.workload}` }), ` ${cycle.workload}: a cycle runs since ${showTime(cycle.started_at)}, on ${showCount(cycle.answers_seen)} answers (${showDuration(Math.max(0, Date.now() / 1000 - cycle.started_at))}).`)),
+    ...data.filter(isRunning).map(showStep),
     terms(known.map(([name, count]) => [name, `${showCount(count)} answers may be learned from`, el("small", { text: `${showCount(Math.max(0, count - seen(name)))} new since its last cycle` })]), "facts wide"),
   );
 }
@@ -87,13 +117,27 @@ function showRelease(release, promote, rollBack) {
 function showCycle(cycle) {
   const { dataset, rungs = [], sentence, error } = cycle.detail;
   const took = cycle.ended_at === null ? "running" : showDuration(cycle.ended_at - cycle.started_at);
-  const told = shorten(sentence ?? error ?? "");
+  const told = shorten(sentence ?? error ?? tellStop(cycle));
   return el(
     "details",
     { class: "cycle" },
     el("summary", {}, el("span", { class: cycle.outcome === "promoted" ? "badge serving" : "badge", text: (cycle.outcome ?? "running").replaceAll("_", " ") }), el("strong", { text: cycle.workload }), el("span", { class: "faint", text: `${showTime(cycle.started_at)}, ${took}` }), el("span", { class: "told", text: told.replace(`${cycle.workload}: `, "") })),
-    el("div", { class: "pair" }, dataset ? showDataset(dataset) : el("p", { class: "faint", text: "It kept no dataset." }), showLadder(rungs)),
+    el("div", { class: "pair" }, dataset ? showDataset(dataset) : el("p", { class: "faint", text: "It kept no dataset." }), showLadder(rungs), showTraining(cycle.detail)),
   );
+}
+
+/** Of a cycle that was given up: what it was at. */
+function tellStop({ outcome, detail }) {
+  const { progress } = detail;
+  return outcome === "abandoned" && progress ? `It ended in step ${progress.step} of ${progress.steps}: ${progress.name}.` : "";
+}
+
+function showTraining({ gate, losses = {}, steps = [] }) {
+  const rows = [
+    ...Object.entries(losses).map(([name, loss]) => [`Log-loss of the gate: ${name}`, `${loss.toFixed(4)}${name === gate ? ", chosen" : ""}`]),
+    ...steps.map((step) => [`Time for ${step.name}`, showDuration(step.seconds)]),
+  ];
+  return rows.length ? el("section", {}, el("h3", { text: "Training" }), terms(rows)) : null;
 }
 
 function showDataset(dataset) {

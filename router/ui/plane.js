@@ -21,12 +21,12 @@ export function createPlane(host, pick) {
     if (!width || !state) return;
     const { points, chosen, inForce, goal } = state;
     const top = Math.max(...points.map((point) => point.x)) || 1;
-    const floor = findFloor([...points.map((point) => point.low), goal ?? 1]);
+    const { floor, step } = gridOf([...points.map((point) => point.low), goal ?? 1]);
     const x = (value) => EDGE.left + ((width - EDGE.left - EDGE.right) * value) / (top * 1.04);
     const y = (value) => EDGE.top + (HEIGHT - EDGE.top - EDGE.bottom) * (1 - (Math.max(value, floor) - floor) / (1 - floor));
     places = points.map((point) => [x(point.x), y(point.y)]);
     const svg = shape("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, "aria-hidden": "true" });
-    drawAxes(svg, x, y, floor, top);
+    drawAxes(svg, x, y, floor, step, top);
     const upper = points.map((point) => [x(point.x), y(point.high)]);
     const lower = points.map((point) => [x(point.x), y(point.low)]).reverse();
     svg.append(shape("path", { class: "band", d: `M${join([...upper, ...lower])}Z` }));
@@ -41,8 +41,7 @@ export function createPlane(host, pick) {
     host.replaceChildren(svg);
   }
 
-  function drawAxes(svg, x, y, floor, top) {
-    const step = NICE.find((size) => (1 - floor) / size <= 6) ?? 1;
+  function drawAxes(svg, x, y, floor, step, top) {
     for (let share = 1; share >= floor - 1e-9; share -= step) {
       const at = Math.round(y(share)) + 0.5;
       svg.append(shape("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: at, y2: at }));
@@ -96,15 +95,16 @@ export function createPlane(host, pick) {
   };
 }
 
-const join = (points) => points.map(([px, py]) => `${px.toFixed(1)},${py.toFixed(1)}`).join("L");
+export const join = (points) => points.map(([px, py]) => `${px.toFixed(1)},${py.toFixed(1)}`).join("L");
 
-function percent(share) {
+export function percent(share) {
   return `${Number((100 * share).toFixed(2))} %`;
 }
 
-/** A round share a little below all of these. */
-function findFloor(shares) {
+/** A round share a little below all of these, and the step of about six lines from there to 1. */
+export function gridOf(shares) {
   const span = Math.max(0.01, 1 - Math.min(...shares));
-  const step = NICE.find((size) => size >= span / 5) ?? 1;
-  return Math.max(0, 1 - step * Math.ceil(span / step - 1e-9));
+  const round = NICE.find((size) => size >= span / 5) ?? 1;
+  const floor = Math.max(0, 1 - round * Math.ceil(span / round - 1e-9));
+  return { floor, step: NICE.find((size) => (1 - floor) / size <= 6) ?? 1 };
 }

@@ -12,6 +12,7 @@ from typing import Any
 from policies.types import Tier
 from router.record.model import Attempt, Interaction
 from router.record.store import Store
+from tests.browser.seeded import HOSTILE
 from tests.integration.gateway.test_student import LOGIN, PARCEL, promote, workload
 from tests.unit.router.record.records import make_record
 
@@ -108,5 +109,35 @@ def _add_cycles(store: Store) -> None:
         cycle = store.begin_cycle("shop", 412)
         assert cycle is not None
         sentence = f"shop: {rung['sentence']}"
-        store.end_cycle(cycle, outcome, {"dataset": dataset, "rungs": [rung], "sentence": sentence})
-    store.begin_cycle("shop", 480)
+        detail = {"dataset": dataset, "rungs": [rung], "sentence": sentence, **_learned(outcome)}
+        store.end_cycle(cycle, outcome, detail)
+    running = store.begin_cycle("shop", 480)
+    assert running is not None
+    store.note_cycle(running, {"progress": {**PROGRESS, "began_at": time.time()}})
+
+
+PROGRESS: dict[str, Any] = {"step": 2, "steps": 5, "name": "encoding", "done": 256, "total": 480}
+CURVE = [
+    {"questions": 92, "agreement": 0.804, "low": 0.71, "high": 0.873},
+    {"questions": 185, "agreement": 0.865, "low": 0.808, "high": 0.907},
+    {"questions": 371, "agreement": 0.903, "low": 0.869, "high": 0.929},
+]
+
+
+def _learned(outcome: str) -> dict[str, Any]:
+    """Of the second cycle: its curve, a place where its student fails and one that was erased."""
+    if outcome == "promoted":
+        return {"curve": [CURVE[1]], "clusters": []}
+    place = {
+        **{"teacher": "parcel", "draft": "login", "confusion_share": 0.75, "questions": 12},
+        **{"interactions": 31.5, "share": 0.0425, "precision": 0.5},
+    }
+    return {
+        "curve": CURVE,
+        "clusters": [
+            {**place, "examples": ["int_0590", "int_gone"]},
+            {**place, "teacher": HOSTILE, "questions": 1, "examples": ["int_gone"]},
+        ],
+        **{"gate": "logistic", "losses": {"raw confidence": 0.31, "logistic": 0.27}},
+        "steps": [{"name": "reading", "seconds": 0.2}, {"name": "training", "seconds": 61.4}],
+    }

@@ -17,6 +17,7 @@ from playwright.async_api import Locator, Page, Route
 
 from router.record.store import Store
 from router.testing import FakeUpstream
+from tests.browser.seeded import HOSTILE
 from tests.browser.steered import COUNT, STRICT, seed_log
 from tests.browser.test_dashboard import CHROMIUM, Watch, browser, column
 from tests.integration.gateway.test_gateway import SECRETS, client, gateway
@@ -304,6 +305,45 @@ async def test_the_admin_key_opens_what_several_tenants_share(tmp_path: Path) ->
         await page.get_by_text("The feedback is kept.").wait_for()
         assert await page.evaluate("localStorage.length") == 0
         assert ADMIN_KEY not in page.url
+
+
+async def test_learning_shows_how_far_a_cycle_is_and_where_the_last_student_fails(
+    tmp_path: Path,
+) -> None:
+    seed_log(tmp_path)
+    async with opened(tmp_path) as (base, page, watch):
+        await visit(page, base, "learning")
+        bar = page.get_by_role("progressbar", name="Cycle of shop")
+        far = await bar.get_attribute("value")
+        step = await page.locator(".note strong").inner_text()
+        heard = await page.locator("#page-learning [role=status]").inner_text()
+        learned = page.locator(".learned")
+        curve = learned.get_by_role("table", name="Learning curve of shop")
+        rows = await curve.locator("tbody tr").all_inner_texts()
+        places = await learned.locator(".failures > li").all_inner_texts()
+        await page.locator(".cycle", has_text="rejected").locator("summary").click()
+        before = await page.inner_text("#status-text")
+        await page.wait_for_function(
+            "text => document.getElementById('status-text').textContent !== text", arg=before
+        )
+        training = page.get_by_text("Log-loss of the gate: logistic")
+        assert await training.is_visible()
+        await page.screenshot(path=tmp_path / "learning.png", full_page=True)
+        await learned.get_by_role("link").first.focus()
+        await page.keyboard.press("Enter")
+        await page.locator("#page-interactions h2.id", has_text="int_0590").wait_for()
+        images = await page.locator("main img, main script").count()
+    assert float(far or 0) == pytest.approx(1 + 256 / 480)
+    assert step.startswith("Step 2 of 5: encoding, 256 of 480 (")
+    assert heard == "shop: step 2 of 5, encoding."
+    assert [row.split("\t")[0] for row in rows] == ["185", "92", "185", "371"]
+    assert "90.3 %\t86.9 % to 92.9 %\tall" in rows[-1]
+    assert places[0].startswith("parcel drafted as login\n")
+    assert "12 questions, 4.3 % of all traffic; 75 % of them so confused" in places[0]
+    assert places[1].startswith(f"{HOSTILE} drafted as login\n")
+    assert places[1].endswith("Its questions were erased.")
+    assert images == 0
+    assert watch.errors == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

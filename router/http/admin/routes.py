@@ -16,7 +16,7 @@ from router.http.admin.interactions import (
     show_interaction,
 )
 from router.http.admin.keys import list_all_budgets, list_keys, list_spending
-from router.http.admin.learning import list_cycles
+from router.http.admin.learning import list_cycles, list_learned
 from router.http.admin.policy import change_policy, go_back_to_file, show_policy
 from router.http.admin.releases import list_releases, promote_release, roll_back_workload
 from router.http.admin.workloads import list_all_workloads, show_frontier
@@ -42,6 +42,7 @@ def admin_routes() -> list[Route]:
         _route("/admin/v1/budgets", list_all_budgets),
         _route("/admin/v1/spending", list_spending),
         _route("/admin/v1/cycles", list_cycles),
+        _route("/admin/v1/learned", list_learned),
         _route("/admin/v1/interactions", list_interactions),
         _route("/admin/v1/interactions/{id}", show_interaction),
         _route("/admin/v1/interactions/{id}/decide", decide_anew, "POST"),

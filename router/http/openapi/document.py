@@ -162,6 +162,9 @@ def _admin() -> dict[str, dict[str, Schema]]:
             )
         },
         "/admin/v1/cycles": {"get": _operation("Learning cycles", "List", query=_OF_WORKLOAD)},
+        "/admin/v1/learned": {
+            "get": _operation("Learning curves and failures", "List", query=_OF_WORKLOAD)
+        },
         "/admin/v1/spending": {
             "get": _operation("What was spent", "List", query={"days": {**_COUNT, "maximum": 3650}})
         },

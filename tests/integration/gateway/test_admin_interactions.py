@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from router.record.store import Store
-from tests.browser.steered import ASKED_USD, COUNT, STRICT, seed_log
+from tests.browser.steered import ASKED_USD, COUNT, CURVE, STRICT, seed_log
 from tests.integration.gateway.test_admin import ADMIN_KEY, running
 from tests.integration.gateway.test_gateway import SECRETS
 
@@ -112,6 +112,23 @@ async def test_cycles_releases_and_spending(tmp_path: Path) -> None:
     assert refused.status_code == 400
     assert frontier["interactions"] == 200
     assert none.status_code == 400
+
+
+async def test_what_was_learned_names_questions_by_what_is_still_stored(tmp_path: Path) -> None:
+    seed_log(tmp_path)
+    async with running(tmp_path, **STRICT) as (_, http):
+        (learned,) = (await http.get("/learned")).json()["data"]
+        none = (await http.get("/learned?workload=other")).json()["data"]
+        newest, rejected, _ = (await http.get("/cycles")).json()["data"]
+        asked = (await http.get("/interactions?limit=200")).json()["data"]
+    texts = {one["id"]: one["text"] for one in asked}
+    assert (learned["workload"], learned["cycle"]) == ("shop", rejected["id"])
+    assert (learned["curve"], learned["earlier"]) == (CURVE, [CURVE[1]])
+    examples = [one["examples"] for one in learned["clusters"]]
+    assert examples == [[{"id": "int_0590", "text": texts["int_0590"]}], []]
+    assert none == []
+    assert newest["detail"]["progress"]["step"] == 2
+    assert "clusters" not in rejected["detail"]
 
 
 async def test_the_operator_judges_everybodys_answers_and_sees_all(tmp_path: Path) -> None:

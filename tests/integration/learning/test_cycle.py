@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,39 @@ def test_answers_become_a_release_in_force(store: Store, learner: Learner) -> No
         assert evidence.confidence is not None
     assert right / 60 > 0.8
     assert not list(learner.folder.glob(".draft-*"))
+
+
+def test_a_cycle_tells_how_far_it_is_and_what_its_student_learned(
+    store: Store, learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, MESSAGES[:200])
+    told: list[str] = []
+    note = store.note_cycle
+
+    def listen(cycle_id: str, detail: Mapping[str, Any]) -> None:
+        note(cycle_id, detail)
+        told.append(last_cycle(store).detail["progress"]["name"])
+
+    monkeypatch.setattr(store, "note_cycle", listen)
+    run_cycle(learner, WORKLOAD)
+    detail = last_cycle(store).detail
+    names = list(dict.fromkeys(told))
+    assert names == ["reading", "encoding", "training", "judging", "explaining"]
+    assert [step["name"] for step in detail["steps"]] == names
+    assert "progress" not in detail
+    assert [point["questions"] for point in detail["curve"]] == [50, 100, 200]
+    assert detail["curve"][-1]["agreement"] > 0.8
+    failed = sum(place["questions"] for place in detail["clusters"])
+    assert failed == round(200 * (1 - detail["curve"][-1]["agreement"])) > 0
+    asked = {one.id for one in store.latest(300)}
+    assert {name for place in detail["clusters"] for name in place["examples"]} <= asked
+
+
+def test_nobody_looks_at_what_a_replay_learns(store: Store, learner: Learner) -> None:
+    add(store, MESSAGES[:150])
+    outcome = run_cycle(replace(learner, live=False), WORKLOAD)
+    assert outcome.result == "promoted"
+    assert not {"curve", "clusters"} & outcome.detail.keys()
 
 
 def test_the_same_answers_again_change_nothing(store: Store, learner: Learner) -> None:

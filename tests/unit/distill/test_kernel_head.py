@@ -18,7 +18,7 @@ from router.wire.openai import answer_to_json
 CLASSES = 4
 
 
-def _examples(seed: int, rows: int = 200, spread: float = 2.5) -> Examples:
+def make_examples(seed: int, rows: int = 200, spread: float = 2.5) -> Examples:
     rng = np.random.default_rng(seed)
     centres = np.eye(CLASSES, 384)
     classes = rng.integers(0, CLASSES, rows).astype(np.int32)
@@ -35,7 +35,7 @@ def _examples(seed: int, rows: int = 200, spread: float = 2.5) -> Examples:
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    return train(_examples(0), seed=0)
+    return train(make_examples(0), seed=0)
 
 
 def test_weights_equal_a_reference_ridge(trained: Trained) -> None:
@@ -56,7 +56,7 @@ def test_held_out_draft_equals_a_student_trained_without_the_row(trained: Traine
 
 
 def test_confidence_is_calibrated_on_fresh_queries(trained: Trained) -> None:
-    fresh = _examples(1, rows=600)
+    fresh = make_examples(1, rows=600)
     right, confidence = [], []
     for vector, label in zip(fresh.vectors, fresh.classes, strict=True):
         answer, evidence = trained.student.draft(vector)
@@ -76,7 +76,7 @@ def test_release_comes_back_as_it_was(trained: Trained, tmp_path: Path) -> None:
         gate=trained.gate,
     )
     release = load_release(path)
-    vector = _examples(2).vectors[0]
+    vector = make_examples(2).vectors[0]
     assert release.digest == digest
     assert release.student.draft(vector) == trained.student.draft(vector)
     (path / "manifest.json").write_text("{}")
@@ -86,7 +86,7 @@ def test_release_comes_back_as_it_was(trained: Trained, tmp_path: Path) -> None:
 
 def test_what_is_trusted_less_gives_way_to_newer_answers() -> None:
     """All answers of one class were called another before, and few are new."""
-    old, new = _examples(2, rows=160, spread=1.2), _examples(3, rows=60, spread=1.2)
+    old, new = make_examples(2, rows=160, spread=1.2), make_examples(3, rows=60, spread=1.2)
     renamed = np.where(old.classes == 0, 1, old.classes).astype(np.int32)
     joined = replace(
         old,
@@ -95,7 +95,7 @@ def test_what_is_trusted_less_gives_way_to_newer_answers() -> None:
         weights=np.ones(220),
     )
     trust = np.where(np.arange(220) < 160, 0.1, 1.0)
-    fresh = _examples(4, rows=300, spread=1.2)
+    fresh = make_examples(4, rows=300, spread=1.2)
 
     def agreement(examples: Examples) -> float:
         student = train(examples, seed=0).student

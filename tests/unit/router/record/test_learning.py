@@ -191,6 +191,19 @@ def test_a_cycle_from_begin_to_end(store: Store) -> None:
         store.end_cycle(cycle_id, "again")
 
 
+def test_how_far_a_cycle_is_gives_way_to_what_it_came_to(store: Store) -> None:
+    cycle_id = store.begin_cycle("w", 1)
+    other = store.begin_cycle("other", 1)
+    assert cycle_id is not None
+    assert other is not None
+    store.note_cycle(cycle_id, {"progress": {"step": 1}})
+    store.note_cycle(cycle_id, {"progress": {"step": 2}})
+    assert [c.detail for c in store.cycles(9)] == [{}, {"progress": {"step": 2}}]
+    store.end_cycle(cycle_id, "promoted", {"sentence": "done"})
+    store.note_cycle(cycle_id, {"progress": {"step": 3}})
+    assert [c.detail for c in store.cycles(9, "w")] == [{"sentence": "done"}]
+
+
 def test_a_workload_learns_once_at_a_time(store: Store) -> None:
     first = store.begin_cycle("w", 1)
     assert first is not None

@@ -121,6 +121,15 @@ def _fits(row: Interaction, wanted: Wanted) -> bool:
     return (wanted.least_usd or 0) <= row.cost_usd <= (wanted.most_usd or Decimal(1))
 
 
+def test_texts_are_found_by_id_as_long_as_they_are_stored(store: Store) -> None:
+    store.append([make_record("a", input_text="x" * 300), make_record("b"), make_record("c")])
+    store.append([make_record(f"n{n}", input_text=str(n)) for n in range(600)])
+    found = store.find_texts(["a", "gone", *(f"n{n}" for n in range(600))])
+    assert found == {"a": "x" * 200, **{f"n{n}": str(n) for n in range(600)}}
+    store.erase_key("shop")
+    assert store.find_texts(["a", "n5"]) == {}
+
+
 def test_spending_is_told_by_key_and_workload(store: Store) -> None:
     store.append([make_record("a"), make_record("b", workload="bank", key_name="bank")])
     store.append([make_record("c")])
