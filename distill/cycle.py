@@ -163,7 +163,7 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
             changed_seq=drift.changed_seq,
         ),
     )
-    detail: dict[str, Any] = {"dataset": dataset.describe()}
+    detail: dict[str, Any] = {"dataset": dataset.describe(kept=learner.datasets is not None)}
     unfit = _find_unfit(dataset, closed=not given)
     if unfit is not None:
         return Outcome(workload=workload, result=unfit[0], sentence=unfit[1], detail=detail)

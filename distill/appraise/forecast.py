@@ -2,13 +2,15 @@
 
 Prequential, so nothing is judged on what it was trained on: every request is answered before its
 recorded answer can be learned from, and becomes known only where the teacher is asked. Several
-runs differ in their coins alone; what one further run would reach lies within the interval.
+runs differ in their coins and in the order of requests that came close together; what one further
+run would reach lies within the interval.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from distill.replay.line import Line
 from distill.replay.result import summarize
 from distill.replay.run import order, replay
 from distill.replay.terms import settings_for
+from distill.streams import StreamRow
 from policies.compare import get_comparer
 from policies.types import Tier
 from router.settings.model import PromiseSettings, Settings
@@ -33,6 +36,10 @@ MIN_ROWS = 500
 MIN_RUNS = 2
 COVERAGE = 0.95
 """Of the intervals: the chance that one further run lies within."""
+
+_PARTS = 10
+"""Of a log; requests of one part might as well have come in another order. What changes in the
+course of the log, such as its topics, stays in its place."""
 
 _MOST_LISTED = 10
 _SHOWN_CHARS = 120
@@ -65,7 +72,8 @@ class Forecast:
     """Shares of all interactions; ``later``: served in the second half; ``mixed``: served where the
     same requests come in a random order, in one run; ``saving``: None where costs are unknown.
     ``agreement_low``: the lowest of the runs; ``held``: runs that kept the promise; ``reasons``:
-    why the teacher answered, in the second half of the first run; ``curve``: of the first run.
+    why the teacher answered, in the second half of the first run, which has the log's own order;
+    ``curve``: of the first run.
     """
 
     promise: float
@@ -99,15 +107,9 @@ def forecast(
     rows = [entry.row for entry in entries]
     terms = settings_for(rows, settings, promise)
 
-    def run(seed: int, *, shuffle: bool) -> tuple[dict[str, Any], Sequence[Line]]:
+    def run(seed: int, ordered: Sequence[StreamRow]) -> tuple[dict[str, Any], Sequence[Line]]:
         replayed = asyncio.run(
-            replay(
-                order(rows, seed=seed, shuffle=shuffle),
-                terms,
-                seed=seed,
-                progress=progress,
-                encoder=encoder,
-            )
+            replay(ordered, terms, seed=seed, progress=progress, encoder=encoder)
         )
         result = summarize(
             replayed.lines,
@@ -121,9 +123,10 @@ def forecast(
         )
         return result, replayed.lines
 
-    found = [run(seed + i, shuffle=False) for i in range(runs)]
+    found = [run(seed, rows)]
+    found += [run(seed + i, reorder(rows, seed + i)) for i in range(1, runs)]
     results = [result for result, _ in found]
-    mixed, _ = run(seed + runs, shuffle=True)
+    mixed, _ = run(seed + runs, order(rows, seed=seed + runs, shuffle=True))
     n = len(rows)
     lines = found[0][1][n // 2 :]
     savings = [result["saving"] for result in results]
@@ -145,11 +148,23 @@ def forecast(
     )
 
 
+def reorder(rows: Sequence[StreamRow], seed: int) -> list[StreamRow]:
+    """Each tenth of the rows in a random order, the tenths in their own."""
+    chance = random.Random(f"order {seed}")
+    ordered: list[StreamRow] = []
+    for part in range(_PARTS):
+        ends = len(rows) * part // _PARTS, len(rows) * (part + 1) // _PARTS
+        near = list(rows[slice(*ends)])
+        chance.shuffle(near)
+        ordered += near
+    return ordered
+
+
 def predict(shares: Sequence[float], n: int) -> Interval:
     """Where one further run's share lies, at ``COVERAGE``.
 
-    Student's t over the runs, whose spread is the coins'; added is what ``n`` other requests of
-    the same kind would vary by. Needs at least ``MIN_RUNS``.
+    Student's t over the runs, whose spread is the coins' and the order's; added is what ``n`` other
+    requests of the same kind would vary by. Needs at least ``MIN_RUNS``.
     """
     count = len(shares)
     mean = sum(shares) / count

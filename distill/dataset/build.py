@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def build_dataset(
         "terms": asdict(terms),
         "rows": rows_read,
     }
-    bundle = bundle_of(questions, head, redactor, tally)
+    make_bundle = partial(bundle_of, questions, head, redactor, tally)
     # 6. The same as an embedded student learns it.
     questions = [teach_gold(question) for question in questions]
     keys = sorted({question.key for question in questions})
@@ -88,7 +89,7 @@ def build_dataset(
         coverage=coverage,
         forms=forms or frozenset(),
         prompts=find_common(one.profile.prompt for one in selected),
-        bundle=bundle,
+        make_bundle=make_bundle,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -175,7 +175,8 @@ class Dataset:
     class of each question; ``dropped``: rows left out, by reason; ``coverage``: Good and Turing's
     estimate (1953) of the share of future answers that were seen before; ``forms``, ``prompts``:
     profiles of the requests that were asked often enough to learn from, prompts None where
-    hardly two requests share one. ``bundle``: the same as it is stored.
+    hardly two requests share one. ``make_bundle``: makes ``bundle`` when it is needed: that takes a
+    third of a build's time, and a replay keeps no dataset.
     """
 
     workload: str
@@ -188,7 +189,12 @@ class Dataset:
     coverage: float
     forms: frozenset[str]
     prompts: frozenset[str] | None
-    bundle: Bundle
+    make_bundle: Callable[[], Bundle]
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The same as it is stored."""
+        return self.make_bundle()
 
     @cached_property
     def weights(self) -> NDArray[np.float64]:
@@ -205,10 +211,10 @@ class Dataset:
         """The stored dataset's."""
         return self.bundle.digest
 
-    def describe(self) -> dict[str, Any]:
-        """What went in and why not, JSON-ready."""
+    def describe(self, *, kept: bool) -> dict[str, Any]:
+        """What went in and why not, JSON-ready. ``digest``: of the dataset where it is kept."""
         return {
-            "digest": self.digest,
+            "digest": self.digest if kept else None,
             "comparer": self.comparer,
             "rows": self.rows,
             "questions": len(self.questions),

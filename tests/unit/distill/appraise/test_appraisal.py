@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 from distill.appraise.appraisal import Appraisal, Part, to_json
-from distill.appraise.forecast import Forecast, Interval, Staying, predict
+from distill.appraise.forecast import Forecast, Interval, Staying, predict, reorder
 from distill.appraise.log import Log, Logged
 from distill.appraise.measure import by_workload, profile
 from distill.appraise.page import write_page
@@ -114,3 +114,15 @@ def test_the_interval_holds_what_one_further_run_reaches() -> None:
         interval = predict(seen, 10**9)
         covered += interval.low <= new <= interval.high
     assert 930 <= covered <= 970
+
+
+def test_another_order_mixes_what_came_close_together_and_keeps_the_rest_in_place() -> None:
+    rows = [entry(f"q{i}", "x").row for i in range(1_000)]
+    mixed = reorder(rows, 1)
+    places = {row.id: i for i, row in enumerate(rows)}
+    moved = [places[row.id] - i for i, row in enumerate(mixed)]
+    assert sorted(places[row.id] for row in mixed) == list(range(1_000))
+    assert [places[row.id] // 100 for row in mixed] == [i // 100 for i in range(1_000)]
+    assert sum(map(abs, moved)) / 1_000 > 20
+    assert reorder(rows, 1) == mixed != reorder(rows, 2)
+    assert [row.id for row in reorder(rows[:7], 3)] == [row.id for row in rows[:7]]

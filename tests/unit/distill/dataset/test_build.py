@@ -174,6 +174,13 @@ def test_what_was_said_before_a_change_is_trusted_less() -> None:
     # Of a question that was asked again since, only the new answer counts.
     assert trust == {"a": 1.0, "b": OLD_TRUST, "c": 1.0}
     assert sorted(found.weights) == sorted([OLD_TRUST, 1.0, 2.0])
-    assert found.describe()["before_change"] == 1
+    assert found.describe(kept=False)["before_change"] == 1
     assert found.digest != build(rows).digest
-    assert build(rows).describe()["before_change"] == 0
+    assert build(rows).describe(kept=False)["before_change"] == 0
+
+
+def test_a_dataset_that_is_not_kept_is_not_sealed() -> None:
+    found = build([row(f"question {n}", "parcel", id=f"int_{n}") for n in range(3)])
+    assert found.describe(kept=False)["digest"] is None
+    assert "bundle" not in vars(found)
+    assert found.describe(kept=True)["digest"] == found.bundle.digest
