@@ -22,6 +22,7 @@ from distill.dataset.model import LEARNING_TERMS
 from distill.drift import Drift, find_drift
 from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
+from distill.noise import find_noise
 from distill.promote import Rung, climb, may_promote
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
@@ -168,6 +169,8 @@ def _learn(learner: Learner, workload: str) -> Outcome:
             examples = _encode(learner.encoder, dataset)
             vectors = examples.vectors
             trained = train(examples, seed=learner.seed)
+            noise = find_noise(dataset, examples.vectors, trained.held_out)
+            detail["teacher_noise"] = noise.describe()
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
