@@ -24,6 +24,7 @@ from distill.drift import Drift, find_drift
 from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
 from distill.next.learned import describe_learned
+from distill.noise import find_noise
 from distill.promote import Rung, climb, may_promote
 from distill.steps import Steps
 from distill.train.gate_alone import train_gate
@@ -188,7 +189,8 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     # 5. What people look at; what was promoted serves meanwhile.
     steps.begin("explaining")
     learned = describe_learned(dataset, examples, trained, seed=learner.seed)
-    return replace(outcome, detail={**outcome.detail, **learned})
+    noise = find_noise(dataset, examples.vectors, trained.held_out).describe()
+    return replace(outcome, detail={**outcome.detail, **learned, "teacher_noise": noise})
 
 
 def _decide(

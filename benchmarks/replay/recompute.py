@@ -19,7 +19,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-GIVEN = ("stream", "seed", "promise", "confidence", "certified", "releases", "seconds")
+GIVEN = (
+    *("stream", "seed", "promise", "confidence", "certified", "releases", "seconds"),
+    "teacher_noise",
+)
 WINDOW = 1_000
 POINTS = 50
 

@@ -33,6 +33,7 @@ from distill.commands.next import add_next
 from distill.commands.train import add_train
 from distill.cycle import Outcome, load_active, run_cycle
 from distill.dataset.folder import DatasetError
+from distill.noise import write_noise
 from distill.watch import SWEEP_EVERY_S, run_due, survey, sweep
 from distill.wording import count_of
 from router.deciding.outlook import Outlook, look_ahead
@@ -258,6 +259,8 @@ def _write_status(report: dict[str, Any]) -> str:
             f"    {rung['name'].replace('_', ' ')}: {rung['verdict']}. {rung['sentence']}"
             for rung in last["detail"].get("rungs", [])
         ]
+        if "teacher_noise" in last["detail"]:
+            lines.append(f"    the teacher: {write_noise(last['detail']['teacher_noise'])}")
     return "\n".join(lines)
 
 

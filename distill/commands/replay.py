@@ -20,6 +20,7 @@ from distill.commands.common import (
     read_whole,
 )
 from distill.commands.progress import Progress
+from distill.noise import write_noise
 from distill.replay.line import write_trace
 from distill.replay.result import summarize
 from distill.replay.run import Replayed, has_student, order, replay
@@ -171,7 +172,7 @@ def _summarize(args: Namespace, settings: Settings, run: Replayed) -> dict[str, 
     names = {line.workload for line in run.lines}
     promises = {w.promise for w in settings.workloads if w.name in names and w.promise}
     promise = promises.pop() if len(promises) == 1 else None
-    return summarize(
+    result = summarize(
         run.lines,
         stream=args.stream.name,
         seed=args.seed,
@@ -182,6 +183,8 @@ def _summarize(args: Namespace, settings: Settings, run: Replayed) -> dict[str, 
         seconds=run.seconds,
         slices=slices_of(settings),
     )
+    noise = {} if run.noise is None else {"teacher_noise": run.noise.describe()}
+    return {**result, **noise}
 
 
 def _describe(result: dict[str, Any], args: Namespace) -> str:
@@ -212,6 +215,8 @@ def _describe(result: dict[str, Any], args: Namespace) -> str:
         lines.append(
             f"accuracy {result['accuracy']:.1%}, the teacher's {result['teacher_accuracy']:.1%}"
         )
+    if "teacher_noise" in result:
+        lines.append(f"the teacher: {write_noise(result['teacher_noise'])}")
     if result["saving"] is not None:
         lines.append(f"saving {result['saving']:.1%}")
     return "\n".join([*lines, f"written to {args.out}"])

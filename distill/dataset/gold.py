@@ -48,12 +48,11 @@ def admit(
     """The questions with the corrections that were admitted, and those that only corrections
     answer, which come last."""
     by_text = {fold(question.text): question for question in questions}
-    refuted: set[str] = set()
+    scores: dict[str, float] = {}
     newest: dict[tuple[str, str], _Correction] = {}
     for said in given:
         folded = fold(redactor.text(said.input_text))
-        if (said.feedback.score or 0.0) < 0:
-            refuted.add(said.id)
+        scores[said.id] = said.feedback.score or 0.0
         correction = _read(said, folded, comparer, redactor)
         if correction is None:
             if _words_of(said, comparer) is not None:
@@ -61,6 +60,7 @@ def admit(
             continue
         newest.pop((folded, said.key_name), None)
         newest[folded, said.key_name] = correction
+    right = {folded: correction.gold.key for (folded, _), correction in newest.items()}
     differing = []
     for correction in newest.values():
         known = by_text.get(correction.folded)
@@ -75,7 +75,8 @@ def admit(
         replace(
             question,
             gold=of_text.pop(folded).gold if folded in of_text else None,
-            refuted=question.row.id in refuted,
+            refuted=scores.get(question.row.id, 0.0) < 0,
+            right_key=right.get(folded, _find_confirmed(question, scores)),
         )
         for folded, question in by_text.items()
     ]
@@ -87,7 +88,13 @@ def teach_gold(question: Question) -> Question:
     if question.gold is None:
         return question
     row = replace(question.row, teacher_answer=question.gold.answer)
-    return replace(question, key=question.gold.key, row=row)
+    return replace(question, key=question.gold.key, row=row, teacher_key=question.key)
+
+
+def _find_confirmed(question: Question, scores: Mapping[str, float]) -> str | None:
+    """The teacher's answer, where it was what the client got and called right."""
+    confirmed = question.row.tier is Tier.TEACHER and scores.get(question.row.id, 0.0) > 0
+    return question.key if confirmed else None
 
 
 def _count(tally: Tally, reason: str, count: int = 1) -> None:

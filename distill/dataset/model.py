@@ -89,6 +89,8 @@ class Question:
     it has, without its request; ``first_release``: the one in force when it was first asked.
     ``request``: the body as JSON text; ``sources``: all interactions it stands for, oldest first;
     ``gold``: a correction that was admitted; ``refuted``: a client scored the answer below zero;
+    ``right_key``: the answer that feedback calls right, taught or not; ``teacher_key``: the
+    teacher's own where a correction is taught, else None;
     ``group``: questions of one number belong together and are never split apart; ``trust``: below 1
     where the answer is from before a change of what the teacher says.
     """
@@ -102,6 +104,8 @@ class Question:
     sources: tuple[Source, ...] = ()
     gold: Gold | None = None
     refuted: bool = False
+    right_key: str | None = None
+    teacher_key: str | None = None
     group: int = 0
     split: Split = "train"
     replayed: bool = False

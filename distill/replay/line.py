@@ -124,6 +124,16 @@ def judge_teacher(row: StreamRow, comparer: str) -> bool | None:
     return judge.teacher()
 
 
+def find_right(row: StreamRow, comparer: str) -> str | None:
+    """The key of the right answer, as far as the stream's gold tells it; None where it is unknown,
+    or written in another form than answers are. Raises ValueError for a comparer that is none."""
+    judge = _Judge(comparer=get_comparer(comparer), shape=shape_of(row.body), row=row)
+    gold = _read_gold(row.gold, comparer)
+    if gold is None or judge.teacher() is not judge.agrees(gold):
+        return None
+    return judge.comparer.key(gold, judge.shape)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Judge:
     """Whether answers to one query are right, as far as the stream knows.

@@ -20,8 +20,10 @@ import numpy as np
 
 from distill.cycle import HeldOut, Learner, run_cycle
 from distill.drift import Drift, locate
+from distill.noise import TeacherNoise
 from distill.replay.knowledge import DelayedPromises, DelayedRecall, DelayedRecords
 from distill.replay.line import Line, line_of
+from distill.replay.noise import RecordedNoise
 from distill.replay.recorded import RecordedStudent, RecordedTeacher
 from distill.replay.result import Claim
 from distill.replay.spending import RecordedCosts, claim_proven
@@ -63,7 +65,8 @@ Progress = Callable[[int, int, str], None]
 class Replayed:
     """What a replay saw: a line per query, what was claimed, and how many releases came.
 
-    ``notes``: sentences about what could not be learned.
+    ``notes``: sentences about what could not be learned; ``noise``: in the teacher's answers, None
+    where the drafts were recorded: then nothing encodes questions.
     """
 
     lines: Sequence[Line]
@@ -71,6 +74,7 @@ class Replayed:
     releases: int
     seconds: float
     notes: Sequence[str] = ()
+    noise: TeacherNoise | None = None
 
 
 class Replay:
@@ -173,6 +177,7 @@ class Replay:
             if fit:
                 notes = await self._fit(fit)
             lines: list[Line] = []
+            noise = RecordedNoise()
             for i, row in enumerate(rows):
                 record = await self._ask(self._deps, row, force=None)
                 self._reveal()
@@ -181,6 +186,7 @@ class Replay:
                 judged = row if self._student is not None else replace(row, student=None)
                 inside = self._find_slices(record.workload, row)
                 lines.append(line_of(self._price(record, row), judged, comparer, inside))
+                noise.note(record, row, comparer)
                 self._progress(i + 1, len(rows), count_of(self._releases, "release"))
             self._sink.flush()
         finally:
@@ -195,6 +201,7 @@ class Replay:
             releases=self._releases,
             seconds=time.perf_counter() - began_s,
             notes=notes,
+            noise=noise.measure(self._encoder) if self._student is None else None,
         )
 
     async def _fit(self, rows: Sequence[StreamRow]) -> list[str]:

@@ -136,7 +136,7 @@ def test_run_says_what_came_of_it(shop: Shop) -> None:
     assert report["dataset"]["rows"] == 110
     assert set(report) == {
         *("workload", "result", "sentence", "release", "dataset", "rungs"),
-        *("noise", "gate", "losses"),
+        *("noise", "gate", "losses", "teacher_noise"),
     }
 
 
@@ -166,6 +166,7 @@ def test_status(shop: Shop) -> None:
     assert "the next cycle starts at 160" in said
     assert "last cycle: promoted" in said
     assert "agreement: skipped" in said
+    assert "    the teacher: like questions contradict " in said
     report = json.loads(shop.run("distill", "status", "--json").out)
     (workload,) = report["workloads"]
     assert (workload["answers"], workload["needed"], workload["due"]) == (110, 160, False)

@@ -105,7 +105,28 @@ def test_nobody_looks_at_what_a_replay_learns(store: Store, learner: Learner) ->
     add(store, MESSAGES[:150])
     outcome = run_cycle(replace(learner, live=False), WORKLOAD)
     assert outcome.result == "promoted"
-    assert not {"curve", "clusters"} & outcome.detail.keys()
+    assert not {"curve", "clusters", "teacher_noise"} & outcome.detail.keys()
+
+
+def test_four_like_questions_among_a_hundred_show_an_answer_that_contradicts(
+    store: Store, learner: Learner
+) -> None:
+    """As a cycle meets them: three in other words, one that but for its case is another's."""
+    parcel = [
+        ("may I return the shoes?", "refund"),
+        ("can I return these shoes?", "refund"),
+        ("I want to return these shoes", "refund"),
+        ("how do I return my shoes?", "parcel"),
+        ("How do I return my shoes?", "parcel"),
+    ]
+    # Whatever else is asked here gets one answer, so that nothing else contradicts anything.
+    others = [(text, "refund") for text, _ in MESSAGES[:60]]
+    far = [(f"{text} {i}", "refund") for i, (text, _) in enumerate(MESSAGES[60:100])]
+    add(store, [*others[:50], *parcel, *others[50:], *far])
+    noise = run_cycle(learner, WORKLOAD).detail["teacher_noise"]
+    assert (noise["questions"], noise["contradicted"], noise["outvoted"]) == (104, 1, 0)
+    right = noise["right_there"]
+    assert {name: score["known"] for name, score in right.items()} == dict.fromkeys(right, 0)
 
 
 def test_the_same_answers_again_change_nothing(store: Store, learner: Learner) -> None:

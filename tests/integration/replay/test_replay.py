@@ -27,6 +27,7 @@ RESULT_KEYS = {
     *("served_by_student", "agreement", "agreement_served", "agreement_worst_window"),
     *("promise_held", "certified", "accuracy", "teacher_accuracy", "cost_usd"),
     *("teacher_cost_usd", "saving", "second_half", "releases", "seconds", "curve"),
+    "teacher_noise",
 }
 TRACE_KEYS = {
     *("id", "draft", "final", "tier", "asked", "background", "propensity", "score"),
@@ -108,6 +109,18 @@ def test_prices_give_the_saving(base: Run) -> None:
 def test_gold_is_for_scoring(base: Run) -> None:
     assert base.result["teacher_accuracy"] == pytest.approx(0.92, abs=0.02)
     assert base.result["accuracy"] is not None
+
+
+def test_noise_in_the_teachers_answers_is_measured_and_told(base: Run) -> None:
+    """Of all answers, asked or not, and by gold: what contradicts was drawn by lot."""
+    noise = base.result["teacher_noise"]
+    assert noise["questions"] == len(STREAM)
+    assert 0 < noise["contradicted"] < noise["polled"]
+    assert noise["low"] < noise["share"] < noise["high"]
+    right = noise["right_there"]
+    assert right["teacher"]["known"] == right["neighbours"]["known"] == noise["contradicted"]
+    assert right["teacher"]["right"] + right["neighbours"]["right"] <= noise["contradicted"]
+    assert f"like questions contradict {noise['contradicted']} of" in base.out
 
 
 def test_the_same_seed_is_the_same_run(base: Run, folder: Path, config: Path) -> None:
