@@ -136,7 +136,7 @@ def test_run_says_what_came_of_it(shop: Shop) -> None:
     assert report["dataset"]["rows"] == 110
     assert set(report) == {
         *("workload", "result", "sentence", "release", "dataset", "rungs"),
-        *("noise", "gate", "losses", "teacher_noise"),
+        *("noise", "gate", "losses", "curve", "clusters", "teacher_noise"),
     }
 
 
