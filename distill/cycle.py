@@ -88,7 +88,8 @@ class Learner:
     gate over those of a student behind a server; ``most_questions``: of more, a random sample is
     learned from; ``datasets``: where what was learned from is kept, None where it isn't;
     ``find_drift``: tells a workload's alarms; ``live``: traffic follows, so that a candidate can be
-    tried on it, and people look at what was learned.
+    tried on it, and people look at what was learned; ``ended``: whether the cycle is to end, asked
+    before each step.
     """
 
     settings: Settings
@@ -102,12 +103,13 @@ class Learner:
     datasets: Path | None = None
     find_drift: Callable[[Store, str], Drift] = find_drift
     live: bool = True
+    ended: Callable[[], bool] = lambda: False
 
 
 def run_cycle(learner: Learner, workload: str) -> Outcome:
     """Learn from all of a workload's answers; promote the release if the ladder lets it pass.
 
-    Whatever goes wrong is recorded as the cycle's outcome before it is raised.
+    Whatever goes wrong is recorded as the cycle's outcome before it is raised: Stopped, too.
     """
     store = learner.store
     tried = next((one for one in store.staged() if one.workload == workload), None)
@@ -121,7 +123,7 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
             "one that was killed is given up an hour after it began."
         )
         return Outcome(workload=workload, result="busy", sentence=sentence)
-    steps = Steps(partial(store.note_cycle, cycle_id))
+    steps = Steps(partial(store.note_cycle, cycle_id), learner.ended)
     try:
         outcome = _learn(learner, workload, steps)
     except BaseException as error:

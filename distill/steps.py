@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Literal
 
-from router.errors import StoreError
+from router.errors import StoreError, TutelageError
 
 Step = Literal["reading", "encoding", "training", "judging", "explaining"]
 
@@ -17,6 +17,10 @@ STEPS: Final[tuple[Step, ...]] = ("reading", "encoding", "training", "judging", 
 _EVERY_S = 1.0
 
 
+class Stopped(TutelageError):
+    """Somebody wanted the cycle to end."""
+
+
 class Steps:
     """Tells each step when it begins, and how far it is once a second at most.
 
@@ -24,23 +28,31 @@ class Steps:
     ``began_at`` (seconds since the epoch), and ``done`` of ``total`` where the step counts
     something, else None. What it raises as StoreError is swallowed: that a store is busy is no
     reason to stop learning.
+    ``ended``: whether the cycle is to end. It is asked here, where nothing is half-done: an
+    exception out of a signal's handler could strike within a transaction, where it gets lost.
     """
 
     def __init__(
-        self, tell: Callable[[Mapping[str, Any]], None], clock: Callable[[], float] = time.time
+        self,
+        tell: Callable[[Mapping[str, Any]], None],
+        ended: Callable[[], bool],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._tell = tell
+        self._ended = ended
         self._clock = clock
         self._told_at = 0.0
         self._began: list[tuple[Step, float]] = []
 
     def begin(self, name: Step) -> None:
-        """The step before is over."""
+        """The step before is over. Raises Stopped."""
+        self._check()
         self._began.append((name, self._clock()))
         self._say(None, None)
 
     def advance(self, done: int, total: int) -> None:
-        """So much of the step is done."""
+        """So much of the step is done. Raises Stopped."""
+        self._check()
         if self._clock() - self._told_at >= _EVERY_S:
             self._say(done, total)
 
@@ -51,6 +63,10 @@ class Steps:
             {"name": name, "seconds": round(end - at, 3)}
             for (name, at), end in zip(self._began, ends, strict=False)
         ]
+
+    def _check(self) -> None:
+        if self._ended():
+            raise Stopped("The cycle was stopped; run it again to learn from the same answers.")
 
     def _say(self, done: int | None, total: int | None) -> None:
         name, began_at = self._began[-1]

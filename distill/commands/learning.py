@@ -12,8 +12,7 @@ from argparse import ArgumentTypeError, Namespace
 from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from threadpoolctl import threadpool_limits
 
@@ -38,7 +37,7 @@ from distill.watch import SWEEP_EVERY_S, run_due, survey, sweep
 from distill.wording import count_of
 from router.deciding.outlook import Outlook, look_ahead
 from router.deciding.promise import PromiseKeeper, proven_agreement
-from router.errors import ReleaseError, StoreError, TutelageError
+from router.errors import ReleaseError, StoreError
 from router.meter.metrics import Metrics
 from router.meter.money import usd
 from router.settings.model import Settings
@@ -105,17 +104,10 @@ def _read_seconds(text: str) -> float:
     return seconds
 
 
-class Stopped(TutelageError):
-    """A signal ended the cycle."""
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise Stopped("The cycle was stopped; run it again to learn from the same answers.")
-
-
 def _run(args: Namespace) -> int:
+    ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)  # an exception, so that the store hears of the end
+        signal.signal(number, lambda *_: ended.set())
     with open_workplace(args.config) as place:
         _warn(place.settings, sys.stderr)
         known = sorted(place.store.answers_by_workload())
@@ -127,7 +119,7 @@ def _run(args: Namespace) -> int:
             )
         if not wanted:
             raise StoreError("There are no answers to learn from yet.")
-        learner = place.learner(args.seed)
+        learner = replace(place.learner(args.seed), ended=ended.is_set)
         outcomes = []
         for workload in wanted:
             outcomes.append(run_cycle(learner, workload))

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from distill.steps import Steps
+import pytest
+
+from distill.steps import Steps, Stopped
 from router.errors import StoreError
+
+
+def never() -> bool:
+    return False
 
 
 class Clock:
@@ -27,7 +33,7 @@ class Told:
 
 def test_each_step_is_told_and_within_it_once_a_second_at_most() -> None:
     clock, told = Clock(), Told()
-    steps = Steps(told, clock)
+    steps = Steps(told, never, clock)
     steps.begin("reading")
     clock.now += 0.25
     steps.begin("encoding")
@@ -46,7 +52,7 @@ def test_each_step_is_told_and_within_it_once_a_second_at_most() -> None:
 
 def test_what_each_step_took_is_kept() -> None:
     clock = Clock()
-    steps = Steps(Told(), clock)
+    steps = Steps(Told(), never, clock)
     assert steps.taken() == []
     steps.begin("reading")
     clock.now += 1.5
@@ -63,8 +69,21 @@ def test_a_busy_store_stops_no_cycle() -> None:
         raise StoreError("the store is locked")
 
     clock = Clock()
-    steps = Steps(refuse, clock)
+    steps = Steps(refuse, never, clock)
     steps.begin("reading")
     clock.now += 2.0
     steps.advance(1, 2)
     assert steps.taken() == [{"name": "reading", "seconds": 2.0}]
+
+
+def test_who_wants_the_cycle_to_end_is_heard_between_two_steps() -> None:
+    told, ended = Told(), False
+    steps = Steps(told, lambda: ended)
+    steps.begin("reading")
+    ended = True
+    with pytest.raises(Stopped):
+        steps.advance(1, 2)
+    with pytest.raises(Stopped):
+        steps.begin("encoding")
+    assert [one["name"] for one in told.progress] == ["reading"]
+    assert [one["name"] for one in steps.taken()] == ["reading"]
