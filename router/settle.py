@@ -54,7 +54,7 @@ def _bill(deps: Deps, outcome: Outcome) -> Billed:
     worked out again only where more is known than the last time."""
     tries = Tries(outcome.draft_attempts, outcome.draft_usage, outcome.attempts, outcome.usage)
     known = outcome.billed
-    if known is None or any(a is not b for a, b in zip(known.tries, tries, strict=True)):
+    if known is None or known.tries != tries:
         drafts = _bill_calls(deps, outcome, tries.drafts, tries.draft_usage, STUDENT_KEY)
         calls = _bill_calls(deps, outcome, tries.calls, tries.usage, outcome.model)
         known = outcome.billed = Billed(tries, drafts, calls)

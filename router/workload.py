@@ -13,6 +13,7 @@ from router.wire.openai import ChatRequest, system_prompt
 from router.wire.passed_through import PASSED_THROUGH
 
 _PROFILE_KEYS = ("tools", "response_format")
+_ENCODER = json.JSONEncoder(sort_keys=True)
 
 
 def name_workload(request: ChatRequest) -> str | None:
@@ -40,7 +41,7 @@ def find_workload(
     for workload in settings.workloads:
         if fnmatchcase(prompt, workload.match.system_prompt):
             return _owned(settings, workload.name, tenant), workload
-    profile = json.dumps([prompt, *(body.get(key) for key in _PROFILE_KEYS)], sort_keys=True)
+    profile = _ENCODER.encode([prompt, *(body.get(key) for key in _PROFILE_KEYS)])
     return _owned(settings, f"w-{hashlib.sha256(profile.encode()).hexdigest()[:12]}", tenant), None
 
 

@@ -53,7 +53,7 @@ def summarise(found: list[tuple[int, float]]) -> dict[str, Any]:
     """MB at the end, and MB per 100,000 requests with twice its standard error."""
     done, memory = np.array(found[len(found) // 2 :]).T
     (slope, _), covariance = np.polyfit(done, memory, 1, cov=True)
-    slope_mb, error_mb = slope * 1e5, 2 * float(np.sqrt(covariance[0, 0])) * 1e5
+    slope_mb, error_mb = float(slope) * 1e5, 2 * float(np.sqrt(covariance[0, 0])) * 1e5
     return {
         "requests": found[-1][0],
         "started_mb": found[0][1],

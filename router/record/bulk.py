@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Table, insert
 from sqlalchemy.engine import Connection, Dialect
@@ -12,6 +13,8 @@ from sqlalchemy.exc import StatementError
 
 _MOST_VARIABLES: Final = 30_000
 """In one statement: SQLite takes 32,766."""
+
+_Value = TypeVar("_Value")
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -36,6 +39,15 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
         connection.exec_driver_sql(statement, _bind(statement, part, names, processors))
 
 
+def round_up(values: Sequence[_Value]) -> list[_Value]:
+    """The values, the last one repeated up to a power of two: for a list in a statement, of which
+    the driver keeps one for each length that it has seen, up to a hundred."""
+    if not values:
+        return []
+    missing = (1 << (len(values) - 1).bit_length()) - len(values)
+    return [*values, *[values[-1]] * missing]
+
+
 def _split(count: int, most: int) -> Iterator[int]:
     """Powers of two that add up to the count, so that there are few statements to remember."""
     while count:
@@ -44,8 +56,9 @@ def _split(count: int, most: int) -> Iterator[int]:
         count -= size
 
 
+@lru_cache(maxsize=64)
 def _find_processors(
-    table: Table, names: Sequence[str], dialect: Dialect
+    table: Table, names: tuple[str, ...], dialect: Dialect
 ) -> list[Callable[[Any], Any] | None]:
     """What turns each column's values into the driver's; None where they are that already."""
     return [table.c[n].type.dialect_impl(dialect).bind_processor(dialect) for n in names]
@@ -65,12 +78,11 @@ def _bind(
     names: Sequence[str],
     processors: Sequence[Callable[[Any], Any] | None],
 ) -> tuple[Any, ...]:
-    columns = list(zip(names, processors, strict=True))
     try:
-        return tuple(
-            row[name] if process is None else process(row[name])
-            for row in rows
-            for name, process in columns
-        )
+        columns = [
+            [row[name] for row in rows] if process is None else [process(row[name]) for row in rows]
+            for name, process in zip(names, processors, strict=True)
+        ]
     except Exception as error:
         raise StatementError(str(error), statement, None, error) from error
+    return tuple(chain.from_iterable(zip(*columns, strict=True)))

@@ -46,10 +46,13 @@ class Redactor:
         return text
 
     def json(self, value: Any) -> Any:
-        """A copy of a JSON value with its texts, keys and card-like integers redacted.
+        """A copy of a JSON value with its texts, keys and card-like integers redacted; the value
+        itself where nothing is to be redacted.
 
         Objects in which two keys become the same number the later ones: ``[email]#2``.
         """
+        if not self._rules:
+            return value
         # A stack instead of recursion: a client chooses how deeply its JSON is nested.
         pending: list[list[Any] | dict[str, Any]] = []
         redacted = self._copy(value, pending)

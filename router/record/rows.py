@@ -28,6 +28,8 @@ _PLAIN: Final = tuple(f.name for f in fields(Interaction) if f.name not in ("att
 TOKENS: Final = tuple(f.name for f in fields(Usage))
 """The columns of a usage."""
 
+_NO_USAGE: Final[dict[str, Any]] = dict.fromkeys(TOKENS)
+
 _ATTEMPT: Final = tuple(f.name for f in fields(Attempt) if f.name != "usage")
 _TRAINING: Final = tuple(f.name for f in fields(TrainingRow))
 
@@ -56,7 +58,8 @@ TRAINING_COLUMNS: Final = tuple(interactions.c[name] for name in _TRAINING)
 
 def from_interaction(record: Interaction) -> dict[str, Any]:
     """The row of an interaction. One that isn't stored loses its content here, at the latest."""
-    row: dict[str, Any] = {name: getattr(record, name) for name in _PLAIN}
+    row = vars(record).copy()  # quicker than field by field
+    del row["attempts"]
     row["tier"] = str(record.tier)
     row["trace"] = list(record.trace)
     row["evidence"] = dict(record.evidence)
@@ -68,10 +71,11 @@ def from_interaction(record: Interaction) -> dict[str, Any]:
 
 def from_attempt(attempt: Attempt) -> dict[str, Any]:
     """The row of an attempt."""
-    row: dict[str, Any] = {name: getattr(attempt, name) for name in _ATTEMPT}
+    row = vars(attempt).copy()
+    usage = row.pop("usage")
     row["tier"] = str(attempt.tier)
     row["rates"] = None if attempt.rates is None else dict(attempt.rates)
-    return row | {name: getattr(attempt.usage, name, None) for name in TOKENS}
+    return row | (_NO_USAGE if usage is None else vars(usage))
 
 
 def to_interaction(row: RowMapping, attempts: Sequence[RowMapping]) -> Interaction:

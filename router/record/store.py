@@ -20,7 +20,7 @@ from policies.purse import Payment
 from policies.types import Trial
 from router.record import rows
 from router.record.audit import Verdict, verify_ledger
-from router.record.bulk import insert_rows
+from router.record.bulk import insert_rows, round_up
 from router.record.database import Database
 from router.record.erasure import Eraser
 from router.record.feedback import FeedbackBook
@@ -283,7 +283,7 @@ def _present(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Those that are stored, or were until they were purged: they stay in the ledger."""
     present: set[str] = set()
     for start in range(0, len(ids), _PAGE):
-        chunk = list(ids[start : start + _PAGE])
+        chunk = round_up(ids[start : start + _PAGE])
         for column in (interactions.c.id, ledger.c.interaction_id):
             present.update(connection.scalars(select(column).where(column.in_(chunk))))
     return present

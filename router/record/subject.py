@@ -42,6 +42,8 @@ def hide_user(redacted: Mapping[str, Any], given: Mapping[str, Any], tenant: str
     Taken from the given one: redacted, two users who go by their addresses would be one.
     """
     hidden = dict(redacted)
+    if find_user(given) is None:  # as most
+        return hidden
     for path in USER_FIELDS:
         found = find_user({path[0]: given.get(path[0])})
         if found is None:
