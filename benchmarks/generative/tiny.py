@@ -28,10 +28,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import t as student_t
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from benchmarks.promise.intervals import interval
 from distill.train.examples import Example
 from distill.train.losses.buckets import full_buckets
 from distill.train.losses.divergences import forward_kl
@@ -225,15 +225,6 @@ def run_seed(teacher: Any, tokenizer: Any, sizes: Sizes, seed: int) -> dict[str,
     fit(make_recipe("preference", {"plackett_luce": 1.0}, **later), model, tokenizer, ranked)
     note("preference", model)
     return found
-
-
-def interval(values: Sequence[float]) -> dict[str, float]:
-    """Mean over seeds with its 95 % interval by Student's t; no interval for one seed."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return {"mean": mean}
-    half = student_t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return {"mean": mean, "low": mean - float(half), "high": mean + float(half)}
 
 
 def summarise(runs: Sequence[Mapping[str, float]]) -> dict[str, Any]:
