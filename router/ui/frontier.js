@@ -17,6 +17,7 @@ const WAYS = [
 
 const interval = (estimate, show) => (estimate ? [el("span", { class: "strong", text: show(estimate.value) }), el("small", { text: `${show(estimate.low)} to ${show(estimate.high)}` })] : ["unknown"]);
 const share = (value) => showShare(value, 1);
+const showThreshold = (value) => String(Number(value.toPrecision(4)));
 const points = (value) => `${(100 * value).toFixed(1)} points`;
 const cost = (outlook) => outlook.cost_usd?.value ?? null;
 
@@ -149,12 +150,12 @@ function create(host, context) {
     return "Served from this confidence on, without a promise.";
   }
 
-  const describe = (outlook) => `${outlook.threshold === null ? "Teacher alone" : `Threshold ${outlook.threshold}`}: agreement ${share(outlook.agreement.value)}, cost ${showUsd(cost(outlook))}, asked ${share(outlook.asked)}`;
+  const describe = (outlook) => `${outlook.threshold === null ? "Teacher alone" : `Threshold ${showThreshold(outlook.threshold)}`}: agreement ${share(outlook.agreement.value)}, cost ${showUsd(cost(outlook))}, asked ${share(outlook.asked)}`;
 
   function predict(outlook, current) {
     const change = (now, before, show) => (current && before !== null && now !== null && Math.abs(now - before) > 1e-12 ? el("small", { text: `${now > before ? "+" : "−"}${show(Math.abs(now - before))} against now` }) : null);
     const rows = [
-      ["Threshold", el("span", { class: "strong", text: outlook.threshold === null ? "none: the teacher alone" : String(outlook.threshold) })],
+      ["Threshold", el("span", { class: "strong", text: outlook.threshold === null ? "none: the teacher alone" : showThreshold(outlook.threshold) })],
       ["Cost per interaction", ...interval(outlook.cost_usd, showUsd), change(cost(outlook), current && cost(current), showUsd)],
       ["Saving", el("span", { class: "strong", text: outlook.saving === null ? "unknown" : share(outlook.saving) })],
       ["Agreement", ...interval(outlook.agreement, share), change(outlook.agreement.value, current && current.agreement.value, points)],
