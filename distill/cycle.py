@@ -26,7 +26,7 @@ from distill.generative import find_student, keep_drafts_of
 from distill.next.learned import describe_learned
 from distill.noise import find_noise
 from distill.promote import Rung, climb, may_promote
-from distill.steps import Steps
+from distill.steps import Steps, Stopped
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
 from distill.trial import plan_trial
@@ -188,11 +188,8 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     outcome = _decide(learner, dataset, trained, active, vectors, detail)
     if examples is None or not learner.live:
         return outcome
-    # 5. What people look at; what was promoted serves meanwhile.
-    steps.begin("explaining")
-    learned = describe_learned(dataset, examples, trained, seed=learner.seed)
-    noise = find_noise(dataset, examples.vectors, trained.held_out).describe()
-    return replace(outcome, detail={**outcome.detail, **learned, "teacher_noise": noise})
+    learned = _explain(dataset, examples, trained, steps, seed=learner.seed)
+    return replace(outcome, detail={**outcome.detail, **learned})
 
 
 def _decide(
@@ -291,6 +288,20 @@ def _encode(encoder: Encoder, dataset: Dataset, steps: Steps) -> Examples:
         weights=dataset.weights,
         trust=dataset.trust,
     )
+
+
+def _explain(
+    dataset: Dataset, examples: Examples, trained: Trained, steps: Steps, *, seed: int
+) -> dict[str, Any]:
+    """What people look at; what was promoted serves meanwhile."""
+    # 5. Curve, failures, noise. Who stops the cycle here takes back nothing that was decided.
+    try:
+        steps.begin("explaining")
+    except Stopped:
+        return {}
+    noise = find_noise(dataset, examples.vectors, trained.held_out)
+    learned = describe_learned(dataset, examples, trained, seed=seed)
+    return {**learned, "teacher_noise": noise.describe()}
 
 
 def load_active(store: Store, workload: str) -> Release | None:

@@ -183,8 +183,9 @@ def _summarize(args: Namespace, settings: Settings, run: Replayed) -> dict[str, 
         seconds=run.seconds,
         slices=slices_of(settings),
     )
-    noise = {} if run.noise is None else {"teacher_noise": run.noise.describe()}
-    return {**result, **noise}
+    if run.measure_noise is not None:
+        result["teacher_noise"] = run.measure_noise().describe()
+    return result
 
 
 def _describe(result: dict[str, Any], args: Namespace) -> str:

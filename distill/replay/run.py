@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,9 @@ Progress = Callable[[int, int, str], None]
 class Replayed:
     """What a replay saw: a line per query, what was claimed, and how many releases came.
 
-    ``notes``: sentences about what could not be learned; ``noise``: in the teacher's answers, None
-    where the drafts were recorded: then nothing encodes questions.
+    ``notes``: sentences about what could not be learned; ``measure_noise``: in the teacher's
+    answers, which takes a second for 3,000 of them; None where the drafts were recorded: then
+    nothing encodes questions.
     """
 
     lines: Sequence[Line]
@@ -74,7 +76,7 @@ class Replayed:
     releases: int
     seconds: float
     notes: Sequence[str] = ()
-    noise: TeacherNoise | None = None
+    measure_noise: Callable[[], TeacherNoise] | None = None
 
 
 class Replay:
@@ -201,7 +203,7 @@ class Replay:
             releases=self._releases,
             seconds=time.perf_counter() - began_s,
             notes=notes,
-            noise=noise.measure(self._encoder) if self._student is None else None,
+            measure_noise=partial(noise.measure, self._encoder) if self._student is None else None,
         )
 
     async def _fit(self, rows: Sequence[StreamRow]) -> list[str]:

@@ -101,6 +101,19 @@ def test_a_cycle_tells_how_far_it_is_and_what_its_student_learned(
     assert {name for place in detail["clusters"] for name in place["examples"]} <= asked
 
 
+def test_who_stops_a_cycle_that_has_decided_takes_nothing_back(
+    store: Store, learner: Learner
+) -> None:
+    add(store, MESSAGES[:110])
+
+    def judged() -> bool:
+        return last_cycle(store).detail.get("progress", {}).get("name") == "judging"
+
+    assert run_cycle(replace(learner, ended=judged), WORKLOAD).result == "promoted"
+    assert last_cycle(store).outcome == "promoted"
+    assert "curve" not in last_cycle(store).detail
+
+
 def test_nobody_looks_at_what_a_replay_learns(store: Store, learner: Learner) -> None:
     add(store, MESSAGES[:150])
     outcome = run_cycle(replace(learner, live=False), WORKLOAD)
