@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from distill.calibration import check_calibration
 from distill.dataset import MAX_QUESTIONS, MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
 from distill.dataset.folder import save as save_dataset
+from distill.dataset.memory import RowMemory
 from distill.dataset.model import LEARNING_TERMS
 from distill.drift import Drift, find_drift
 from distill.forgetting import check_forgetting
@@ -34,6 +35,7 @@ from distill.wording import answer_text, count_of
 from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
 from router.errors import ReleaseError
+from router.generative.student import GenerativeStudent
 from router.record.model import Release as ReleaseRecord
 from router.record.model import TrainingRow
 from router.record.redact import Redactor
@@ -89,7 +91,8 @@ class Learner:
     learned from; ``datasets``: where what was learned from is kept, None where it isn't;
     ``find_drift``: tells a workload's alarms; ``live``: traffic follows, so that a candidate can be
     tried on it, and people look at what was learned; ``ended``: whether the cycle is to end, asked
-    before each step.
+    before each step; ``memory``: of what earlier cycles read, where one process goes through many
+    of the same store and settings.
     """
 
     settings: Settings
@@ -104,6 +107,7 @@ class Learner:
     find_drift: Callable[[Store, str], Drift] = find_drift
     live: bool = True
     ended: Callable[[], bool] = lambda: False
+    memory: RowMemory | None = None
 
 
 def run_cycle(learner: Learner, workload: str) -> Outcome:
@@ -147,9 +151,7 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     student = None
     if learner.drafts == "served":
         student = find_student(learner.settings, active)
-    rows: Iterable[TrainingRow] = learner.store.training_rows(workload)
-    if student is not None:
-        rows = keep_drafts_of(student, rows, learner.store.draft_versions(workload))
+    rows = _rows_of(learner, workload, student)
     given = learner.drafts != "embedded"
     dataset = build_dataset(
         workload,
@@ -165,6 +167,7 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
             target="teacher" if promised else "gold",
             changed_seq=drift.changed_seq,
         ),
+        memory=learner.memory,
     )
     detail: dict[str, Any] = {"dataset": dataset.describe(kept=learner.datasets is not None)}
     unfit = _find_unfit(dataset, closed=not given)
@@ -190,6 +193,16 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
         return outcome
     learned = _explain(dataset, examples, trained, steps, seed=learner.seed)
     return replace(outcome, detail={**outcome.detail, **learned})
+
+
+def _rows_of(
+    learner: Learner, workload: str, student: GenerativeStudent | None
+) -> Iterable[TrainingRow]:
+    store, memory = learner.store, learner.memory
+    rows = store.training_rows(workload) if memory is None else memory.read(store, workload)
+    return (
+        rows if student is None else keep_drafts_of(student, rows, store.draft_versions(workload))
+    )
 
 
 def _decide(

@@ -19,7 +19,7 @@ from distill.dataset.gold import admit, teach_gold
 from distill.dataset.merging import merge, merge_near
 from distill.dataset.model import LEARNING_TERMS, BuildTerms, Dataset, Question, Tally
 from distill.dataset.sampling import mix, sample
-from distill.dataset.selection import Selected, select, select_corrected
+from distill.dataset.selection import Memory, Selected, select, select_corrected
 from distill.dataset.splitting import split
 from distill.drift import OLD_TRUST
 from policies.compare import get_comparer
@@ -40,11 +40,15 @@ def build_dataset(
     *,
     corrected: Iterable[Corrected] = (),
     terms: BuildTerms = LEARNING_TERMS,
+    memory: Memory | None = None,
 ) -> Dataset:
-    """The dataset of a workload, from its trainable rows and its feedback, oldest first."""
+    """The dataset of a workload, from its trainable rows and its feedback, oldest first.
+
+    ``memory``: of a learner that builds it again and again, from the same store and settings.
+    """
     tally = Tally()
     # 1. Licence, consent, one tenant, redaction.
-    selected = select(rows, settings, redactor, tally)
+    selected = select(rows, settings, redactor, tally, memory)
     tenant = selected[-1].row.tenant if selected else ""
     name = _choose_comparer(workload, selected, settings)
     comparer = get_comparer(name)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from distill.dataset.model import Source, Tally
 from policies.types import Shape
@@ -27,8 +28,20 @@ class Selected:
     source: Source
 
 
+class Memory(Protocol):
+    """Keeps what was made of a row, so that the next cycle needn't make it again."""
+
+    def select(self, row: TrainingRow, read: Callable[[TrainingRow], Selected]) -> Selected:
+        """What ``read`` makes of the row."""
+        ...
+
+
 def select(
-    rows: Iterable[TrainingRow], settings: Settings, redactor: Redactor, tally: Tally
+    rows: Iterable[TrainingRow],
+    settings: Settings,
+    redactor: Redactor,
+    tally: Tally,
+    memory: Memory | None = None,
 ) -> list[Selected]:
     """The rows that may teach, in their order.
 
@@ -38,7 +51,12 @@ def select(
     says them to others.
     """
     withdrawn = {key.name for key in settings.keys if not key.train_on}
-    found = list(_read(rows, settings, withdrawn, redactor, tally))
+    teaching = _admit(rows, settings, withdrawn, tally)
+    read = _Reader(redactor).read
+    if memory is None:
+        found = [read(row) for row in teaching]
+    else:
+        found = [memory.select(row, read) for row in teaching]
     # The newest row's: a configuration without tenants, or with others, may lie behind.
     tenant = found[-1].row.tenant if found else ""
     kept = [one for one in found if one.row.tenant == tenant]
@@ -54,32 +72,35 @@ def select_corrected(
     return (one for one in given if one.tenant == tenant and one.key_name not in withdrawn)
 
 
-def _read(
-    rows: Iterable[TrainingRow],
-    settings: Settings,
-    withdrawn: set[str],
-    redactor: Redactor,
-    tally: Tally,
-) -> Iterator[Selected]:
-    shape = Shape()
+def _admit(
+    rows: Iterable[TrainingRow], settings: Settings, withdrawn: set[str], tally: Tally
+) -> Iterator[TrainingRow]:
     for row in rows:
         if not _may_teach(settings, row):
             tally.drop("licence")
-            continue
-        if row.key_name in withdrawn:
+        elif row.key_name in withdrawn:
             tally.drop("consent")
-            continue
+        else:
+            yield row
+
+
+class _Reader:
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._shape = Shape()
+
+    def read(self, row: TrainingRow) -> Selected:
         body = row.request or {}
-        if (own := shape_of(body)) != shape:
-            shape = own  # equal ones are kept once
-        yield Selected(
+        if (shape := shape_of(body)) != self._shape:
+            self._shape = shape  # equal ones are kept once
+        return Selected(
             row=replace(
                 row,
                 request=None,
-                input_text=redactor.text(row.input_text),
-                teacher_answer=redactor.json(row.teacher_answer),
+                input_text=self._redactor.text(row.input_text),
+                teacher_answer=self._redactor.json(row.teacher_answer),
             ),
-            shape=shape,
+            shape=self._shape,
             profile=profile_of(body),
             request=write_request(body),
             source=source_of(row),

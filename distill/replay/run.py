@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from distill.cycle import HeldOut, Learner, run_cycle
+from distill.dataset.memory import RowMemory
 from distill.drift import Drift, locate
 from distill.noise import TeacherNoise
 from distill.replay.knowledge import DelayedPromises, DelayedRecall, DelayedRecords
@@ -127,7 +128,7 @@ class Replay:
             releases=ActiveReleases(self._store),
             promises=self._promises,
             budgets=self._budgets,
-            drafter=self._student or EmbeddedDrafter(self._encoder, self._redactor),
+            drafter=self._student or EmbeddedDrafter(self._encoder, self._redactor, threaded=False),
             recall=self._recall,
             coin=random.Random(f"coin {seed}").random,
             proven=self._proven,
@@ -154,6 +155,7 @@ class Replay:
             most_questions=_MOST_QUESTIONS,
             find_drift=self._find_drift,
             live=False,
+            memory=RowMemory(),
         )
 
     async def run(

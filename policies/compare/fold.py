@@ -6,7 +6,9 @@ alone matters more than what is folded: texts that fold to the same one count as
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from functools import lru_cache
 
 # Compatibility forms that only look different: width, ligatures, Arabic shapes, fixed spaces.
 # Superscripts, fractions, circles and mathematical alphabets mean something: 10² is not 102.
@@ -29,9 +31,14 @@ _QUOTES = frozenset(
     {'""', "''", "``", "“”", "„“", "„”", "‘’", "‚‘", "«»", "»«", "‹›", "「」", "『』"}
 )
 _HYPHENS = frozenset("-\u2010")
+_JOINERS = re.compile("[_\\-\u2010\u2019]")
 _FULL_STOPS = frozenset(".。")
 _WORD_STOPS = frozenset(",;:!")
 _NEVER_BEFORE_A_STOP = frozenset(".。,;:!?…\n ")
+
+_SHORT = 256
+"""Texts up to this length are remembered with their fold: answers and questions recur, with every
+learning cycle and every comparison."""
 
 
 def fold_text(text: str) -> str:
@@ -45,8 +52,17 @@ def fold_label(text: str) -> str:
 
     Returns "" only for a text of nothing but white space.
     """
+    return _fold_short(text) if len(text) <= _SHORT else _fold(text)
+
+
+def _fold(text: str) -> str:
     folded = _collapse_space(_fold_case(_fold_forms(text)))
     return _strip_wrapping(_join_words(folded))
+
+
+@lru_cache(maxsize=16_384)
+def _fold_short(text: str) -> str:
+    return _fold(text)
 
 
 def _fold_forms(text: str) -> str:
@@ -86,6 +102,8 @@ def _collapse_space(text: str) -> str:
 
     Two lines may be two labels.
     """
+    if " ".join(text.split()) == text == text.strip(_INVISIBLE_SPACES):
+        return text
     trimmed = text.strip().strip(_INVISIBLE_SPACES)
     while trimmed != text:
         text, trimmed = trimmed, trimmed.strip().strip(_INVISIBLE_SPACES)
@@ -99,17 +117,25 @@ def _join_words(text: str) -> str:
     Between two single letters a hyphen stays: A-C may be a range, x-y a difference. Beside a
     digit or a sign everything stays.
     """
-    letters = [unicodedata.category(char).startswith("L") for char in f" {text} "]
+    joiners = list(_JOINERS.finditer(text))
+    if not joiners:
+        return text
     chars = list(text)
-    for at, char in enumerate(text, start=1):
-        if not (letters[at - 1] and letters[at + 1]):
+    for joiner in joiners:
+        at, char = joiner.start(), joiner.group()
+        if not (_has_letter(text, at - 1) and _has_letter(text, at + 1)):
             continue
-        in_word = letters[at - 2] or letters[at + 2]
+        in_word = _has_letter(text, at - 2) or _has_letter(text, at + 2)
         if char == "_" or (char in _HYPHENS and in_word):
-            chars[at - 1] = " "
+            chars[at] = " "
         elif char == "\u2019":
-            chars[at - 1] = "'"
+            chars[at] = "'"
     return "".join(chars)
+
+
+def _has_letter(text: str, at: int) -> bool:
+    """False beyond the ends."""
+    return 0 <= at < len(text) and _is_letter(text[at])
 
 
 def _strip_wrapping(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn import config_context
 from sklearn.model_selection import StratifiedKFold
 
 from policies.fit.candidates import CANDIDATES, Bools, Candidate
@@ -57,14 +58,19 @@ def fit_gate(
             "the drafts carry no confidence, and to judge them without one takes "
             f"{4 * _FOLDS} that agree with the teacher and as many that don't"
         )
+    if not np.isfinite(signals).all():
+        raise ValueError("a signal is no finite number")
     rows = len(agreed)
     if agreed.all():
         signals = np.vstack([signals, signals[np.argmin(signals[:, 0])]])
         agreed = np.append(agreed, False)
         weights = np.append(weights, weights.mean())
-    chosen, held_out, losses = _compete(signals, agreed, weights, seed, has_raw)
-    columns = _columns_of(chosen, signals)
-    scorer = chosen.fit(signals[:, columns], agreed, weights, seed)
+    # What is passed on is finite and of the right kind; to check it at every tree takes longer than
+    # to grow the tree.
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        chosen, held_out, losses = _compete(signals, agreed, weights, seed, has_raw)
+        columns = _columns_of(chosen, signals)
+        scorer = chosen.fit(signals[:, columns], agreed, weights, seed)
     if held_out is None:
         held_out = scorer.probabilities(signals[:, columns])
     score, over_all, over_served = risk_curve(held_out, weights)

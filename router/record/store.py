@@ -150,6 +150,14 @@ class Store(
         found = (rows.to_training_row(row) for row in self._pages(query, after_seq))
         return islice(found, limit)
 
+    def training_seqs(self, workload: str) -> list[int]:
+        """Of ``training_rows``, oldest first."""
+        query = select(interactions.c.seq).where(
+            interactions.c.workload == workload, interactions.c.trainable
+        )
+        with self._database.read() as connection:
+            return list(connection.scalars(query.order_by(interactions.c.seq)))
+
     def trials(self, workload: str, after_seq: int = 0) -> Iterator[tuple[int, Trial]]:
         """Evidence for a certificate with its seq, oldest first: all interactions with a level."""
         query = select(*rows.TRIAL_COLUMNS).where(
