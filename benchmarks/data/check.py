@@ -42,7 +42,10 @@ class Stream(BaseModel):
     licence: str
     rows: int = Field(gt=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    contents: str = Field(pattern="^[0-9a-f]{64}$")
     builder: str
+    files: Mapping[str, str] = {}
+    why_none: str = ""
 
 
 class _Manifest(BaseModel):
@@ -69,14 +72,19 @@ def check_stream(name: str, stream: Stream, folder: Path) -> Finding:
     """Hold ``folder/streams/NAME.jsonl.gz`` against its entry."""
     path = folder / "streams" / f"{name}.jsonl.gz"
     origin = f"it is made from {stream.source}, revision {stream.revision} ({stream.licence})"
-    how = "no builder" if stream.builder == "none" else f"build it with {stream.builder}"
+    how = f"no builder: {stream.why_none}"
+    if stream.builder != "none":
+        how = f"build it with python -m {stream.builder} {name} --out DIR"
     if not path.is_file():
         return Finding(state=State.MISSING, sentence=f"missing; {origin}; {how}")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest == stream.sha256:
         return Finding(state=State.INTACT, sentence=f"intact, {stream.rows} rows")
-    rows = _count_rows(path)
+    rows, contents = _read(path)
+    if contents == stream.contents:
+        sentence = f"intact, {stream.rows} rows, packed otherwise"
+        return Finding(state=State.INTACT, sentence=sentence)
     counted = "it can't be unpacked" if rows is None else f"{rows} rows, {stream.rows} expected"
     return Finding(
         state=State.OTHER,
@@ -85,12 +93,17 @@ def check_stream(name: str, stream: Stream, folder: Path) -> Finding:
     )
 
 
-def _count_rows(path: Path) -> int | None:
+def _read(path: Path) -> tuple[int | None, str | None]:
+    """Rows, and the digest of what is packed; None where it can't be unpacked."""
+    digest, rows = hashlib.sha256(), 0
     try:
         with gzip.open(path) as lines:
-            return sum(1 for line in lines if line.strip())
+            for line in lines:
+                digest.update(line)
+                rows += bool(line.strip())
     except (OSError, EOFError, zlib.error):
-        return None
+        return None, None
+    return rows, digest.hexdigest()
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from benchmarks.data.check import State, Stream, check_stream, main, read_manifest
+from benchmarks.data.makers import MAKERS
 from benchmarks.frontier.protocol import STREAMS
 
 
@@ -22,6 +23,7 @@ def entry(content: bytes, builder: str = "none") -> Stream:
         licence="CC0",
         rows=2,
         sha256=hashlib.sha256(content).hexdigest(),
+        contents=hashlib.sha256(b"{}\n{}\n").hexdigest(),
         builder=builder,
     )
 
@@ -52,12 +54,25 @@ def test_intact_file(folder: Path) -> None:
     assert check_stream("a", entry(content), folder).state is State.INTACT
 
 
+def test_the_same_rows_packed_otherwise_are_intact(folder: Path) -> None:
+    (folder / "streams/a.jsonl.gz").write_bytes(gzip.compress(b"{}\n{}\n", 1, mtime=5))
+    found = check_stream("a", entry(gzip.compress(b"{}\n{}\n")), folder)
+    assert found.state is State.INTACT
+    assert "packed otherwise" in found.sentence
+
+
+def test_a_stream_has_either_a_builder_or_the_reason_for_none() -> None:
+    for name, stream in read_manifest().items():
+        assert (name in MAKERS) is (stream.builder == "benchmarks.data.build") is bool(stream.files)
+        assert (stream.builder == "none") is bool(stream.why_none)
+
+
 def test_missing_file_says_where_it_comes_from(folder: Path) -> None:
     found = check_stream("a", entry(b""), folder)
     assert found.state is State.MISSING
     assert "a public place, revision r1 (CC0); no builder" in found.sentence
     built = check_stream("a", entry(b"", "benchmarks.data.a"), folder)
-    assert "build it with benchmarks.data.a" in built.sentence
+    assert "build it with python -m benchmarks.data.a a --out DIR" in built.sentence
 
 
 @pytest.mark.parametrize(
