@@ -6,7 +6,6 @@ exception raised while it is handled would drag it into every traceback.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import ssl
@@ -27,6 +26,7 @@ from router.upstream.pool import BadAddress
 from router.upstream.retry import is_retryable
 from router.wire.form import Form
 from router.wire.hearing import understand
+from router.wire.written_json import read_json
 
 _FORWARDED_ERROR_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
 _NOT_THE_REQUESTS_FAULT = frozenset({401, 402, 404, 408, 409, 429})
@@ -175,7 +175,7 @@ def _hide_key_in_bytes(raw: bytes, target: UpstreamTarget) -> bytes:
 
 def _parse(raw: bytes) -> Any:
     try:
-        return json.loads(raw)
+        return read_json(raw)
     except (ValueError, RecursionError):
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -30,6 +29,7 @@ from router.wire.form import Form, Untranslatable, translating
 from router.wire.hearing import new_reader
 from router.wire.openai import StreamAssembler
 from router.wire.sse import EventTooLarge, SseDecoder, SseEvent
+from router.wire.written_json import read_json
 
 Chunk = tuple[bytes, dict[str, Any]]
 """An event's bytes as they came, and the object in it."""
@@ -218,7 +218,7 @@ class StreamReply:
 
 def _parse(data: str) -> dict[str, Any] | None:
     try:
-        chunk = json.loads(data)
+        chunk = read_json(data)
     except (ValueError, RecursionError):
         return None
     return chunk if isinstance(chunk, dict) else None
