@@ -20,6 +20,7 @@ import uvicorn
 from router.app import create_app
 from router.commands.workers import Workers
 from router.errors import ConfigError, StoreError, TutelageError
+from router.http.corked import CorkedProtocol
 from router.record.recovery import adopt
 from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
@@ -117,6 +118,7 @@ def _serve(
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http=CorkedProtocol,
             log_level="warning",
             timeout_graceful_shutdown=math.ceil(settings.server.drain_s),
             access_log=False,
