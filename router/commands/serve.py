@@ -122,6 +122,7 @@ def _serve(
             log_level="warning",
             timeout_graceful_shutdown=math.ceil(settings.server.drain_s),
             access_log=False,
+            server_header=False,
             proxy_headers=False,  # nobody asks where a client is
         )
     )

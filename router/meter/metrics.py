@@ -10,20 +10,20 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     generate_latest,
 )
 
 from router.meter.prices import Usage
+from router.meter.tallies import TallyCounter, TallyHistogram
 
-_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
+_Tally = TypeVar("_Tally", TallyCounter, TallyHistogram)
 
 OTHER = "other"
 _MOST_VALUES = 100
@@ -80,11 +80,14 @@ class _Window:
         self._events: deque[bool] = deque()
         self._hits = 0
 
-    def add(self, hit: bool) -> float:
+    def add(self, hit: bool) -> None:
         self._events.append(hit)
         self._hits += hit
         if len(self._events) > _WINDOW:
             self._hits -= self._events.popleft()
+
+    @property
+    def share(self) -> float:
         return self._hits / len(self._events)
 
 
@@ -99,7 +102,6 @@ class Metrics:
         self._reasons: set[str] = set()
         self._escalated: dict[str, _Window] = {}
         self._releases: dict[str, tuple[str, str]] = {}
-        self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self._declare_interactions()
         self._declare_promises()
         self._declare_models()
@@ -107,41 +109,47 @@ class Metrics:
 
     def _declare_interactions(self) -> None:
         registry = self._registry
-        self._interactions = Counter(
-            "tutelage_interactions",
-            "Interactions by the tier that answered and why.",
-            ("workload", "tier", "reason"),
-            registry=registry,
+        self._interactions = self._keep(
+            TallyCounter(
+                "tutelage_interactions",
+                "Interactions by the tier that answered and why.",
+                ("workload", "tier", "reason"),
+            )
         )
-        self._cost = Counter(
-            "tutelage_cost_usd",
-            "USD spent on interactions, by the tier that answered, audits included.",
-            ("workload", "tier"),
-            registry=registry,
+        self._cost = self._keep(
+            TallyCounter(
+                "tutelage_cost_usd",
+                "USD spent on interactions, by the tier that answered, audits included.",
+                ("workload", "tier"),
+            )
         )
-        self._cost_unknown = Counter(
-            "tutelage_cost_unknown",
-            "Interactions whose cost is unknown (no usage or no price); not in the sums.",
-            ("workload", "tier"),
-            registry=registry,
+        self._cost_unknown = self._keep(
+            TallyCounter(
+                "tutelage_cost_unknown",
+                "Interactions whose cost is unknown (no usage or no price); not in the sums.",
+                ("workload", "tier"),
+            )
         )
-        self._teacher_cost = Counter(
-            "tutelage_teacher_cost_usd",
-            "USD that always asking the teacher would have cost.",
-            ("workload",),
-            registry=registry,
+        self._teacher_cost = self._keep(
+            TallyCounter(
+                "tutelage_teacher_cost_usd",
+                "USD that always asking the teacher would have cost.",
+                ("workload",),
+            )
         )
-        self._interaction_cost = Histogram(
-            "tutelage_interaction_cost_usd",
-            "USD per interaction.",
-            buckets=_COST_BUCKETS,
-            registry=registry,
+        self._interaction_cost = self._keep(
+            TallyHistogram(
+                "tutelage_interaction_cost_usd",
+                "USD per interaction.",
+                buckets=_COST_BUCKETS,
+            )
         )
-        self._overhead = Histogram(
-            "tutelage_gateway_overhead_seconds",
-            "Seconds of an interaction that weren't spent waiting for upstreams.",
-            buckets=_OVERHEAD_BUCKETS,
-            registry=registry,
+        self._overhead = self._keep(
+            TallyHistogram(
+                "tutelage_gateway_overhead_seconds",
+                "Seconds of an interaction that weren't spent waiting for upstreams.",
+                buckets=_OVERHEAD_BUCKETS,
+            )
         )
         self._dropped = Counter(
             "tutelage_records_dropped",
@@ -154,11 +162,12 @@ class Metrics:
             "Records kept without content because the journal had grown too large.",
             registry=registry,
         )
-        self._usage_missing = Counter(
-            "tutelage_usage_missing",
-            "Calls that may have been billed and whose usage is unknown: a reason to look.",
-            ("model",),
-            registry=registry,
+        self._usage_missing = self._keep(
+            TallyCounter(
+                "tutelage_usage_missing",
+                "Calls that may have been billed and whose usage is unknown: a reason to look.",
+                ("model",),
+            )
         )
 
     def _declare_operation(self) -> None:
@@ -221,44 +230,50 @@ class Metrics:
         )
 
     def _declare_models(self) -> None:
-        self._tokens = Histogram(
-            "gen_ai_client_token_usage",
-            "Tokens per call of a model.",
-            ("gen_ai_token_type", "gen_ai_request_model"),
-            buckets=_TOKEN_BUCKETS,
-            registry=self._registry,
+        self._tokens = self._keep(
+            TallyHistogram(
+                "gen_ai_client_token_usage",
+                "Tokens per call of a model.",
+                ("gen_ai_token_type", "gen_ai_request_model"),
+                buckets=_TOKEN_BUCKETS,
+            )
         )
-        self._calls = Counter(
-            "tutelage_calls",
-            "Calls of a model, every try, by whether it answered.",
-            ("model", "result"),
-            registry=self._registry,
+        self._calls = self._keep(
+            TallyCounter(
+                "tutelage_calls",
+                "Calls of a model, every try, by whether it answered.",
+                ("model", "result"),
+            )
         )
-        self._duration = Histogram(
-            "gen_ai_client_operation_duration_seconds",
-            "Seconds per call of a model.",
-            ("gen_ai_request_model",),
-            buckets=_DURATION_BUCKETS,
-            registry=self._registry,
+        self._duration = self._keep(
+            TallyHistogram(
+                "gen_ai_client_operation_duration_seconds",
+                "Seconds per call of a model.",
+                ("gen_ai_request_model",),
+                buckets=_DURATION_BUCKETS,
+            )
         )
 
     def observe_interaction(self, record: Observed) -> None:
         """Count a finished interaction and each of its attempts. Call it once per interaction."""
         workload = self._fold(self._workloads, record.workload)
         reason = self._fold(self._reasons, record.reason)
+        models = [self._fold(self._models, attempt.model) for attempt in record.attempts]
         tier = str(record.tier)
-        self._child(self._interactions, workload, tier, reason).inc()
-        if record.cost_usd is None:
-            self._child(self._cost_unknown, workload, tier).inc()
-        else:
-            self._child(self._cost, workload, tier).inc(float(record.cost_usd))
-            self._interaction_cost.observe(float(record.cost_usd))
-        if record.teacher_cost_usd is not None:
-            self._child(self._teacher_cost, workload).inc(float(record.teacher_cost_usd))
-        self._overhead.observe(record.overhead_ms / 1000.0)
-        self._observe_escalation(workload, tier == "teacher")
-        for attempt in record.attempts:
-            self._observe_attempt(attempt)
+        with self._lock:
+            self._interactions.add((workload, tier, reason))
+            if record.cost_usd is None:
+                self._cost_unknown.add((workload, tier))
+            else:
+                cost_usd = float(record.cost_usd)
+                self._cost.add((workload, tier), cost_usd)
+                self._interaction_cost.observe((), cost_usd)
+            if record.teacher_cost_usd is not None:
+                self._teacher_cost.add((workload,), float(record.teacher_cost_usd))
+            self._overhead.observe((), record.overhead_ms / 1000.0)
+            self._escalated.setdefault(workload, _Window()).add(tier == "teacher")
+            for model, attempt in zip(models, record.attempts, strict=True):
+                self._observe_attempt(model, attempt)
 
     def set_promise(self, workload: str, promise: float, lower_bound: float) -> None:
         """Show the agreement promised for a workload and the agreement proven so far."""
@@ -319,30 +334,23 @@ class Metrics:
 
     def render(self) -> tuple[bytes, str]:
         """The page that Prometheus scrapes, and its content type."""
+        with self._lock:
+            for workload, window in self._escalated.items():
+                self._escalation.labels(workload).set(window.share)
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
-    def _observe_escalation(self, workload: str, escalated: bool) -> None:
-        with self._lock:
-            share = self._escalated.setdefault(workload, _Window()).add(escalated)
-            self._child(self._escalation, workload).set(share)
-
-    def _observe_attempt(self, attempt: ObservedAttempt) -> None:
-        model = self._fold(self._models, attempt.model)
-        self._child(self._duration, model).observe(attempt.latency_ms / 1000.0)
-        result = "answered" if attempt.error is None else "failed"
-        self._child(self._calls, model, result).inc()
+    def _observe_attempt(self, model: str, attempt: ObservedAttempt) -> None:
+        self._duration.observe((model,), attempt.latency_ms / 1000.0)
+        self._calls.add((model, "answered" if attempt.error is None else "failed"))
         if attempt.basis == "unknown":
-            self._child(self._usage_missing, model).inc()
+            self._usage_missing.add((model,))
         if attempt.usage is not None:
-            self._child(self._tokens, "input", model).observe(attempt.usage.prompt_tokens)
-            self._child(self._tokens, "output", model).observe(attempt.usage.completion_tokens)
+            self._tokens.observe(("input", model), attempt.usage.prompt_tokens)
+            self._tokens.observe(("output", model), attempt.usage.completion_tokens)
 
-    def _child(self, metric: _Metric, *labels: str) -> _Metric:
-        """As ``metric.labels``, which checks and locks each time that it is asked."""
-        child = self._children.get((metric, labels))
-        if child is None:
-            child = self._children[metric, labels] = metric.labels(*labels)
-        return child
+    def _keep(self, tally: _Tally) -> _Tally:
+        self._registry.register(tally)
+        return tally
 
     def _fold(self, known: set[str], value: str) -> str:
         """``value`` itself while there is room for it as a label, else "other"."""

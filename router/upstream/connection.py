@@ -110,6 +110,10 @@ class Exchange:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._end(NotHttp("it does not speak HTTP"))
+        if not self._headed:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_HEAD_BYTES:
+                self._end(NotHttp("it does not speak HTTP"))
         if self._done:
             self._let_go()
         self._wake()
@@ -171,9 +175,6 @@ class Exchange:
             raise httptools.HttpParserError("an answer that nobody asked for")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > _MOST_HEAD_BYTES:
-            raise httptools.HttpParserError("headers that are too long")
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
