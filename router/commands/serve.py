@@ -31,6 +31,10 @@ _log = logging.getLogger("tutelage")
 
 _BACKLOG = 2048
 _FEWEST_NEW = 20_000
+_KEEP_ALIVE_S = 75
+"""Longer than clients keep a connection that is idle: one that asks just as it is closed gets a
+reset."""
+
 _SWITCH_S = 0.0005
 """How long a request may wait for the thread that writes records; Python's own 5 ms are more than
 the gateway takes for all the rest."""
@@ -123,6 +127,7 @@ def _serve(
             timeout_graceful_shutdown=math.ceil(settings.server.drain_s),
             access_log=False,
             server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
             proxy_headers=False,  # nobody asks where a client is
         )
     )
