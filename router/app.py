@@ -107,7 +107,8 @@ def create_app(
             await asyncio.gather(*followers, return_exceptions=True)
             await _end(deps)
 
-    app = Gateway(lifespan=lifespan, openapi_url=None)
+    # A redirect to the path without its last slash would be made from the Host header.
+    app = Gateway(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.router.routes.extend(
         [
             *unmetered_routes(),

@@ -20,6 +20,7 @@ import uvicorn
 from router.app import create_app
 from router.commands.workers import Workers
 from router.errors import ConfigError, StoreError, TutelageError
+from router.http.heads import choose_protocol
 from router.record.recovery import adopt
 from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
@@ -30,6 +31,9 @@ _log = logging.getLogger("tutelage")
 
 _BACKLOG = 2048
 _FEWEST_NEW = 20_000
+_KEEP_ALIVE_S = 75
+"""Longer than clients and proxies keep a connection that nobody uses: whoever lets go first must be
+the one that might send the next request over it."""
 _SWITCH_S = 0.0005
 """How long a request may wait for the thread that writes records; Python's own 5 ms are more than
 the gateway takes for all the rest."""
@@ -117,7 +121,9 @@ def _serve(
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http=choose_protocol(),
             log_level="warning",
+            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(settings.server.drain_s),
             access_log=False,
             proxy_headers=False,  # nobody asks where a client is
