@@ -56,7 +56,7 @@ def build_suite(dataset: Dataset, settings: Settings) -> Suite:
         [
             i
             for i, one in enumerate(dataset.questions)
-            if one.row.draft_agreed and one.row.release is not None and one.trust == 1.0
+            if one.row.draft_agreed and one.row.release is not None and one.stands
         ],
         dtype=np.intp,
     )

@@ -116,7 +116,7 @@ def find_noise(
     asked = [
         i
         for i, one in enumerate(dataset.questions)
-        if one.row.teacher_model is not None and one.trust == 1.0
+        if one.row.teacher_model is not None and one.stands
     ]
     told = [
         Told(

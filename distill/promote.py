@@ -75,7 +75,7 @@ def climb(dataset: Dataset, trained: Trained, active: Release | None, terms: Ter
     drafted = [
         (i, q)
         for i, q in enumerate(dataset.questions)
-        if q.row.release == active.digest and q.row.draft_agreed is not None and q.trust == 1.0
+        if q.row.release == active.digest and q.row.draft_agreed is not None and q.stands
     ]
     of_active = [(i, q) for i, q in drafted if q.first_release == active.digest]
     rows = np.asarray([i for i, _ in of_active], dtype=np.intp)
