@@ -177,7 +177,7 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     examples = None
     if not given:
         vectors = _encode(learner.encoder, dataset, steps)
-        dataset = judge_trust(dataset, vectors, drift.changed_seq)
+        dataset = judge_trust(dataset, vectors, drift.changes)
         examples = _examples_of(dataset, vectors, learner.encoder)
     steps.begin("training")
     try:

@@ -23,10 +23,17 @@ _WATCH = "watch"
 class Drift:
     """``alarm_at``: when the last alarm fell, in seconds since the epoch; None: it isn't known any
     more. ``changed_seq``: the last interaction before drafts began to disagree with the teacher;
-    None: there was no alarm about that, or all from before it is purged."""
+    None: there was no alarm about that, or all from before it is purged. ``earlier``: the same of
+    earlier alarms, the newest last."""
 
     alarm_at: float | None = None
     changed_seq: int | None = None
+    earlier: tuple[int, ...] = ()
+
+    @property
+    def changes(self) -> tuple[int, ...]:
+        """All of them, the newest last."""
+        return self.earlier if self.changed_seq is None else (*self.earlier, self.changed_seq)
 
 
 def find_drift(store: Store, workload: str) -> Drift:
@@ -49,10 +56,12 @@ def locate(
     alarm = None
     if last is not None:
         alarm = store.trial_from_end(workload, trials - int(last["trial"]), upto_seq)
-    before = None
-    if changed:
-        before = store.trial_from_end(workload, trials - int(changed), upto_seq)
+    before = [
+        None if not trial else store.trial_from_end(workload, trials - int(trial), upto_seq)
+        for trial in (*watch.get("earlier", ()), changed)
+    ]
     return Drift(
         alarm_at=None if alarm is None else alarm[1],
-        changed_seq=None if before is None else before[0],
+        changed_seq=None if before[-1] is None else before[-1][0],
+        earlier=tuple(found[0] for found in before[:-1] if found is not None),
     )

@@ -25,7 +25,7 @@ An answer's trust is the posterior mean of its label's θ, at least ``OLD_TRUST`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -72,15 +72,18 @@ class _Nearest:
     signs: Floats
 
 
-def judge_trust(dataset: Dataset, vectors: Vectors, changed_seq: int | None) -> Dataset:
-    """The same dataset with the trust that each answer up to ``changed_seq`` has kept.
+def judge_trust(dataset: Dataset, vectors: Vectors, changes: Sequence[int]) -> Dataset:
+    """The same dataset with the trust that each answer has kept, the least that any change left it.
 
-    ``vectors``: unit, of the questions. Without newer answers, or older ones, nothing is known.
+    ``vectors``: unit, of the questions; ``changes``: the last record before each. All that came
+    since a change tells what it left standing, also where there was another since.
     """
-    if changed_seq is None:
+    if not changes:
         return dataset
-    older = np.asarray([one.row.seq <= changed_seq for one in dataset.questions], dtype=np.bool_)
-    trust = measure_trust(vectors, dataset.classes, older)
+    seqs = np.asarray([one.row.seq for one in dataset.questions])
+    trust = np.ones(len(seqs))
+    for last in changes:
+        trust = np.minimum(trust, measure_trust(vectors, dataset.classes, seqs <= last))
     questions = [
         replace(one, trust=float(kept)) for one, kept in zip(dataset.questions, trust, strict=True)
     ]

@@ -102,7 +102,7 @@ def test_noise_takes_the_share_that_it_has(seed: int) -> None:
     said = np.where(wild, rng.integers(0, INTENTS, len(world.since)), world.since)
     trust = world.trust(said.astype(np.int32))
     assert 0.7 < trust.mean() < 0.9
-    assert trust.min() > 0.4
+    assert np.mean(trust < 0.5) < 0.1
 
 
 def test_half_a_label_that_moved_costs_half_its_trust() -> None:
@@ -169,12 +169,16 @@ def test_a_datasets_older_questions_get_the_trust_that_they_have_kept() -> None:
     changed_seq = world.older - 1
     terms = replace(LEARNING_TERMS, changed_seq=changed_seq)
     dataset = build_dataset("shop", rows, allow("teacher"), Redactor(()), terms=terms)
-    assert judge_trust(dataset, world.vectors, None) is dataset
-    judged = judge_trust(dataset, world.vectors, changed_seq)
+    assert judge_trust(dataset, world.vectors, ()) is dataset
+    judged = judge_trust(dataset, world.vectors, (changed_seq,))
     stands = np.array([one.stands for one in judged.questions])
     np.testing.assert_array_equal(
         stands, (np.arange(len(said)) >= world.older) | (world.intents >= len(MOVED))
     )
     assert judged.trust[world.older :].min() == 1.0
     np.testing.assert_allclose(judged.weights, judged.trust)
+    # Another alarm soon after, before much has come, gives nothing back.
+    again = judge_trust(dataset, world.vectors, (changed_seq, len(said) - 20))
+    assert again.trust[: world.older].max() <= judged.trust[: world.older].max()
+    assert not any(one.stands for one, ok in zip(again.questions, stands, strict=True) if not ok)
     assert judged.describe(kept=False)["before_change"] == world.older
