@@ -1,8 +1,10 @@
 """What the watch's alarms mean for learning: when to learn at once, and which answers are old.
 
 A cycle follows on any alarm. Where drafts began to disagree with the teacher, what it said before
-may no longer be what it says: answers from before that moment are trusted a tenth as much as those
-since, in the student and in its gate. They are not left out: a change seldom touches everything.
+may no longer be what it says. Answers from before that moment keep the trust that the newer ones
+leave them (``distill.trust``), a tenth at least. Where questions aren't encoded, since drafts come
+from elsewhere, nothing can be compared: there all of them are trusted a tenth as much as those
+since. They are not left out: a change seldom touches everything.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 from router.record.store import Store
 
 OLD_TRUST = 0.1
-"""How much an answer from before a change counts."""
+"""How much an answer from before a change counts at least."""
 
 _WATCH = "watch"
 

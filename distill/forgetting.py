@@ -50,8 +50,8 @@ class Suite:
 
 
 def build_suite(dataset: Dataset, settings: Settings) -> Suite:
-    """What some release got right, by parts of at least 20 questions; nothing from before a change
-    of what the teacher says."""
+    """What some release got right, by parts of at least 20 questions; nothing that a change of
+    what the teacher says has probably undone."""
     rows = np.asarray(
         [
             i

@@ -43,7 +43,7 @@ class BuildTerms:
     ``reasoning``: what becomes of traces before an answer; ``since``: seconds since the epoch from
     which a question is new, None: all are; ``replay``: share of older questions beside new ones;
     ``target``: whether corrections are taught in place of the teacher's answers; ``changed_seq``:
-    what the teacher said up to that record is trusted less (``distill.drift``).
+    what the teacher said up to that record is trusted less (``distill.drift``, ``distill.trust``).
     """
 
     seed: int = 0
