@@ -20,7 +20,8 @@ be. So p is the label's base rate of contradiction at such a distance, noise and
 A priori all of a label's answers stand (θ = 1) with probability 1 − c, and with c any share does.
 c, of all labels alike, is estimated from them (empirical Bayes, Robbins 1956), beginning at one in
 ten: where a third of the labels were renamed, those of which nothing new was heard lose trust, too.
-An answer's trust is the posterior mean of its label's θ, at least ``OLD_TRUST``.
+An answer's trust is the posterior mean of its label's θ, at least ``OLD_TRUST``: the chance that
+it stands.
 """
 
 from __future__ import annotations
