@@ -11,13 +11,13 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, Final
 
-from distill.intervals import wilson
 from distill.report.period import Period
 from policies.types import Tier
 from router.meter.money import plain_usd
+from router.record.checks import Checks, estimate_agreement
 from router.record.model import Interaction, ReleaseEvent
 from router.record.overview import Figures
-from router.record.period import Checks, Grouping
+from router.record.period import Grouping
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.settings.model import Settings
@@ -125,35 +125,6 @@ def _write_figures(figures: Figures | None, checks: Checks | None) -> dict[str, 
         "saved_usd": plain_usd(figures.compared_teacher_cost_usd - figures.compared_cost_usd),
         "escalated": figures.share(Tier.TEACHER),
         "agreement": None if checks is None else estimate_agreement(checks),
-    }
-
-
-def estimate_agreement(checks: Checks) -> dict[str, Any] | None:
-    """Of all delivered answers (``all``) and of those that others than the teacher gave
-    (``served``), each with a 95 % interval; None where others answered and nothing was checked.
-
-    A check stands for several drafts, so the interval is Wilson's at the weighted share with
-    (Σw)²/Σw² checks instead of their number (Kish, 1965).
-    """
-    if not checks.answered:
-        return None
-    if not checks.served:
-        sure = {"estimate": 1.0, "low": 1.0, "high": 1.0}
-        return {"all": sure, "served": None, "checks": 0}
-    if not checks.weight:
-        return None
-    worth = checks.weight**2 / checks.square_weight
-    wrong = checks.wrong_weight / checks.weight
-    least, most = wilson(wrong * worth, worth)
-    share = checks.served / checks.answered
-    return {
-        "all": {
-            "estimate": 1.0 - share * wrong,
-            "low": 1.0 - share * most,
-            "high": 1.0 - share * max(least, 0.0),
-        },
-        "served": {"estimate": 1.0 - wrong, "low": 1.0 - most, "high": 1.0 - max(least, 0.0)},
-        "checks": checks.checked,
     }
 
 

@@ -19,7 +19,14 @@ from tests.browser.seeded import ASKED_USD, HOSTILE, make_certificate, make_hist
 from tests.integration.gateway.test_gateway import MESSAGES, client, gateway
 
 CHROMIUM = shutil.which("chromium")
-SHOP: dict[str, Any] = {"workloads": [{"name": "shop", "promise": {"agreement": 0.95}}]}
+SHOP: dict[str, Any] = {
+    "workloads": [
+        {
+            **{"name": "shop", "promise": {"agreement": 0.95}},
+            "budget": {"usd_per_interaction": 0.00005},
+        }
+    ]
+}
 
 pytestmark = [
     pytest.mark.long,
@@ -116,7 +123,9 @@ async def _check_tables(page: Page) -> None:
     modes = await column(page, "standings", "Mode")
     assert modes == [f"Serving at level {level + 1} of {len(certificate.levels)}"]
     bound = int(certificate.lower_bound(level) * 1000 + 1e-9) / 10
-    assert await column(page, "standings", "Proven lower bound") == [f"{bound:.1f} %"]
+    assert await column(page, "standings", "Proven lower bound") == [
+        f"{bound:.1f} %\n{certificate.trials} interactions"
+    ]
     assert await column(page, "releases", "No.") == ["3", "2", "1"]
     states = await column(page, "releases", "State")
     assert states == ["rejected", "active", "retired"]

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from distill.report.gather import estimate_agreement, gather
+from distill.report.gather import gather
 from distill.report.page import write_page
 from distill.report.period import Period, between, last_weeks
 from policies.types import Tier
 from router.errors import UsageError
+from router.record.checks import Checks, estimate_agreement
 from router.record.model import Interaction
-from router.record.period import Checks
 from router.record.store import Store
 from router.settings.model import PromiseSettings, Settings, WorkloadSettings
 from tests.unit.router.record.records import make_record

@@ -51,7 +51,10 @@ def test_rolled_up_figures_are_the_counted_ones(store: Store, workload: str | No
     store.roll_up()
     rolled = store.totals(workload)
     assert rolled.agreement == pytest.approx(counted.agreement)
-    same = [name for name in vars(counted) if name != "agreement"]
+    assert rolled.checks is not None
+    assert counted.checks is not None
+    assert vars(rolled.checks) == pytest.approx(vars(counted.checks))
+    same = [name for name in vars(counted) if name not in ("agreement", "checks")]
     assert [getattr(rolled, name) for name in same] == [getattr(counted, name) for name in same]
     slices = store.series(workload, 2)
     assert sum(one.interactions for one in slices) == counted.interactions
