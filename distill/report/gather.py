@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from distill.report.period import Period
 from policies.types import Tier
-from router.meter.money import plain_usd
+from router.deciding.promise import CHANGES
+from router.meter.money import plain_usd, usd
 from router.record.checks import Checks, estimate_agreement
 from router.record.model import Interaction, ReleaseEvent
 from router.record.overview import Figures
@@ -62,7 +63,19 @@ def gather(store: Store, settings: Settings, period: Period) -> dict[str, Any]:
             for (tier, reason), count in store.reasons_between(start, end).items()
         ],
         "releases": _list_releases(store, period),
+        "training": _sum_up_training(store, settings, period),
         "alarms": [
+            {
+                "workload": one.workload,
+                "kind": one.kind,
+                "changed": CHANGES[one.kind],
+                "at": one.at,
+                # What came later changes nothing in a period that is over.
+                "ended_at": one.ended_at if one.ended_at and one.ended_at < end else None,
+            }
+            for one in store.alarms_between(start, end)
+        ],
+        "withheld": [
             {
                 "workload": one.workload,
                 "interactions": one.interactions,
@@ -83,6 +96,14 @@ def _sum_up(store: Store, period: Period) -> dict[str, Any]:
     figures = store.figures_between(period.start_s, period.end_s)
     checks = store.checks_between(period.start_s, period.end_s)
     return _write_figures(figures.get(()), checks.get(()))
+
+
+def _sum_up_training(store: Store, settings: Settings, period: Period) -> dict[str, Any]:
+    """Of the cycles that began in the period; ``cost_usd``: None without a price for a core."""
+    core_seconds = store.core_seconds(start=period.start_s, end=period.end_s)
+    price = settings.learning.usd_per_core_hour
+    cost = None if price is None else usd(price * Decimal(core_seconds) / 3600)
+    return {"core_seconds": core_seconds, "cost_usd": _write_usd(cost)}
 
 
 def _list_parts(store: Store, settings: Settings, period: Period) -> list[dict[str, Any]]:

@@ -91,7 +91,7 @@ const tiers = createTable(host("tiers"), {
     { title: "Tier", cell: (row) => tierCell(row.tier) },
     { title: "Share", look: "number", cell: (row) => showShare(row.share) },
     { title: "Latency p50", look: "number", cell: (row) => quantiles(row.whole, "p50") },
-    { title: "p95", look: "number", cell: (row) => quantiles(row.whole, "p95") },
+    { title: "Latency p95", look: "number", cell: (row) => quantiles(row.whole, "p95") },
     { title: "First token p50", look: "number", cell: (row) => quantiles(row.first_token, "p50") },
     { title: "First token p95", look: "number", cell: (row) => quantiles(row.first_token, "p95") },
   ],
