@@ -65,7 +65,10 @@ _SEARCH = (
     " AND (:disagreed IS NULL OR (:disagreed != 'draft' AND agreed = 0)"
     " OR (:disagreed != 'answer' AND draft_agreed = 0)){words} ORDER BY seq DESC LIMIT 50"
 )
-_WORD = " AND input_text GLOB '*[^0-9A-Za-z]{word}[^0-9A-Za-z]*'"
+_WORDS = " AND seq IN (SELECT seq FROM interactions WHERE {each} ORDER BY seq DESC LIMIT 20000)"
+"""Of very many with the words the page looks at the newest for what else is wanted."""
+
+_WORD = "input_text GLOB '*[^0-9A-Za-z]{word}[^0-9A-Za-z]*'"
 _NONE = "status=broken&reason=forced"
 _GO = """query => new Promise(done => {
     const hash = `#/interactions?${query}`;
@@ -158,7 +161,10 @@ def _expect(row: tuple[int, ...], spent: tuple[int, int]) -> dict[str, str]:
 
 
 def _usd(pico: int) -> str:
-    return f"${pico / _MONEY:,.2f}" if pico else "$0.00"
+    amount = pico / _MONEY
+    if not pico or amount >= 0.995:
+        return f"${amount:,.2f}"
+    return f"${amount:.{max(4, 2 - int(f'{amount:e}'.split('e')[1]))}f}"
 
 
 def _read_texts(page: Page, gateway: Server) -> float:
@@ -181,7 +187,8 @@ def _measure_filters(
         name = " ".join(given.values())
         workload = f"?workload={given['workload']}" if "workload" in given else ""
         query = "&".join(f"{key}={value}" for key, value in given.items() if key != "workload")
-        words = "".join(_WORD.format(word=word) for word in given.get("text", "").split())
+        each = [_WORD.format(word=word) for word in given.get("text", "").split()]
+        words = _WORDS.format(each=" AND ".join(each)) if each else ""
         query_of_all = _SEARCH.format(words=words)
         expected = [row[0] for row in _read(file, query_of_all, dict.fromkeys(_FIELDS) | given)]
         page.goto(f"{gateway.url}/ui{workload}#/interactions?{_NONE}")

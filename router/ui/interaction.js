@@ -160,7 +160,7 @@ function createWhatIf(told) {
   const reading = el("output", { text: Number(threshold.value).toFixed(3) });
   const thresholdField = field("Serve from confidence", threshold);
   thresholdField.append(reading);
-  const agreement = el("input", { type: "number", min: 50, max: 100, step: 0.1, value: 95, name: "agreement" });
+  const agreement = el("input", { type: "number", min: 50, max: 100, step: "any", value: 95, name: "agreement" });
   const agreementField = field("At least, % of all answers", agreement);
   const usd = el("input", { type: "number", min: 0, step: "any", value: told.costs.teacher_usd ?? "", name: "usd" });
   const usdField = field("USD per interaction, at most", usd);
