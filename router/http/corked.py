@@ -7,19 +7,9 @@ as all the JSON in it: a call of the system, a packet, and a client that wakes u
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from typing import Any
 
 _HEAD = b"HTTP/1.1 "
-
-
-class CorkedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol over a ``Corked`` transport."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        corked = Corked(transport, asyncio.get_running_loop())
-        super().connection_made(cast(asyncio.Transport, corked))
 
 
 class Corked:

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -19,13 +19,14 @@ from prometheus_client import (
     Gauge,
     generate_latest,
 )
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
+from router.meter.board import Board
+from router.meter.pooling import ESCALATION, OTHER, Reading, pool, read_families
 from router.meter.prices import Usage
 from router.meter.tallies import TallyCounter, TallyHistogram
 
-_Tally = TypeVar("_Tally", TallyCounter, TallyHistogram)
-
-OTHER = "other"
 _MOST_VALUES = 100
 _WINDOW = 1_000
 """Interactions of a workload over which ``tutelage_escalation_ratio`` is taken."""
@@ -90,11 +91,29 @@ class _Window:
     def share(self) -> float:
         return self._hits / len(self._events)
 
+    @property
+    def size(self) -> int:
+        return len(self._events)
+
+
+class _Page(Collector):
+    """What was pooled, for whoever writes it."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Sequence[Metric]:
+        return self._metrics
+
 
 class Metrics:
-    """All metrics of one process, in a registry of their own. Thread-safe."""
+    """All metrics of one process, in a registry of their own. Thread-safe.
 
-    def __init__(self) -> None:
+    ``board``: where the processes of one gateway show each other theirs; None for one alone.
+    """
+
+    def __init__(self, board: Board | None = None) -> None:
+        self._board = board
         self._registry = CollectorRegistry()
         self._lock = threading.Lock()
         self._workloads: set[str] = set()
@@ -109,47 +128,41 @@ class Metrics:
 
     def _declare_interactions(self) -> None:
         registry = self._registry
-        self._interactions = self._keep(
-            TallyCounter(
-                "tutelage_interactions",
-                "Interactions by the tier that answered and why.",
-                ("workload", "tier", "reason"),
-            )
+        self._interactions = TallyCounter(
+            "tutelage_interactions",
+            "Interactions by the tier that answered and why.",
+            ("workload", "tier", "reason"),
+            registry=self._registry,
         )
-        self._cost = self._keep(
-            TallyCounter(
-                "tutelage_cost_usd",
-                "USD spent on interactions, by the tier that answered, audits included.",
-                ("workload", "tier"),
-            )
+        self._cost = TallyCounter(
+            "tutelage_cost_usd",
+            "USD spent on interactions, by the tier that answered, audits included.",
+            ("workload", "tier"),
+            registry=self._registry,
         )
-        self._cost_unknown = self._keep(
-            TallyCounter(
-                "tutelage_cost_unknown",
-                "Interactions whose cost is unknown (no usage or no price); not in the sums.",
-                ("workload", "tier"),
-            )
+        self._cost_unknown = TallyCounter(
+            "tutelage_cost_unknown",
+            "Interactions whose cost is unknown (no usage or no price); not in the sums.",
+            ("workload", "tier"),
+            registry=self._registry,
         )
-        self._teacher_cost = self._keep(
-            TallyCounter(
-                "tutelage_teacher_cost_usd",
-                "USD that always asking the teacher would have cost.",
-                ("workload",),
-            )
+        self._teacher_cost = TallyCounter(
+            "tutelage_teacher_cost_usd",
+            "USD that always asking the teacher would have cost.",
+            ("workload",),
+            registry=self._registry,
         )
-        self._interaction_cost = self._keep(
-            TallyHistogram(
-                "tutelage_interaction_cost_usd",
-                "USD per interaction.",
-                buckets=_COST_BUCKETS,
-            )
+        self._interaction_cost = TallyHistogram(
+            "tutelage_interaction_cost_usd",
+            "USD per interaction.",
+            buckets=_COST_BUCKETS,
+            registry=self._registry,
         )
-        self._overhead = self._keep(
-            TallyHistogram(
-                "tutelage_gateway_overhead_seconds",
-                "Seconds of an interaction that weren't spent waiting for upstreams.",
-                buckets=_OVERHEAD_BUCKETS,
-            )
+        self._overhead = TallyHistogram(
+            "tutelage_gateway_overhead_seconds",
+            "Seconds of an interaction that weren't spent waiting for upstreams.",
+            buckets=_OVERHEAD_BUCKETS,
+            registry=self._registry,
         )
         self._dropped = Counter(
             "tutelage_records_dropped",
@@ -162,12 +175,11 @@ class Metrics:
             "Records kept without content because the journal had grown too large.",
             registry=registry,
         )
-        self._usage_missing = self._keep(
-            TallyCounter(
-                "tutelage_usage_missing",
-                "Calls that may have been billed and whose usage is unknown: a reason to look.",
-                ("model",),
-            )
+        self._usage_missing = TallyCounter(
+            "tutelage_usage_missing",
+            "Calls that may have been billed and whose usage is unknown: a reason to look.",
+            ("model",),
+            registry=self._registry,
         )
 
     def _declare_operation(self) -> None:
@@ -217,7 +229,7 @@ class Metrics:
             registry=registry,
         )
         self._escalation = Gauge(
-            "tutelage_escalation_ratio",
+            ESCALATION,
             f"Share of the last {_WINDOW} interactions that the teacher answered.",
             ("workload",),
             registry=registry,
@@ -230,28 +242,25 @@ class Metrics:
         )
 
     def _declare_models(self) -> None:
-        self._tokens = self._keep(
-            TallyHistogram(
-                "gen_ai_client_token_usage",
-                "Tokens per call of a model.",
-                ("gen_ai_token_type", "gen_ai_request_model"),
-                buckets=_TOKEN_BUCKETS,
-            )
+        self._tokens = TallyHistogram(
+            "gen_ai_client_token_usage",
+            "Tokens per call of a model.",
+            ("gen_ai_token_type", "gen_ai_request_model"),
+            buckets=_TOKEN_BUCKETS,
+            registry=self._registry,
         )
-        self._calls = self._keep(
-            TallyCounter(
-                "tutelage_calls",
-                "Calls of a model, every try, by whether it answered.",
-                ("model", "result"),
-            )
+        self._calls = TallyCounter(
+            "tutelage_calls",
+            "Calls of a model, every try, by whether it answered.",
+            ("model", "result"),
+            registry=self._registry,
         )
-        self._duration = self._keep(
-            TallyHistogram(
-                "gen_ai_client_operation_duration_seconds",
-                "Seconds per call of a model.",
-                ("gen_ai_request_model",),
-                buckets=_DURATION_BUCKETS,
-            )
+        self._duration = TallyHistogram(
+            "gen_ai_client_operation_duration_seconds",
+            "Seconds per call of a model.",
+            ("gen_ai_request_model",),
+            buckets=_DURATION_BUCKETS,
+            registry=self._registry,
         )
 
     def observe_interaction(self, record: Observed) -> None:
@@ -333,11 +342,34 @@ class Metrics:
         self._bodies_dropped.inc(records)
 
     def render(self) -> tuple[bytes, str]:
-        """The page that Prometheus scrapes, and its content type."""
+        """The page that Prometheus scrapes, and its content type: of all processes that share a
+        board. Blocks: call it off the event loop. Raises OSError where the board can't be used."""
+        if self._board is None:
+            self._show_escalation()
+            return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        own = self._board.post(self._read)
+        return generate_latest(_Page(pool(own, *self._board.look()))), CONTENT_TYPE_LATEST
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others show what this process counts."""
+        return self._board is not None
+
+    def share(self) -> None:
+        """Show the others what has been counted. Blocks. Raises OSError."""
+        if self._board is not None:
+            self._board.post(self._read)
+
+    def _read(self) -> Reading:
+        windows = self._show_escalation()
+        return Reading(families=read_families(self._registry.collect()), windows=windows)
+
+    def _show_escalation(self) -> dict[str, int]:
+        """Over how many interactions of each workload."""
         with self._lock:
             for workload, window in self._escalated.items():
                 self._escalation.labels(workload).set(window.share)
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+            return {workload: window.size for workload, window in self._escalated.items()}
 
     def _observe_attempt(self, model: str, attempt: ObservedAttempt) -> None:
         self._duration.observe((model,), attempt.latency_ms / 1000.0)
@@ -347,10 +379,6 @@ class Metrics:
         if attempt.usage is not None:
             self._tokens.observe(("input", model), attempt.usage.prompt_tokens)
             self._tokens.observe(("output", model), attempt.usage.completion_tokens)
-
-    def _keep(self, tally: _Tally) -> _Tally:
-        self._registry.register(tally)
-        return tally
 
     def _fold(self, known: set[str], value: str) -> str:
         """``value`` itself while there is room for it as a label, else "other"."""

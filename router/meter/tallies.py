@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from math import inf
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
 _Labels = tuple[str, ...]
@@ -20,9 +20,12 @@ _Labels = tuple[str, ...]
 class TallyCounter(Collector):
     """A counter by labels. The caller sees to it that one thread at a time uses it."""
 
-    def __init__(self, name: str, text: str, labels: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str] = (), *, registry: CollectorRegistry
+    ) -> None:
         self._name, self._text, self._labels = name, text, labels
         self._values: dict[_Labels, float] = {}
+        registry.register(self)
 
     def add(self, labels: _Labels, amount: float = 1.0) -> None:
         """Count; ``labels``: their values, in the order of their names."""
@@ -39,7 +42,13 @@ class TallyHistogram(Collector):
     """A histogram by labels, with upper bounds of its buckets; used as ``TallyCounter`` is."""
 
     def __init__(
-        self, name: str, text: str, labels: Sequence[str] = (), *, buckets: Sequence[float]
+        self,
+        name: str,
+        text: str,
+        labels: Sequence[str] = (),
+        *,
+        buckets: Sequence[float],
+        registry: CollectorRegistry,
     ) -> None:
         self._name, self._text, self._labels = name, text, labels
         self._bounds = tuple(buckets)
@@ -47,6 +56,7 @@ class TallyHistogram(Collector):
         self._sums: dict[_Labels, float] = {}
         if not labels:  # there from the start, as the reference library has it
             self._begin(())
+        registry.register(self)
 
     def observe(self, labels: _Labels, value: float) -> None:
         """Take in one value."""

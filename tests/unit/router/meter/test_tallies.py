@@ -17,8 +17,7 @@ def page(registry: CollectorRegistry) -> list[str]:
 
 def test_a_histogram_is_written_like_the_librarys() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally = TallyHistogram("h", "Text.", ("model",), buckets=BUCKETS)
-    ours.register(tally)
+    tally = TallyHistogram("h", "Text.", ("model",), buckets=BUCKETS, registry=ours)
     reference = Histogram("h", "Text.", ("model",), buckets=BUCKETS, registry=theirs)
     for value in VALUES:
         tally.observe(("m",), value)
@@ -28,15 +27,14 @@ def test_a_histogram_is_written_like_the_librarys() -> None:
 
 def test_a_histogram_without_labels_is_there_before_its_first_value() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    ours.register(TallyHistogram("h", "Text.", buckets=BUCKETS))
+    TallyHistogram("h", "Text.", buckets=BUCKETS, registry=ours)
     Histogram("h", "Text.", buckets=BUCKETS, registry=theirs)
     assert page(ours) == page(theirs)
 
 
 def test_a_counter_is_written_like_the_librarys() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    tally = TallyCounter("c", "Text.", ("a", "b"))
-    ours.register(tally)
+    tally = TallyCounter("c", "Text.", ("a", "b"), registry=ours)
     reference = Counter("c", "Text.", ("a", "b"), registry=theirs)
     for labels, amount in ((("x", "y"), 1.0), (("x", 'quoted"'), 0.25), (("x", "y"), 2.5)):
         tally.add(labels, amount)
