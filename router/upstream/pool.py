@@ -115,7 +115,8 @@ class Pool:
                 )
         except TimeoutError:
             raise NotConnected(f"no connection within {connect_s:g} s") from None
-        self._open.add(connection)
+        if connection.is_open:
+            self._open.add(connection)
         return connection
 
     def _choose_tls(self, origin: Origin) -> ssl.SSLContext | None:
