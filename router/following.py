@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from policies.types import Trial
+from router.alarms import follow_alarms
 from router.deps import Deps
 from router.errors import StoreError, TutelageError
 from router.overlay import Overlay, lay_over, list_valid
@@ -48,6 +49,7 @@ def start_followers(
         _follow_stages(app),
         _tend_students(app),
         _follow_stored(app),
+        follow_alarms(app),
         keep_retention(deps.store, deps.settings.data.retention_days),
     ]
     if app.state.config_file is not None:
