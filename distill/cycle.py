@@ -124,16 +124,23 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
             "one that was killed is given up an hour after it began."
         )
         return Outcome(workload=workload, result="busy", sentence=sentence)
+    began_s = time.process_time()
     steps = Steps(partial(store.note_cycle, cycle_id), learner.ended)
     try:
         outcome = _learn(learner, workload, steps)
     except BaseException as error:
         said = str(error) or type(error).__name__
-        store.end_cycle(cycle_id, "failed", {"error": said, "steps": steps.taken()})
+        told = {"error": said, "steps": steps.taken(), **_count_core_seconds(began_s)}
+        store.end_cycle(cycle_id, "failed", told)
         raise
-    told = {"steps": steps.taken(), "sentence": outcome.sentence}
+    told = {"steps": steps.taken(), "sentence": outcome.sentence, **_count_core_seconds(began_s)}
     store.end_cycle(cycle_id, outcome.result, {**outcome.detail, **told})
     return outcome
+
+
+def _count_core_seconds(began_s: float) -> dict[str, float]:
+    """Of all cores since ``began_s`` on the process's clock."""
+    return {"core_seconds": round(time.process_time() - began_s, 3)}
 
 
 def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:

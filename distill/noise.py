@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.dataset.model import Dataset
-from distill.intervals import wilson
 from distill.wording import count_of
+from policies.intervals import wilson
 from policies.types import Tier
 
 NEIGHBOURS = 7
