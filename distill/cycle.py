@@ -23,10 +23,11 @@ from distill.dataset.model import LEARNING_TERMS
 from distill.drift import Drift, find_drift
 from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
+from distill.heartbeat import Heartbeat
 from distill.next.learned import describe_learned
 from distill.noise import find_noise
 from distill.promote import Rung, climb, may_promote
-from distill.steps import Steps, Stopped
+from distill.steps import Steps, Stopped, Superseded
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
 from distill.trial import plan_trial
@@ -34,6 +35,7 @@ from distill.wording import answer_text, count_of
 from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
 from router.errors import ReleaseError
+from router.record.learning import cycle_lease
 from router.record.model import Release as ReleaseRecord
 from router.record.model import TrainingRow
 from router.record.redact import Redactor
@@ -120,16 +122,21 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
     if cycle_id is None:
         sentence = (
             f"{workload}: another cycle is running; "
-            "one that was killed is given up an hour after it began."
+            "one that was killed is given up within a minute."
         )
         return Outcome(workload=workload, result="busy", sentence=sentence)
-    steps = Steps(partial(store.note_cycle, cycle_id), learner.ended)
+    beat = Heartbeat(store, cycle_lease(workload), cycle_id)
+    steps = Steps(partial(store.note_cycle, cycle_id), learner.ended, lost=beat.is_lost)
     try:
         outcome = _learn(learner, workload, steps)
+    except Superseded:
+        raise  # its entry was closed by the one that took its place
     except BaseException as error:
         said = str(error) or type(error).__name__
         store.end_cycle(cycle_id, "failed", {"error": said, "steps": steps.taken()})
         raise
+    finally:
+        beat.close()
     told = {"steps": steps.taken(), "sentence": outcome.sentence}
     store.end_cycle(cycle_id, outcome.result, {**outcome.detail, **told})
     return outcome

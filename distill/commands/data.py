@@ -26,7 +26,7 @@ from distill.logs import Importer
 from distill.wording import count_of
 from router.auth import Caller
 from router.errors import ConfigError
-from router.record.learning import CYCLE_MAY_TAKE_S
+from router.record.learning import cycle_lease
 from router.record.model import Interaction, Release
 from router.record.redact import Redactor
 from router.record.store import Store
@@ -173,7 +173,7 @@ def _erase(args: Namespace) -> int:
             if r.report.get("dataset", {}).get("digest") not in kept
         ]
         running = any(
-            cycle.ended_at is None and cycle.started_at > now - CYCLE_MAY_TAKE_S
+            cycle.ended_at is None and store.leased_until(cycle_lease(cycle.workload)) > now
             for cycle in store.cycles(100)
         )
     report |= {"releases_without_dataset": untold, "cycle_running": running}
