@@ -24,14 +24,15 @@ from distill.drift import Drift, find_drift
 from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
 from distill.heartbeat import Heartbeat
+from distill.launch.embedded import Fit, FitHere
 from distill.next.learned import describe_learned
 from distill.noise import find_noise
 from distill.promote import Rung, climb, may_promote
 from distill.steps import Steps, Stopped, Superseded
 from distill.train.gate_alone import train_gate
-from distill.train.kernel_head import Examples, Trained, train
+from distill.train.kernel_head import Examples, Trained
 from distill.trial import plan_trial
-from distill.wording import answer_text, count_of
+from distill.wording import count_of
 from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
 from router.errors import ReleaseError
@@ -51,10 +52,6 @@ Result = Literal["promoted", "on_trial", "rejected", "too_few", "open_ended", "f
 
 _UNPROMISED = Terms(agreement=0.95)
 """At this risk gates are compared where a workload promises nothing."""
-
-
-_AT_ONCE = 256
-"""Questions that are encoded between two looks at how far it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +88,7 @@ class Learner:
     learned from; ``datasets``: where what was learned from is kept, None where it isn't;
     ``find_drift``: tells a workload's alarms; ``live``: traffic follows, so that a candidate can be
     tried on it, and people look at what was learned; ``ended``: whether the cycle is to end, asked
-    before each step.
+    before each step; ``fit``: where an embedded student is trained, None: here, by ``encoder``.
     """
 
     settings: Settings
@@ -106,6 +103,7 @@ class Learner:
     find_drift: Callable[[Store, str], Drift] = find_drift
     live: bool = True
     ended: Callable[[], bool] = lambda: False
+    fit: Fit | None = None
 
 
 def run_cycle(learner: Learner, workload: str) -> Outcome:
@@ -180,13 +178,14 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     if learner.datasets is not None:
         save_dataset(learner.datasets, dataset.bundle)
     # 2. Dataset → student and gate, with held-out drafts for every question.
-    examples = None if given else _encode(learner.encoder, dataset, steps)
-    steps.begin("training")
+    examples = None
     try:
-        if examples is None:
+        if given:
+            steps.begin("training")
             trained = replace(train_gate(dataset, seed=learner.seed), student=student)
         else:
-            trained = train(examples, seed=learner.seed)
+            fit = learner.fit or FitHere(encoder=learner.encoder)
+            examples, trained = fit(dataset, steps, learner.seed)
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
@@ -277,24 +276,6 @@ def _find_unfit(dataset: Dataset, *, closed: bool) -> tuple[Result, str] | None:
             "before, so they are no closed set; the teacher keeps answering."
         )
     return None
-
-
-def _encode(encoder: Encoder, dataset: Dataset, steps: Steps) -> Examples:
-    steps.begin("encoding")
-    asked = [question.text for question in dataset.questions]
-    vectors = []
-    for start in range(0, len(asked), _AT_ONCE):
-        vectors.append(encoder.encode(asked[start : start + _AT_ONCE]))
-        steps.advance(min(start + _AT_ONCE, len(asked)), len(asked))
-    texts = [answer_text(answer) for answer in dataset.answers]
-    return Examples(
-        vectors=np.concatenate(vectors),
-        classes=dataset.classes,
-        answers=dataset.answers,
-        answer_vectors=encoder.encode(texts),
-        weights=dataset.weights,
-        trust=dataset.trust,
-    )
 
 
 def _explain(

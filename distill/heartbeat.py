@@ -1,4 +1,4 @@
-"""Keeps a lease of the store while this process works, and gives it back when it ends, killed or not.
+"""Keeps a lease of the store while this process works; gives it back when that ends, also killed.
 
 A thread can't: fitting calls into LAPACK, which holds the interpreter's lock for a minute. So where
 the work takes longer than seconds a process beside it gives the signs of life

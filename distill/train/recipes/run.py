@@ -16,10 +16,16 @@ from distill.train.recipes.base import Base
 from distill.train.recipes.batch import Batch, answer_logits
 from distill.train.recipes.encode import encode
 from distill.train.recipes.loop import Plan, Progress, train_loop
-from distill.train.recipes.preflight import check_encoding, check_examples, tier_of
+from distill.train.recipes.preflight import (
+    TrainingRefused,
+    check_encoding,
+    check_examples,
+    tier_of,
+)
 from distill.train.recipes.recipe import CONTINUES, Recipe
 from distill.train.recipes.steps import Step
 from distill.train.recipes.teachers import ScoringTeacher
+from distill.train.recipes.team import ALONE, Team
 
 
 def train_student(
@@ -32,12 +38,14 @@ def train_student(
     start: Path | None = None,
     teacher: ScoringTeacher | None = None,
     progress: Progress | None = None,
+    team: Team = ALONE,
 ) -> Adapter:
     """Train, and write ``folder/student@digest``.
 
     ``start``: the adapter to continue. A checkpoint and the curve lie in a folder of the run's own
     under ``folder/runs``; called again after a kill, the run goes on from there. ``base.model`` is
-    changed in place. Raises TrainingRefused, EncodingError or AdapterError before any compute.
+    changed in place. ``team``: processes that each call this with the same arguments; the first
+    writes. Raises TrainingRefused, EncodingError or AdapterError before any compute.
     """
     # 1. What must hold.
     check_examples(
@@ -47,6 +55,8 @@ def train_student(
         teacher_vocabulary=None if teacher is None else teacher.vocabulary,
         continues=start is not None,
     )
+    if recipe.name == "on_policy" and team.size > 1:
+        raise TrainingRefused("The recipe on_policy is trained by one process: each would draft.")
     begun = None if start is None else open_adapter(start)
     encoding = encode(examples, base.tokenizer, max_tokens=recipe.max_tokens)
     check_encoding(recipe, encoding)
@@ -61,6 +71,8 @@ def train_student(
         "too_long": encoding.too_long,
         "teacher_tier": tier_of(recipe, examples, None if teacher is None else teacher.tier),
     }
+    if team.size > 1:
+        manifest["processes"] = team.size  # another number of them adds up to other weights
     identity = identify(manifest)
     work = folder / "runs" / identity[:16]
     work.mkdir(parents=True, exist_ok=True)
@@ -78,8 +90,12 @@ def train_student(
 
     # 4. Train, and write.
     plan = Plan(recipe=recipe, rows=encoding.rows)
-    train_loop(step, model, plan, work, identity=identity, progress=progress)
-    return save_adapter(model, folder, student=student, base=base.name, manifest=manifest)
+    train_loop(step, model, plan, work, identity=identity, progress=progress, team=team)
+    if not team.leads:
+        return open_adapter(Path(team.tell(None)[0]))
+    adapter = save_adapter(model, folder, student=student, base=base.name, manifest=manifest)
+    team.tell([str(adapter.folder)])
+    return adapter
 
 
 def _open_student(model: Any, recipe: Recipe, start: Path | None) -> Any:
