@@ -22,6 +22,7 @@ from distill.commands.common import (
 from distill.dataset.erasing import Withdrawn, erase, expire, trained_on
 from distill.dataset.folder import list_kept
 from distill.dataset.model import Source
+from distill.launch.choose import forget_jobs
 from distill.logs import Importer
 from distill.wording import count_of
 from router.auth import Caller
@@ -164,6 +165,7 @@ def _erase(args: Namespace) -> int:
         else:
             ids = store.erase_user(args.user, args.tenant)
         withdrawn = erase(place.datasets, _chosen(args, place, set(ids)), now)
+        forget_jobs(place.settings)
         releases = trained_on(store.releases(), withdrawn)
         report = _describe(len(ids), withdrawn, releases)
         kept = {one.digest for one in list_kept(place.datasets)}

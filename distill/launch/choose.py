@@ -10,6 +10,7 @@ from distill.launch.embedded import Fit, FitElsewhere, FitHere
 from distill.launch.job import Launcher, LaunchFailed
 from distill.launch.process import ProcessLauncher, TorchrunLauncher
 from distill.launch.ray_cluster import RayLauncher, import_ray
+from distill.train.talk import JOB, SAID
 from router.settings.model import Settings
 from router.students.encoder import Encoder
 
@@ -45,3 +46,12 @@ def make_fit(settings: Settings, encoder: Encoder) -> Fit:
 def find_jobs(settings: Settings) -> Path:
     """Where jobs leave what they print."""
     return settings.store.beside("jobs").absolute()
+
+
+def forget_jobs(settings: Settings) -> None:
+    """Delete what jobs left, where that is: a killed one may have left examples."""
+    chosen = settings.learning.launcher.folder
+    for folder in {find_jobs(settings), *([] if chosen is None else [Path(chosen)])}:
+        for name in (JOB, SAID):
+            for path in folder.glob(f"*/*/{name}"):
+                path.unlink(missing_ok=True)

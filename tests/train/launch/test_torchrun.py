@@ -12,11 +12,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from distill.launch.job import Job as Described  # noqa: E402
-from distill.launch.job import Launcher  # noqa: E402
-from distill.launch.process import ProcessLauncher, TorchrunLauncher  # noqa: E402
-from distill.train.job import Job, Trained, run_job  # noqa: E402
-from tests.train.recipes.tiny_base import copying, save_tiny  # noqa: E402
+from distill.launch.job import Job as Described
+from distill.launch.job import Launcher
+from distill.launch.process import ProcessLauncher, TorchrunLauncher
+from distill.train.job import Job, Trained, run_job
+from tests.train.recipes.tiny_base import copying, save_tiny
 
 pytestmark = pytest.mark.train
 

@@ -35,7 +35,7 @@ def test_a_command_is_words_or_a_line_of_them() -> None:
         ("{kind: torchrun, processes: 2, address: auto}", "address, which is only for kind ray"),
         ("{kind: command, command: [sky, launch]}", "without {folder}"),
         ("{kind: command, command: [sky, '{folder}', '{store}']}", "a command with {store}"),
-        ("{kind: command, command: \"sky '{folder}\"}", "can't be split into words"),
+        ('{kind: command, command: "sky \'{folder}"}', "can't be split into words"),
         ("{kind: command, command: []}", "must not be empty"),
         ("{kind: ray, threads: 0}", "must be at least 1"),
     ],
