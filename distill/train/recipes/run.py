@@ -55,8 +55,7 @@ def train_student(
         teacher_vocabulary=None if teacher is None else teacher.vocabulary,
         continues=start is not None,
     )
-    if recipe.name == "on_policy" and team.size > 1:
-        raise TrainingRefused("The recipe on_policy is trained by one process: each would draft.")
+    _check_team(recipe, team)
     begun = None if start is None else open_adapter(start)
     encoding = encode(examples, base.tokenizer, max_tokens=recipe.max_tokens)
     check_encoding(recipe, encoding)
@@ -70,9 +69,9 @@ def train_student(
         "examples": {"digest": digest_examples(examples), "count": len(encoding.rows)},
         "too_long": encoding.too_long,
         "teacher_tier": tier_of(recipe, examples, None if teacher is None else teacher.tier),
+        # Another number of processes adds up to other weights.
+        **({"processes": team.size} if team.size > 1 else {}),
     }
-    if team.size > 1:
-        manifest["processes"] = team.size  # another number of them adds up to other weights
     identity = identify(manifest)
     work = folder / "runs" / identity[:16]
     work.mkdir(parents=True, exist_ok=True)
@@ -93,9 +92,14 @@ def train_student(
     train_loop(step, model, plan, work, identity=identity, progress=progress, team=team)
     if not team.leads:
         return open_adapter(Path(team.tell(None)[0]))
-    adapter = save_adapter(model, folder, student=student, base=base.name, manifest=manifest)
-    team.tell([str(adapter.folder)])
-    return adapter
+    made = save_adapter(model, folder, student=student, base=base.name, manifest=manifest)
+    team.tell([str(made.folder)])
+    return made
+
+
+def _check_team(recipe: Recipe, team: Team) -> None:
+    if recipe.name == "on_policy" and team.size > 1:
+        raise TrainingRefused("The recipe on_policy is trained by one process: each would draft.")
 
 
 def _open_student(model: Any, recipe: Recipe, start: Path | None) -> Any:
