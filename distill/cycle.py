@@ -123,6 +123,7 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
             "one that was killed is given up within a minute."
         )
         return Outcome(workload=workload, result="busy", sentence=sentence)
+    began_s = time.process_time()
     beat = Heartbeat(store, cycle_lease(workload), cycle_id)
     steps = Steps(partial(store.note_cycle, cycle_id), learner.ended, lost=beat.is_lost)
     try:
@@ -131,13 +132,19 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
         raise  # its entry was closed by the one that took its place
     except BaseException as error:
         said = str(error) or type(error).__name__
-        store.end_cycle(cycle_id, "failed", {"error": said, "steps": steps.taken()})
+        told = {"error": said, "steps": steps.taken(), **_count_core_seconds(began_s)}
+        store.end_cycle(cycle_id, "failed", told)
         raise
     finally:
         beat.close()
-    told = {"steps": steps.taken(), "sentence": outcome.sentence}
+    told = {"steps": steps.taken(), "sentence": outcome.sentence, **_count_core_seconds(began_s)}
     store.end_cycle(cycle_id, outcome.result, {**outcome.detail, **told})
     return outcome
+
+
+def _count_core_seconds(began_s: float) -> dict[str, float]:
+    """Of all cores since ``began_s`` on the process's clock."""
+    return {"core_seconds": round(time.process_time() - began_s, 3)}
 
 
 def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
@@ -185,13 +192,14 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
             trained = replace(train_gate(dataset, seed=learner.seed), student=student)
         else:
             fit = learner.fit or FitHere(encoder=learner.encoder)
-            examples, trained = fit(dataset, steps, learner.seed)
+            fitted = fit(dataset, steps, learner.seed, drift.changes)
+            dataset, examples, trained = fitted.dataset, fitted.examples, fitted.trained
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
     steps.begin("judging")
-    vectors = None if examples is None else examples.vectors
-    outcome = _decide(learner, dataset, trained, active, vectors, detail)
+    known = None if examples is None else examples.vectors
+    outcome = _decide(learner, dataset, trained, active, known, detail)
     if examples is None or not learner.live:
         return outcome
     learned = _explain(dataset, examples, trained, steps, seed=learner.seed)

@@ -39,7 +39,7 @@ def make_fit(settings: Settings, encoder: Encoder) -> Fit:
     configured; torchrun has nothing to share there. Raises LaunchFailed."""
     launcher = make_launcher(settings)
     if launcher.kind in ("ray", "command"):
-        return FitElsewhere(launcher=launcher, folder=find_jobs(settings))
+        return FitElsewhere(launcher=launcher, folder=find_jobs(settings), encoder=encoder)
     return FitHere(encoder=encoder, threads=launcher.threads)
 
 

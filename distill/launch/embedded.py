@@ -10,7 +10,7 @@ import base64
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from distill.launch.job import Call, Job, Launcher, LaunchFailed, explain
 from distill.steps import Steps
 from distill.train.kernel_head import Examples, Trained, train
 from distill.train.talk import Talk, open_talk
+from distill.trust import judge_trust
 from distill.wording import answer_text
 from policies.artifact import digest_of
 from policies.fit.gate import NothingToCalibrate
@@ -59,8 +60,18 @@ class Lesson:
         )
 
 
-Fit = Callable[[Dataset, Steps, int], tuple[Examples, Trained]]
-"""Dataset, where to tell how far it is, seed → what was learned from, and what was learned."""
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """``dataset``: with the trust that its answers kept; ``examples``: what was learned from."""
+
+    dataset: Dataset
+    examples: Examples
+    trained: Trained
+
+
+Fit = Callable[[Dataset, Steps, int, Sequence[int]], Fitted]
+"""Dataset, where to tell how far it is, seed, and the last record before each change of what the
+teacher says (``judge_trust``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,31 +81,43 @@ class FitHere:
     encoder: Encoder
     threads: int | None = None
 
-    def __call__(self, dataset: Dataset, steps: Steps, seed: int) -> tuple[Examples, Trained]:
+    def __call__(self, dataset: Dataset, steps: Steps, seed: int, changes: Sequence[int]) -> Fitted:
         """See ``Fit``. Raises what ``train`` raises."""
         steps.begin("encoding")
-        examples = encode(self.encoder, Lesson.of(dataset), steps.advance)
+        lesson = Lesson.of(dataset)
+        vectors = encode(self.encoder, lesson.texts, steps.advance)
+        with threadpool_limits(self.threads):
+            dataset = judge_trust(dataset, vectors, changes)
+        examples = _examples(vectors, _encode_answers(self.encoder, lesson), Lesson.of(dataset))
         steps.begin("training")
         with threadpool_limits(self.threads):
-            return examples, train(examples, seed=seed)
+            return Fitted(dataset=dataset, examples=examples, trained=train(examples, seed=seed))
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitElsewhere:
-    """As a job. ``folder``: where its log is kept."""
+    """As a job. ``folder``: where its log is kept; ``encoder``: for what is told apart here."""
 
     launcher: Launcher
     folder: Path
+    encoder: Encoder
 
-    def __call__(self, dataset: Dataset, steps: Steps, seed: int) -> tuple[Examples, Trained]:
+    def __call__(self, dataset: Dataset, steps: Steps, seed: int, changes: Sequence[int]) -> Fitted:
         """See ``Fit``. Raises NothingToCalibrate, LaunchFailed, and what ``steps`` raises."""
+        threads = self.launcher.threads or 1
+        if changes:  # which answers still stand is part of what the job is given
+            steps.begin("encoding")
+            asked = [question.text for question in dataset.questions]
+            vectors = encode(self.encoder, asked, steps.advance)
+            with threadpool_limits(threads):
+                dataset = judge_trust(dataset, vectors, changes)
         steps.begin("training")
         job = Job(
             workload=dataset.workload,
             dataset=dataset.digest,
-            recipe={"name": "kernel_ridge", "seed": seed},
+            recipe={"name": "kernel_ridge", "seed": seed, "changes": list(changes)},
             needs={"encoder": WEIGHTS_SHA256},
-            threads=self.launcher.threads or 1,
+            threads=threads,
         )
         lesson = Lesson.of(dataset)
         head = {"threads": job.threads, "seed": seed, "lesson": vars(lesson)}
@@ -107,17 +130,23 @@ class FitElsewhere:
         if "result" not in ended.last:
             raise LaunchFailed(ended.last.get("error") or explain(ended, log))
         log.unlink(missing_ok=True)
-        return _read_result(ended.last["result"], lesson)
+        examples, trained = _read_result(ended.last["result"], lesson)
+        return Fitted(dataset=dataset, examples=examples, trained=trained)
 
 
-def encode(encoder: Encoder, lesson: Lesson, advance: Callable[[int, int], None]) -> Examples:
-    """The lesson as vectors. ``advance``: is told done and total."""
+def encode(
+    encoder: Encoder, texts: Sequence[str], advance: Callable[[int, int], None]
+) -> NDArray[np.float32]:
+    """The texts as vectors. ``advance``: is told done and total."""
     vectors = []
-    for start in range(0, len(lesson.texts), _AT_ONCE):
-        vectors.append(encoder.encode(lesson.texts[start : start + _AT_ONCE]))
-        advance(min(start + _AT_ONCE, len(lesson.texts)), len(lesson.texts))
-    texts = [answer_text(answer) for answer in lesson.answers]
-    return _examples(np.concatenate(vectors), encoder.encode(texts), lesson)
+    for start in range(0, len(texts), _AT_ONCE):
+        vectors.append(encoder.encode(texts[start : start + _AT_ONCE]))
+        advance(min(start + _AT_ONCE, len(texts)), len(texts))
+    return np.concatenate(vectors)
+
+
+def _encode_answers(encoder: Encoder, lesson: Lesson) -> NDArray[np.float32]:
+    return encoder.encode([answer_text(answer) for answer in lesson.answers])
 
 
 def _examples(
@@ -146,11 +175,9 @@ def main() -> int:
 def _work(talk: Talk) -> dict[str, Any]:
     job = json.loads(talk.source.readline())
     with threadpool_limits(job["threads"]):
-        examples = encode(
-            Encoder(threads=job["threads"]),
-            Lesson(**job["lesson"]),
-            lambda done, _: talk.say({"encoded": done}),
-        )
+        encoder, lesson = Encoder(threads=job["threads"]), Lesson(**job["lesson"])
+        vectors = encode(encoder, lesson.texts, lambda done, _: talk.say({"encoded": done}))
+        examples = _examples(vectors, _encode_answers(encoder, lesson), lesson)
         return _write_result(examples, train(examples, seed=job["seed"]))
 
 
