@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import httpx
@@ -102,3 +103,21 @@ async def test_drafts_beyond_the_queue_are_refused_and_the_queue_empties(tmp_pat
     drafter.close()
     assert [type(one).__name__ for one in results] == ["Draft", "Draft", "DraftsQueueFull"]
     assert answer.content == "mail me: [email]"
+
+
+async def test_a_drafter_without_a_thread_drafts_where_it_is_asked() -> None:
+    class Here:
+        student = object()
+
+        def draft(self, text: str, encoder: Encoder) -> tuple[Answer, None]:
+            return Answer(content=f"{text} in {threading.current_thread().name}"), None
+
+    release: Release = Here()  # type: ignore[assignment]
+    body = {"messages": [{"role": "user", "content": "Where?"}]}
+    answers = {}
+    for threaded in (True, False):
+        drafter = EmbeddedDrafter(Encoder(threads=1), Redactor(()), threaded=threaded)
+        answers[threaded] = (await drafter.draft(body, release)).answer.content
+        drafter.close()
+    assert answers[True] == "Where? in draft_0"
+    assert answers[False] == f"Where? in {threading.current_thread().name}"

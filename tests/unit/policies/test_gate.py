@@ -96,3 +96,10 @@ def test_the_logit_of_a_log_probability_is_exact_and_bounded() -> None:
         assert logit_of_logprob(float(np.log(probability))) == pytest.approx(expected)
     assert logit_of_logprob(0.0) == logit_of_logprob(1e6) == 14.0
     assert logit_of_logprob(-1e6) == -14.0
+
+
+def test_a_signal_that_is_no_number_is_refused() -> None:
+    signals, agreed = traffic(100, seed=4)
+    signals[7, 2] = np.nan
+    with pytest.raises(ValueError, match="no finite number"):
+        fit_gate(signals, SIGNALS, agreed, np.ones(len(agreed)), seed=0)
