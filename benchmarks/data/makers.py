@@ -192,8 +192,8 @@ def _name_intent(label: str) -> str:
 def _key_of(body: Row) -> str:
     """SHA-256 of sorted JSON, with 0 for 0.0."""
     chosen = {name: body.get(name) for name in _KEY}
-    if chosen["temperature"] == int(chosen["temperature"]):
-        chosen["temperature"] = int(chosen["temperature"])
+    if float(body["temperature"]).is_integer():
+        chosen["temperature"] = int(body["temperature"])
     text = json.dumps(chosen, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -8,9 +8,11 @@ import pytest
 
 from distill.dataset import Dataset, build_dataset
 from distill.dataset.memory import RowMemory
+from policies.types import Answer
 from router.record.model import TrainingRow
 from router.record.redact import Redactor
 from router.record.store import Store
+from router.wire.openai import answer_to_json
 from tests.unit.distill.learning_rows import allow
 from tests.unit.router.record.records import make_record
 
@@ -32,8 +34,8 @@ def store() -> Iterator[Store]:
     store.close()
 
 
-def add(store: Store, text: str, answer: str, **changes: object) -> None:
-    teacher = {"content": answer, "tool_calls": [], "refusal": None, "finish_reason": "stop"}
+def add(store: Store, text: str, said: str, **changes: str) -> None:
+    teacher = answer_to_json(Answer(content=said, finish_reason="stop"))
     store.append([make_record(text, input_text=text, teacher_answer=teacher, **changes)])
 
 
