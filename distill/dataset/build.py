@@ -42,10 +42,7 @@ def build_dataset(
     terms: BuildTerms = LEARNING_TERMS,
     memory: Memory | None = None,
 ) -> Dataset:
-    """The dataset of a workload, from its trainable rows and its feedback, oldest first.
-
-    ``memory``: of a learner that builds it again and again, from the same store and settings.
-    """
+    """The dataset of a workload, from its trainable rows and its feedback, oldest first."""
     tally = Tally()
     # 1. Licence, consent, one tenant, redaction.
     selected = select(rows, settings, redactor, tally, memory)
