@@ -86,10 +86,10 @@ async def _answer(deps: Deps, request: ChatRequest, caller: Caller, client: Clie
 
 async def _send(delivery: Delivery, client: Client) -> None:
     if delivery.events is not None:
-        await client.start(200, {**delivery.headers, "content-type": "text/event-stream"})
+        client.begin(200, {**delivery.headers, "content-type": "text/event-stream"})
         await send_until_cut(delivery.events, delivery.fail, client)
         return
     body = delivery.body or b""
     about = {"content-type": "application/json", "content-length": str(len(body))}
-    await client.start(200, {**delivery.headers, **about})
+    client.begin(200, {**delivery.headers, **about})
     await client.finish(body)

@@ -88,7 +88,7 @@ class Limits:
         self._coordination = coordination
         self._spent_before = spent_before
         self._clock = clock
-        self._opened: set[str] = set()
+        self._opened: dict[Budget, Account] = {}
         self._reopening = asyncio.Lock()
         self._reopened_s = -math.inf
 
@@ -188,17 +188,19 @@ class Limits:
             self._reopened_s = time.monotonic()
 
     async def _open(self, budget: Budget) -> Account:
-        start_s, end_s = window_of(budget.per, self._clock())
+        opened, now_s = self._opened.get(budget), self._clock()
+        if opened is not None and now_s < opened.ends_at:
+            return opened
+        start_s, end_s = window_of(budget.per, now_s)
         account = Account(
             name=f"{budget.name}:{budget.per}:{int(start_s)}",
             said=budget.said,
             limit=to_nano(budget.usd),
             ends_at=end_s,
         )
-        if account.name not in self._opened:
-            spent = await self._spent_before(budget, start_s)
-            await self._coordination.open_account(account, to_nano(spent))
-            self._opened.add(account.name)
+        spent = await self._spent_before(budget, start_s)
+        await self._coordination.open_account(account, to_nano(spent))
+        self._opened[budget] = account
         return account
 
 
