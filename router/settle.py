@@ -64,6 +64,8 @@ def _bill(deps: Deps, outcome: Outcome) -> Billed:
 def _bill_calls(
     deps: Deps, outcome: Outcome, tries: Sequence[AttemptLog], usage: Usage | None, model: str
 ) -> tuple[Bill, ...]:
+    if not tries:
+        return ()
     body, models = outcome.request.body, deps.settings.models
 
     def hold(price: Price | None) -> Decimal | None:
