@@ -58,7 +58,7 @@ def make(
     newer: int = 200,
     own_part: float = 0.25,
 ) -> World:
-    """Any two intents have a cosine of about .5, two questions of one intent of ``own_part`` more."""
+    """Any two intents have a cosine of about .5, questions of one intent ``own_part`` more."""
     rng = np.random.default_rng(seed)
     shared = rng.normal(size=384)
     own = rng.normal(size=(100, 384))
