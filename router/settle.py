@@ -187,7 +187,6 @@ def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
         return dict(deps.redactor.json(answer_to_json(answer)))
 
     written = write(outcome.answer if ok else None)
-
     return Interaction(
         id=outcome.id,
         created_at=outcome.started_at,
