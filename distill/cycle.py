@@ -23,18 +23,20 @@ from distill.dataset.model import LEARNING_TERMS
 from distill.drift import Drift, find_drift
 from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
+from distill.heartbeat import Heartbeat
+from distill.launch.embedded import Fit, FitHere
 from distill.next.learned import describe_learned
 from distill.noise import find_noise
 from distill.promote import Rung, climb, may_promote
-from distill.steps import Steps, Stopped
+from distill.steps import Steps, Stopped, Superseded
 from distill.train.gate_alone import train_gate
-from distill.train.kernel_head import Examples, Trained, train
+from distill.train.kernel_head import Examples, Trained
 from distill.trial import plan_trial
-from distill.trust import judge_trust
-from distill.wording import answer_text, count_of
+from distill.wording import count_of
 from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
 from router.errors import ReleaseError
+from router.record.learning import cycle_lease
 from router.record.model import Release as ReleaseRecord
 from router.record.model import TrainingRow
 from router.record.redact import Redactor
@@ -50,10 +52,6 @@ Result = Literal["promoted", "on_trial", "rejected", "too_few", "open_ended", "f
 
 _UNPROMISED = Terms(agreement=0.95)
 """At this risk gates are compared where a workload promises nothing."""
-
-
-_AT_ONCE = 256
-"""Questions that are encoded between two looks at how far it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +88,7 @@ class Learner:
     learned from; ``datasets``: where what was learned from is kept, None where it isn't;
     ``find_drift``: tells a workload's alarms; ``live``: traffic follows, so that a candidate can be
     tried on it, and people look at what was learned; ``ended``: whether the cycle is to end, asked
-    before each step.
+    before each step; ``fit``: where an embedded student is trained, None: here, by ``encoder``.
     """
 
     settings: Settings
@@ -105,6 +103,7 @@ class Learner:
     find_drift: Callable[[Store, str], Drift] = find_drift
     live: bool = True
     ended: Callable[[], bool] = lambda: False
+    fit: Fit | None = None
 
 
 def run_cycle(learner: Learner, workload: str) -> Outcome:
@@ -121,18 +120,23 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
     if cycle_id is None:
         sentence = (
             f"{workload}: another cycle is running; "
-            "one that was killed is given up an hour after it began."
+            "one that was killed is given up within a minute."
         )
         return Outcome(workload=workload, result="busy", sentence=sentence)
     began_s = time.process_time()
-    steps = Steps(partial(store.note_cycle, cycle_id), learner.ended)
+    beat = Heartbeat(store, cycle_lease(workload), cycle_id)
+    steps = Steps(partial(store.note_cycle, cycle_id), learner.ended, lost=beat.is_lost)
     try:
         outcome = _learn(learner, workload, steps)
+    except Superseded:
+        raise  # its entry was closed by the one that took its place
     except BaseException as error:
         said = str(error) or type(error).__name__
         told = {"error": said, "steps": steps.taken(), **_count_core_seconds(began_s)}
         store.end_cycle(cycle_id, "failed", told)
         raise
+    finally:
+        beat.close()
     told = {"steps": steps.taken(), "sentence": outcome.sentence, **_count_core_seconds(began_s)}
     store.end_cycle(cycle_id, outcome.result, {**outcome.detail, **told})
     return outcome
@@ -182,16 +186,14 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
         save_dataset(learner.datasets, dataset.bundle)
     # 2. Dataset → student and gate, with held-out drafts for every question.
     examples = None
-    if not given:
-        vectors = _encode(learner.encoder, dataset, steps)
-        dataset = judge_trust(dataset, vectors, drift.changes)
-        examples = _examples_of(dataset, vectors, learner.encoder)
-    steps.begin("training")
     try:
-        if examples is None:
+        if given:
+            steps.begin("training")
             trained = replace(train_gate(dataset, seed=learner.seed), student=student)
         else:
-            trained = train(examples, seed=learner.seed)
+            fit = learner.fit or FitHere(encoder=learner.encoder)
+            fitted = fit(dataset, steps, learner.seed, drift.changes)
+            dataset, examples, trained = fitted.dataset, fitted.examples, fitted.trained
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
@@ -282,28 +284,6 @@ def _find_unfit(dataset: Dataset, *, closed: bool) -> tuple[Result, str] | None:
             "before, so they are no closed set; the teacher keeps answering."
         )
     return None
-
-
-def _encode(encoder: Encoder, dataset: Dataset, steps: Steps) -> Vectors:
-    steps.begin("encoding")
-    asked = [question.text for question in dataset.questions]
-    vectors = []
-    for start in range(0, len(asked), _AT_ONCE):
-        vectors.append(encoder.encode(asked[start : start + _AT_ONCE]))
-        steps.advance(min(start + _AT_ONCE, len(asked)), len(asked))
-    return np.concatenate(vectors)
-
-
-def _examples_of(dataset: Dataset, vectors: Vectors, encoder: Encoder) -> Examples:
-    texts = [answer_text(answer) for answer in dataset.answers]
-    return Examples(
-        vectors=vectors,
-        classes=dataset.classes,
-        answers=dataset.answers,
-        answer_vectors=encoder.encode(texts),
-        weights=dataset.weights,
-        trust=dataset.trust,
-    )
 
 
 def _explain(

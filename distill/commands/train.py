@@ -25,6 +25,8 @@ from distill.dataset import BuildTerms, Bundle, build_dataset
 from distill.dataset.folder import DatasetError, find, load, save
 from distill.dataset.model import Target
 from distill.generative import need_student
+from distill.heartbeat import hold
+from distill.launch.choose import make_launcher
 from distill.train.job import Job
 from distill.train.onward import Course, train_and_adopt
 from distill.wording import count_of
@@ -107,6 +109,7 @@ def _train(args: Namespace) -> int:
     progress = Progress()
     with open_workplace(args.config) as place:
         need_student(place.settings)
+        launcher = make_launcher(place.settings)
         bundle = _find_dataset(place, args)
         note = f"Learning from the dataset {bundle.digest[:_SHORT]} of {_workload_of(bundle)}."
         print(note, file=sys.stderr, flush=True)
@@ -114,16 +117,23 @@ def _train(args: Namespace) -> int:
             settings=place.settings,
             store=place.store,
             bundle=bundle,
-            job=_describe_job(place, args, bundle),
+            job=_describe_job(place, args, bundle, launcher.threads),
+            launcher=launcher,
             python=args.python,
             releases=place.settings.store.beside("releases").absolute(),
             with_gate=not args.no_gate,
             seed=args.seed,
         )
-        try:
-            entered = train_and_adopt(course, progress.tell)
-        finally:
-            progress.end()
+        with hold(place.store, f"train:{course.workload}") as held:
+            if held is None:
+                raise TutelageError(
+                    f"Another run is training {course.workload}: wait for it, or end it; one that "
+                    "was killed is given up within a minute."
+                )
+            try:
+                entered = train_and_adopt(course, progress.tell)
+            finally:
+                progress.end()
     report = entered.release.report
     if args.json:
         said = {"workload": entered.release.workload, "release": entered.release.digest, **report}
@@ -160,7 +170,7 @@ def _find_dataset(place: Workplace, args: Namespace) -> Bundle:
     return dataset.bundle
 
 
-def _describe_job(place: Workplace, args: Namespace, bundle: Bundle) -> Job:
+def _describe_job(place: Workplace, args: Namespace, bundle: Bundle, threads: int | None) -> Job:
     given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
     slug = re.sub(r"[^\w.-]+", "_", _workload_of(bundle))
     # A base on this disk is meant from here, wherever the process runs.
@@ -172,7 +182,7 @@ def _describe_job(place: Workplace, args: Namespace, bundle: Bundle) -> Job:
         recipe=_RECIPES[args.recipe],
         options={**given, "seed": args.seed},
         start=None if args.start is None else str(Path(args.start).absolute()),
-        threads=args.threads,
+        threads=args.threads or threads,
     )
 
 
