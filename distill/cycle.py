@@ -30,6 +30,7 @@ from distill.steps import Steps, Stopped
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
 from distill.trial import plan_trial
+from distill.trust import judge_trust
 from distill.wording import answer_text, count_of
 from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
@@ -123,16 +124,23 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
             "one that was killed is given up an hour after it began."
         )
         return Outcome(workload=workload, result="busy", sentence=sentence)
+    began_s = time.process_time()
     steps = Steps(partial(store.note_cycle, cycle_id), learner.ended)
     try:
         outcome = _learn(learner, workload, steps)
     except BaseException as error:
         said = str(error) or type(error).__name__
-        store.end_cycle(cycle_id, "failed", {"error": said, "steps": steps.taken()})
+        told = {"error": said, "steps": steps.taken(), **_count_core_seconds(began_s)}
+        store.end_cycle(cycle_id, "failed", told)
         raise
-    told = {"steps": steps.taken(), "sentence": outcome.sentence}
+    told = {"steps": steps.taken(), "sentence": outcome.sentence, **_count_core_seconds(began_s)}
     store.end_cycle(cycle_id, outcome.result, {**outcome.detail, **told})
     return outcome
+
+
+def _count_core_seconds(began_s: float) -> dict[str, float]:
+    """Of all cores since ``began_s`` on the process's clock."""
+    return {"core_seconds": round(time.process_time() - began_s, 3)}
 
 
 def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
@@ -173,7 +181,11 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     if learner.datasets is not None:
         save_dataset(learner.datasets, dataset.bundle)
     # 2. Dataset → student and gate, with held-out drafts for every question.
-    examples = None if given else _encode(learner.encoder, dataset, steps)
+    examples = None
+    if not given:
+        vectors = _encode(learner.encoder, dataset, steps)
+        dataset = judge_trust(dataset, vectors, drift.changes)
+        examples = _examples_of(dataset, vectors, learner.encoder)
     steps.begin("training")
     try:
         if examples is None:
@@ -184,8 +196,8 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
     steps.begin("judging")
-    vectors = None if examples is None else examples.vectors
-    outcome = _decide(learner, dataset, trained, active, vectors, detail)
+    known = None if examples is None else examples.vectors
+    outcome = _decide(learner, dataset, trained, active, known, detail)
     if examples is None or not learner.live:
         return outcome
     learned = _explain(dataset, examples, trained, steps, seed=learner.seed)
@@ -272,16 +284,20 @@ def _find_unfit(dataset: Dataset, *, closed: bool) -> tuple[Result, str] | None:
     return None
 
 
-def _encode(encoder: Encoder, dataset: Dataset, steps: Steps) -> Examples:
+def _encode(encoder: Encoder, dataset: Dataset, steps: Steps) -> Vectors:
     steps.begin("encoding")
     asked = [question.text for question in dataset.questions]
     vectors = []
     for start in range(0, len(asked), _AT_ONCE):
         vectors.append(encoder.encode(asked[start : start + _AT_ONCE]))
         steps.advance(min(start + _AT_ONCE, len(asked)), len(asked))
+    return np.concatenate(vectors)
+
+
+def _examples_of(dataset: Dataset, vectors: Vectors, encoder: Encoder) -> Examples:
     texts = [answer_text(answer) for answer in dataset.answers]
     return Examples(
-        vectors=np.concatenate(vectors),
+        vectors=vectors,
         classes=dataset.classes,
         answers=dataset.answers,
         answer_vectors=encoder.encode(texts),

@@ -241,12 +241,15 @@ class LearningSettings(Section):
     with what is known already. ``on_drift``: also at an alarm of the watch, and answers from before
     a change of what the teacher says are trusted less. ``max_usd_per_cycle``: that asking the
     teacher to learn from it may cost at a time. ``ladder``: how a candidate is tried.
+    ``usd_per_core_hour``: what an hour of a processor's core costs that a cycle trains on; None
+    leaves training out of all sums.
     """
 
     every: Duration = 0.0
     min_new_answers: Count | None = None
     on_drift: bool = True
     max_usd_per_cycle: Usd | None = None
+    usd_per_core_hour: PositiveUsd | None = None
     ladder: LadderSettings = LadderSettings()
 
 
