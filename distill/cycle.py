@@ -29,6 +29,7 @@ from distill.promote import Rung, climb, may_promote
 from distill.steps import Steps, Stopped
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
+from distill.train.tuned import Learned, Tuner, learn_over, learn_tuned, make_lesson
 from distill.trial import plan_trial
 from distill.wording import answer_text, count_of
 from policies.fit.gate import NothingToCalibrate
@@ -42,7 +43,8 @@ from router.release import Release, load_release, save_release
 from router.settings.model import Settings
 from router.staging.judge import Judged
 from router.students.embedded import EmbeddedStudent, Vectors
-from router.students.encoder import WEIGHTS_SHA256, Encoder
+from router.students.encoder import Encoder
+from router.students.space import COMMON
 from router.workload import find_settings
 
 Result = Literal["promoted", "on_trial", "rejected", "too_few", "open_ended", "failed", "busy"]
@@ -89,7 +91,8 @@ class Learner:
     learned from; ``datasets``: where what was learned from is kept, None where it isn't;
     ``find_drift``: tells a workload's alarms; ``live``: traffic follows, so that a candidate can be
     tried on it, and people look at what was learned; ``ended``: whether the cycle is to end, asked
-    before each step.
+    before each step; ``tuner``: tunes an encoder of the workload's own, None leaves the one in
+    force as it is.
     """
 
     settings: Settings
@@ -104,6 +107,7 @@ class Learner:
     find_drift: Callable[[Store, str], Drift] = find_drift
     live: bool = True
     ended: Callable[[], bool] = lambda: False
+    tuner: Tuner | None = None
 
 
 def run_cycle(learner: Learner, workload: str) -> Outcome:
@@ -177,30 +181,56 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     steps.begin("training")
     try:
         if examples is None:
-            trained = replace(train_gate(dataset, seed=learner.seed), student=student)
+            gate = replace(train_gate(dataset, seed=learner.seed), student=student)
+            learned: Learned | None = Learned(trained=gate, space=COMMON, vectors=None)
         else:
-            trained = train(examples, seed=learner.seed)
+            learned = _train(learner, dataset, examples, active, steps)
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
+    if learned is None:
+        sentence = (
+            f"{workload}: fewer than {MIN_ANSWERS} questions are new since its encoder was tuned; "
+            "the release in force stays."
+        )
+        return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
     steps.begin("judging")
-    vectors = None if examples is None else examples.vectors
-    outcome = _decide(learner, dataset, trained, active, vectors, detail)
-    if examples is None or not learner.live:
+    outcome = _decide(learner, dataset, learned, active, detail)
+    if examples is None or learned.rows is not None or not learner.live:
         return outcome
-    learned = _explain(dataset, examples, trained, steps, seed=learner.seed)
-    return replace(outcome, detail={**outcome.detail, **learned})
+    told = _explain(dataset, examples, learned.trained, steps, seed=learner.seed)
+    return replace(outcome, detail={**outcome.detail, **told})
+
+
+def _train(
+    learner: Learner, dataset: Dataset, examples: Examples, active: Release | None, steps: Steps
+) -> Learned | None:
+    """Student and gate, over an encoder of the workload's own where there is or shall be one. None
+    where too little is new to tell how good they are."""
+    if learner.tuner is not None:
+        return learn_tuned(
+            *(learner.tuner, make_lesson(dataset, examples), learner.folder),
+            seed=learner.seed,
+            tell=steps.advance,
+        )
+    if active is not None and active.space.tuned is not None:
+        return learn_over(
+            *(active.space, dataset, examples, learner.encoder, learner.folder), seed=learner.seed
+        )
+    trained = train(examples, seed=learner.seed)
+    return Learned(trained=trained, space=COMMON, vectors=examples.vectors)
 
 
 def _decide(
     learner: Learner,
-    dataset: Dataset,
-    trained: Trained,
+    whole: Dataset,
+    learned: Learned,
     active: Release | None,
-    vectors: Vectors | None,
     detail: dict[str, Any],
 ) -> Outcome:
     """The second half of a cycle: what was trained becomes the release in force, or doesn't."""
+    # Only what no encoder was tuned on can be judged by.
+    dataset, trained = whole.only(learned.rows), learned.trained
     workload, settings = dataset.workload, learner.settings
     # 3. The ladder: what is known first, then what live traffic has to say.
     terms = terms_of(settings, workload)
@@ -208,8 +238,13 @@ def _decide(
     rungs = [
         *climb(dataset, trained, active, terms),
         check_calibration(dataset, trained, terms),
-        check_forgetting(dataset, settings, trained.student, known, vectors),
+        check_forgetting(
+            *(dataset, settings, trained.student, known),
+            *(learned.vectors, _encode_for(active, learned, dataset, learner.encoder)),
+        ),
     ]
+    if learned.report:
+        detail["encoder"] = dict(learned.report)
     detail |= {**trained.report, "rungs": [rung.describe() for rung in rungs]}
     trial: Judged | None = None
     if may_promote(rungs):
@@ -220,7 +255,7 @@ def _decide(
         )
         detail["rungs"] += [dict(rung) for rung in trial.rungs]
     # 4. Release, and the pointer to it.
-    release = _keep(learner, dataset, trained, detail)
+    release = _keep(learner, dataset, learned, detail)
     if trial is None or release.state == "rejected":
         sentence = f"{workload}: {_explain_rejection(rungs)}"
         if active is None or active.digest != release.digest:
@@ -230,7 +265,7 @@ def _decide(
         )
     sentence = (
         f"{workload}: release {release.number} learned from "
-        f"{count_of(len(dataset.questions), 'question')} with "
+        f"{count_of(len(whole.questions), 'question')} with "
         f"{count_of(len(dataset.answers), 'different answer')}."
     )
     if isinstance(trial.to, tuple) and release.state != "active":
@@ -252,6 +287,17 @@ def _decide(
             wrong=trained.held_out != dataset.classes,
         ),
     )
+
+
+def _encode_for(
+    active: Release | None, learned: Learned, dataset: Dataset, encoder: Encoder
+) -> Vectors | None:
+    """The questions' vectors as the release in force sees them; None where none drafts here."""
+    if learned.vectors is None or active is None:
+        return None
+    if active.encoder == learned.space.digest:
+        return learned.vectors
+    return active.space.encode([question.text for question in dataset.questions], encoder)
 
 
 def _find_unfit(dataset: Dataset, *, closed: bool) -> tuple[Result, str] | None:
@@ -320,15 +366,16 @@ def terms_of(settings: Settings, workload: str) -> Terms:
 
 
 def _keep(
-    learner: Learner, dataset: Dataset, trained: Trained, report: Mapping[str, Any]
+    learner: Learner, dataset: Dataset, learned: Learned, report: Mapping[str, Any]
 ) -> ReleaseRecord:
+    trained = learned.trained
     is_embedded = isinstance(trained.student, EmbeddedStudent)
     try:
         digest, path = save_release(
             learner.folder,
             workload=dataset.workload,
             comparer=dataset.comparer,
-            encoder=WEIGHTS_SHA256,
+            encoder=learned.space.digest,
             student=trained.student,
             gate=trained.gate,
             # A student that isn't trained here may answer in forms that hardly two requests share.

@@ -30,6 +30,7 @@ from distill.replay.result import Claim
 from distill.replay.spending import RecordedCosts, claim_proven
 from distill.replay.terms import STREAM_WORKLOAD, claim, observe_only, terms_of
 from distill.streams import StreamRow
+from distill.train.tuned import Tuner
 from distill.trigger import count_needed
 from distill.wording import count_of
 from policies.promise.batch import Proven, certify_batch
@@ -85,7 +86,8 @@ class Replay:
     ``recorded_student``: the stream's drafts are used, and only the gate over them is learned.
     ``store_url``: where it is recorded; a release in force there is taken up. ``folder``: where
     releases are written; ``encoder``: one that may know
-    texts already, so that several runs needn't encode them again.
+    texts already, so that several runs needn't encode them again; ``tuner``: tunes an encoder on
+    what is fitted on.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Replay:
         label_delay: int = 0,
         store_url: str = ":memory:",
         encoder: Encoder | None = None,
+        tuner: Tuner | None = None,
     ) -> None:
         self._settings = settings
         self._seed = seed
@@ -133,7 +136,7 @@ class Replay:
             proven=self._proven,
             plugins=load_policies(settings),
         )
-        self._learner = self._hire(folder)
+        self._learner = self._hire(folder, tuner)
         self._learning = True
         self._fitted: set[str] = set()
         self._answers: dict[str, int] = {}
@@ -142,7 +145,7 @@ class Replay:
         self._changed_at: dict[str, int] = {}
         self._releases = 0
 
-    def _hire(self, folder: Path) -> Learner:
+    def _hire(self, folder: Path, tuner: Tuner | None) -> Learner:
         return Learner(
             settings=self._settings,
             store=self._store,
@@ -154,6 +157,7 @@ class Replay:
             most_questions=_MOST_QUESTIONS,
             find_drift=self._find_drift,
             live=False,
+            tuner=tuner,
         )
 
     async def run(
@@ -360,12 +364,13 @@ async def replay(
     label_delay: int = 0,
     progress: Progress = lambda done, total, what: None,
     encoder: Encoder | None = None,
+    tuner: Tuner | None = None,
 ) -> Replayed:
     """Replay ``rows`` in the order given; releases are written to a folder that is gone after.
 
     ``label_delay``: an answer of the teacher's is known to nothing that learns or proves before
     that many more queries have been answered.
-    ``encoder``: see ``Replay``.
+    ``encoder``, ``tuner``: see ``Replay``.
     """
     with tempfile.TemporaryDirectory(prefix="tutelage-replay-") as folder:
         run_of = Replay(
@@ -376,6 +381,7 @@ async def replay(
             recorded_student=has_student([*warm_start, *fit, *rows]),
             encoder=encoder,
             label_delay=label_delay,
+            tuner=tuner,
         )
         return await run_of.run(rows, warm_start=warm_start, fit=fit)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -11,6 +10,7 @@ from typing import Any, TextIO
 import torch
 
 from distill.train.examples import ExamplesError, read_examples
+from distill.train.lock import Busy, lock_folder
 from distill.train.losses.spec import LossSpecError
 from distill.train.recipes.adapter import AdapterError
 from distill.train.recipes.base import BaseError, open_base
@@ -34,16 +34,12 @@ _TOLD = (
 _STUDENT = "student"
 
 
-class _Busy(ValueError):
-    """Another run trains in the same folder."""
-
-
 def main() -> int:
     out = sys.stdout
     sys.stdout = sys.stderr  # whatever a library prints, this line of talk is ours
     try:
         _tell(out, _train(json.loads(sys.stdin.readline()), out))
-    except (*_TOLD, _Busy) as error:
+    except (*_TOLD, Busy) as error:
         _tell(out, {"error": str(error)})
         return 1
     return 0
@@ -52,7 +48,7 @@ def main() -> int:
 def _train(job: dict[str, Any], out: TextIO) -> dict[str, Any]:
     examples = read_examples(sys.stdin, "examples")
     folder = Path(job["folder"])
-    lock = _lock(folder)
+    lock = lock_folder(folder)
     try:
         recipe = make_recipe(job["recipe"], **job["options"])
         if job["threads"] is not None:
@@ -77,18 +73,6 @@ def _train(job: dict[str, Any], out: TextIO) -> dict[str, Any]:
         "curve": str(adapter.curve),
         "manifest": dict(adapter.manifest),
     }
-
-
-def _lock(folder: Path) -> sqlite3.Connection:
-    """Two never train in one folder. SQLite's lock works alike on all systems, and ends with the
-    process, however that ends."""
-    lock = sqlite3.connect(folder / "lock.db", timeout=0.0, isolation_level=None)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        lock.close()
-        raise _Busy(f"Another run is training in {folder}: wait for it, or end it.") from error
-    return lock
 
 
 def _tell(out: TextIO, said: dict[str, Any]) -> None:
