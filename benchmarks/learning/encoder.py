@@ -31,9 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.frontier.vectors import RememberingEncoder
 from distill.streams import read_stream
 from distill.train.kernel_head import Examples, Trained, train
-from distill.train.tuned import Lesson, Rival, Tuner, draw_kept, find_rivals, tune
+from distill.train.tuned import Lesson, Rival, Tuner, choose, draw_kept, find_rivals, tune
 from policies.compare.fold import fold_label
 from policies.promise.batch import certify_batch
 from policies.promise.certificate import Terms
@@ -224,7 +225,7 @@ def run(messages: Messages, labels: int, args: argparse.Namespace, encoder: Enco
         vectors = rival.space.encode(texts, encoder)
         line[name] = judge(draft_kernel(rival, heads[name], vectors, right))
         line[name] |= {"risk_area": heads[name].area, **time_query(rival, texts)}
-    line["chosen"] = min(heads, key=lambda name: heads[name].area)
+    line["chosen"] = choose(heads)
     line["wall_seconds"] = time.perf_counter() - began_s
     return line
 
@@ -243,11 +244,12 @@ def main() -> int:
     results = args.folder / "results.jsonl"
     known = [json.loads(line) for line in results.open()] if results.exists() else []
     rows, encoder = read_stream(args.data / _STREAM), Encoder(cache=1_000_000, threads=1)
+    remembering = RememberingEncoder(args.folder)
     texts = [input_text(row.body) for row in rows]
     messages = Messages(
         texts=texts,
         labels=[fold_label(row.teacher.answer.content or "") for row in rows],
-        vectors=encoder.encode(texts),
+        vectors=remembering.encode(texts).astype(np.float32),
     )
     for labels in args.labels:
         key = (args.split, labels, args.seed)

@@ -106,7 +106,7 @@ def learn_tuned(tuner: Tuner, lesson: Lesson, releases: Path, *, seed: int, tell
     file = tune(tuner, lesson, seed=seed, tell=tell)
     rivals = find_rivals(lesson, file, releases, kept=tuner.kept, seed=seed)
     heads = {name: train(rival.examples, seed=seed) for name, rival in rivals.items()}
-    best = min(heads, key=lambda name: heads[name].area)
+    best = choose(heads)
     examples = rivals[best].examples
     rows = examples.honest
     right = examples.classes[rows]
@@ -128,6 +128,11 @@ def learn_tuned(tuner: Tuner, lesson: Lesson, releases: Path, *, seed: int, tell
         rows=rows,
         report=report,
     )
+
+
+def choose(heads: Mapping[str, Trained]) -> str:
+    """The name of the head whose held-out margins rank right drafts before wrong ones best."""
+    return min(heads, key=lambda name: heads[name].area)
 
 
 def tune(tuner: Tuner, lesson: Lesson, *, seed: int, tell: Tell) -> TunedFile:
