@@ -21,6 +21,7 @@ from distill.dataset import MAX_QUESTIONS, MIN_ANSWERS, MIN_COVERAGE, Dataset, b
 from distill.dataset.folder import save as save_dataset
 from distill.dataset.model import LEARNING_TERMS
 from distill.drift import Drift, find_drift
+from distill.encoding import encode_for, encode_questions
 from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
 from distill.next.learned import describe_learned
@@ -31,7 +32,7 @@ from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
 from distill.train.tuned import Learned, Tuner, learn_over, learn_tuned, make_lesson
 from distill.trial import plan_trial
-from distill.wording import answer_text, count_of
+from distill.wording import count_of
 from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
 from router.errors import ReleaseError
@@ -42,7 +43,7 @@ from router.record.store import Store
 from router.release import Release, load_release, save_release
 from router.settings.model import Settings
 from router.staging.judge import Judged
-from router.students.embedded import EmbeddedStudent, Vectors
+from router.students.embedded import EmbeddedStudent
 from router.students.encoder import Encoder
 from router.students.space import COMMON
 from router.workload import find_settings
@@ -52,9 +53,10 @@ Result = Literal["promoted", "on_trial", "rejected", "too_few", "open_ended", "f
 _UNPROMISED = Terms(agreement=0.95)
 """At this risk gates are compared where a workload promises nothing."""
 
-
-_AT_ONCE = 256
-"""Questions that are encoded between two looks at how far it is."""
+_NOTHING_NEW = (
+    f"fewer than {MIN_ANSWERS} questions are new since its encoder was tuned; the release in force "
+    "stays."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +179,7 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     if learner.datasets is not None:
         save_dataset(learner.datasets, dataset.bundle)
     # 2. Dataset → student and gate, with held-out drafts for every question.
-    examples = None if given else _encode(learner.encoder, dataset, steps)
+    examples = None if given else encode_questions(learner.encoder, dataset, steps)
     steps.begin("training")
     try:
         if examples is None:
@@ -189,10 +191,7 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
     if learned is None:
-        sentence = (
-            f"{workload}: fewer than {MIN_ANSWERS} questions are new since its encoder was tuned; "
-            "the release in force stays."
-        )
+        sentence = f"{workload}: {_NOTHING_NEW}"
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
     steps.begin("judging")
     outcome = _decide(learner, dataset, learned, active, detail)
@@ -240,7 +239,7 @@ def _decide(
         check_calibration(dataset, trained, terms),
         check_forgetting(
             *(dataset, settings, trained.student, known),
-            *(learned.vectors, _encode_for(active, learned, dataset, learner.encoder)),
+            *(learned.vectors, encode_for(active, learned, dataset, learner.encoder)),
         ),
     ]
     if learned.report:
@@ -289,17 +288,6 @@ def _decide(
     )
 
 
-def _encode_for(
-    active: Release | None, learned: Learned, dataset: Dataset, encoder: Encoder
-) -> Vectors | None:
-    """The questions' vectors as the release in force sees them; None where none drafts here."""
-    if learned.vectors is None or active is None:
-        return None
-    if active.encoder == learned.space.digest:
-        return learned.vectors
-    return active.space.encode([question.text for question in dataset.questions], encoder)
-
-
 def _find_unfit(dataset: Dataset, *, closed: bool) -> tuple[Result, str] | None:
     """Why nothing can be learned from these answers yet, or at all; None where it can."""
     count = len(dataset.questions)
@@ -316,24 +304,6 @@ def _find_unfit(dataset: Dataset, *, closed: bool) -> tuple[Result, str] | None:
             "before, so they are no closed set; the teacher keeps answering."
         )
     return None
-
-
-def _encode(encoder: Encoder, dataset: Dataset, steps: Steps) -> Examples:
-    steps.begin("encoding")
-    asked = [question.text for question in dataset.questions]
-    vectors = []
-    for start in range(0, len(asked), _AT_ONCE):
-        vectors.append(encoder.encode(asked[start : start + _AT_ONCE]))
-        steps.advance(min(start + _AT_ONCE, len(asked)), len(asked))
-    texts = [answer_text(answer) for answer in dataset.answers]
-    return Examples(
-        vectors=np.concatenate(vectors),
-        classes=dataset.classes,
-        answers=dataset.answers,
-        answer_vectors=encoder.encode(texts),
-        weights=dataset.weights,
-        trust=dataset.trust,
-    )
 
 
 def _explain(

