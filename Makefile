@@ -11,7 +11,7 @@ LOCK_HEADER := \
 	'\# torch is in requirements-train.txt, pinned by version only: its builds for CPU and CUDA' \
 	'\# share a version and not a hash, and the reader chooses between them.'
 
-.PHONY: demo test test-long train-env conformance vllm lint bench lock clean
+.PHONY: demo test test-long train-env conformance vllm lint audit bench lock clean
 
 # `make demo ARGS="--headless --out FILE"` ends by itself; `tutelage demo --help` has the rest.
 demo: .venv/stamp
@@ -28,6 +28,7 @@ test-long: .venv/stamp
 	$(BIN)/python -m benchmarks.vllm
 	$(BIN)/pytest -m "long and not train" tests $(ARGS)
 	OMP_NUM_THREADS=1 "$$(sh tests/setup-train.sh)/bin/python" -m pytest -m train tests/train $(ARGS)
+	"$$(sh tests/setup-train.sh)/bin/python" -m tests.supply --offline
 
 # torch and what goes with it, outside the clone; prints the environment's folder.
 train-env:
@@ -47,6 +48,11 @@ lint: .venv/stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(PACKAGES)
 	$(BIN)/lint-imports
+
+# Pins, hashes and licences of all that is installed, and known vulnerabilities where the package
+# index tells of them. `make audit ARGS=--list` names every licence, `ARGS=--offline` asks nobody.
+audit: .venv/stamp
+	$(BIN)/python -m tests.supply $(ARGS)
 
 # One measurement alone: `make bench BENCHMARKS=benchmarks.gateway.overhead ARGS="--pairs 500"`.
 BENCHMARKS ?= benchmarks.gateway.overhead benchmarks.gateway.footprint \

@@ -21,7 +21,7 @@ from distill.dataset import MAX_QUESTIONS, MIN_ANSWERS, MIN_COVERAGE, Dataset, b
 from distill.dataset.folder import save as save_dataset
 from distill.dataset.model import LEARNING_TERMS
 from distill.drift import Drift, find_drift
-from distill.encoding import encode_for, encode_questions
+from distill.encoding import encode_for, encode_questions, make_examples
 from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
 from distill.next.learned import describe_learned
@@ -32,6 +32,7 @@ from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained, train
 from distill.train.tuned import Learned, Tuner, learn_over, learn_tuned, make_lesson
 from distill.trial import plan_trial
+from distill.trust import judge_trust
 from distill.wording import count_of
 from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
@@ -129,16 +130,23 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
             "one that was killed is given up an hour after it began."
         )
         return Outcome(workload=workload, result="busy", sentence=sentence)
+    began_s = time.process_time()
     steps = Steps(partial(store.note_cycle, cycle_id), learner.ended)
     try:
         outcome = _learn(learner, workload, steps)
     except BaseException as error:
         said = str(error) or type(error).__name__
-        store.end_cycle(cycle_id, "failed", {"error": said, "steps": steps.taken()})
+        told = {"error": said, "steps": steps.taken(), **_count_core_seconds(began_s)}
+        store.end_cycle(cycle_id, "failed", told)
         raise
-    told = {"steps": steps.taken(), "sentence": outcome.sentence}
+    told = {"steps": steps.taken(), "sentence": outcome.sentence, **_count_core_seconds(began_s)}
     store.end_cycle(cycle_id, outcome.result, {**outcome.detail, **told})
     return outcome
+
+
+def _count_core_seconds(began_s: float) -> dict[str, float]:
+    """Of all cores since ``began_s`` on the process's clock."""
+    return {"core_seconds": round(time.process_time() - began_s, 3)}
 
 
 def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
@@ -179,7 +187,11 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     if learner.datasets is not None:
         save_dataset(learner.datasets, dataset.bundle)
     # 2. Dataset → student and gate, with held-out drafts for every question.
-    examples = None if given else encode_questions(learner.encoder, dataset, steps)
+    examples = None
+    if not given:
+        vectors = encode_questions(learner.encoder, dataset, steps)
+        dataset = judge_trust(dataset, vectors, drift.changes)
+        examples = make_examples(dataset, vectors, learner.encoder)
     steps.begin("training")
     try:
         if examples is None:

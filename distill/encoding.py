@@ -17,7 +17,7 @@ _AT_ONCE = 256
 """Questions that are encoded between two looks at how far it is."""
 
 
-def encode_questions(encoder: Encoder, dataset: Dataset, steps: Steps) -> Examples:
+def encode_questions(encoder: Encoder, dataset: Dataset, steps: Steps) -> Vectors:
     """As the common encoder sees them. Raises Stopped."""
     steps.begin("encoding")
     asked = [question.text for question in dataset.questions]
@@ -25,9 +25,14 @@ def encode_questions(encoder: Encoder, dataset: Dataset, steps: Steps) -> Exampl
     for start in range(0, len(asked), _AT_ONCE):
         vectors.append(encoder.encode(asked[start : start + _AT_ONCE]))
         steps.advance(min(start + _AT_ONCE, len(asked)), len(asked))
+    return np.concatenate(vectors)
+
+
+def make_examples(dataset: Dataset, vectors: Vectors, encoder: Encoder) -> Examples:
+    """What the head learns from; ``vectors``: of the questions."""
     texts = [answer_text(answer) for answer in dataset.answers]
     return Examples(
-        vectors=np.concatenate(vectors),
+        vectors=vectors,
         classes=dataset.classes,
         answers=dataset.answers,
         answer_vectors=encoder.encode(texts),

@@ -50,13 +50,13 @@ class Suite:
 
 
 def build_suite(dataset: Dataset, settings: Settings) -> Suite:
-    """What some release got right, by parts of at least 20 questions; nothing from before a change
-    of what the teacher says."""
+    """What some release got right, by parts of at least 20 questions; nothing that a change of
+    what the teacher says has probably undone."""
     rows = np.asarray(
         [
             i
             for i, one in enumerate(dataset.questions)
-            if one.row.draft_agreed and one.row.release is not None and one.trust == 1.0
+            if one.row.draft_agreed and one.row.release is not None and one.stands
         ],
         dtype=np.intp,
     )

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.dataset.model import Dataset
-from distill.intervals import wilson
 from distill.wording import count_of
+from policies.intervals import wilson
 from policies.types import Tier
 
 NEIGHBOURS = 7
@@ -110,13 +110,14 @@ def find_noise(
     """The noise in the answers that a student learned from. ``vectors``: of the dataset's
     questions; ``held_out``: the class drafted for each by a student that had not seen it.
 
-    Answers from before a change of what the teacher says are left out: they are old, not noisy.
+    Answers that a change of what the teacher says has probably undone are left out: they are old,
+    not noisy.
     """
     keys = {own: one.key for own, one in zip(dataset.classes, dataset.questions, strict=True)}
     asked = [
         i
         for i, one in enumerate(dataset.questions)
-        if one.row.teacher_model is not None and one.trust == 1.0
+        if one.row.teacher_model is not None and one.stands
     ]
     told = [
         Told(

@@ -3,9 +3,9 @@
 Every rung compares two drafts for the same question: the one that the release in force made when
 the question was asked, before anyone was trained on it, and the candidate's held-out one, made by
 a student that had not seen the question. Questions that the release in force knew from an earlier
-asking are left out: it would only seem better. So are those from before a change of what the
-teacher says: to agree with what it no longer says is no merit. A rung that the traffic can't power
-is skipped and says so; safety then rests on the certificate.
+asking are left out: it would only seem better. So are those whose answers a change has
+probably undone: to agree with what the teacher no longer says is no merit. A rung that the traffic
+can't power is skipped and says so; safety then rests on the certificate.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def climb(dataset: Dataset, trained: Trained, active: Release | None, terms: Ter
     drafted = [
         (i, q)
         for i, q in enumerate(dataset.questions)
-        if q.row.release == active.digest and q.row.draft_agreed is not None and q.trust == 1.0
+        if q.row.release == active.digest and q.row.draft_agreed is not None and q.stands
     ]
     of_active = [(i, q) for i, q in drafted if q.first_release == active.digest]
     rows = np.asarray([i for i, _ in of_active], dtype=np.intp)

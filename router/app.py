@@ -46,6 +46,7 @@ from router.http.ui import dashboard_routes
 from router.http.unmetered import unmetered_routes
 from router.limits.door import Door
 from router.limits.keeper import build_limits
+from router.meter.board import Board
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
 from router.overlay import read_overlay
@@ -70,12 +71,18 @@ _START_S = 60.0
 
 
 def create_app(
-    settings: Settings, store: Store, config: Path | None = None, *, workers: int = 1
+    settings: Settings,
+    store: Store,
+    config: Path | None = None,
+    *,
+    workers: int = 1,
+    board: Board | None = None,
 ) -> Gateway:
     """The gateway over an open store, which it closes when it ends.
 
     ``config``: the file of the settings, whose changes are taken up; None where there is none.
-    ``workers``: how many like this one serve from the store at the same time. Raises ConfigError.
+    ``workers``: how many like this one serve from the store at the same time; ``board``: where
+    those of this machine show each other their metrics. Raises ConfigError.
     """
     require_exporter(settings)
     config_file = None if config is None else ConfigFollower(config, os.environ)
@@ -86,19 +93,14 @@ def create_app(
         overlay = await run_in_threadpool(read_overlay, settings, store, workers)
         for problem in overlay.problems.values():
             _log.error("%s", problem)
-        deps = build_deps(overlay.settings, store, journal, shared=workers > 1)
-        if journal is not None:  # before anything is read that it may hold the rest of
-            await run_in_threadpool(adopt_journals, deps, journal)
-        await run_in_threadpool(restore_workloads, deps)
-        await deps.upstream.start()
+        shared = workers > 1
+        deps = build_deps(overlay.settings, store, journal, shared=shared, board=board)
         app.state.deps = deps
         app.state.config_file = config_file
         app.state.overlay = overlay
         app.state.policy_turn = asyncio.Lock()
-        with suppress(TimeoutError):  # a student's server that hangs must not keep the teacher's
-            async with asyncio.timeout(_START_S):
-                await take_up_releases(deps)  # so that the first request finds them
-        followers = start_followers(app, journal, shared=workers > 1)
+        await _begin(deps, journal)
+        followers = start_followers(app, journal, shared=shared)
         try:
             yield
         finally:
@@ -107,7 +109,8 @@ def create_app(
             await asyncio.gather(*followers, return_exceptions=True)
             await _end(deps)
 
-    app = Gateway(lifespan=lifespan, openapi_url=None)
+    # A redirect to the path without its last slash would be made from the Host header.
+    app = Gateway(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.router.routes.extend(
         [
             *unmetered_routes(),
@@ -127,6 +130,17 @@ def create_app(
     return app
 
 
+async def _begin(deps: Deps, journal: Journal | None) -> None:
+    """What the first request is to find."""
+    if journal is not None:  # before anything is read that it may hold the rest of
+        await run_in_threadpool(adopt_journals, deps, journal)
+    await run_in_threadpool(restore_workloads, deps)
+    await deps.upstream.start()
+    with suppress(TimeoutError):  # a student's server that hangs must not keep the teacher's
+        async with asyncio.timeout(_START_S):
+            await take_up_releases(deps)
+
+
 async def _end(deps: Deps) -> None:
     """Let what was begun end, and write down what is left."""
     await _finish_background(deps)
@@ -143,10 +157,16 @@ async def _end(deps: Deps) -> None:
 
 
 def build_deps(
-    settings: Settings, store: Store, journal: Journal | None = None, *, shared: bool = False
+    settings: Settings,
+    store: Store,
+    journal: Journal | None = None,
+    *,
+    shared: bool = False,
+    board: Board | None = None,
 ) -> Deps:
-    """``journal``: None for whoever only reads; ``shared``: others write to the store as well."""
-    metrics = Metrics()
+    """``journal``: None for whoever only reads; ``shared``: others write to the store as well;
+    ``board``: see ``Metrics``."""
+    metrics = Metrics(board)
     redactor = Redactor(settings.data.redact)
     teacher_costs = TeacherCostEstimator()
     for workload, (total_usd, answers) in store.teacher_costs().items():

@@ -344,7 +344,7 @@ def read_reply(outcome: Outcome, reply: Reply) -> Answer | None:
 
 
 def _read_stream(outcome: Outcome, stream: StreamReply) -> None:
-    outcome.attempts = stream.attempts
+    outcome.attempts, outcome.first_token_s = stream.attempts, stream.first_token_s
     outcome.answer = stream.assembled.answer
     outcome.teacher_answer = outcome.answer if outcome.is_teachers else None
     outcome.usage = Usage.from_openai(stream.assembled.usage)

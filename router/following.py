@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +15,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from policies.types import Trial
+from router.alarms import follow_alarms
 from router.deps import Deps
 from router.errors import StoreError, TutelageError
 from router.overlay import Overlay, lay_over, list_valid
@@ -33,6 +35,7 @@ _log = logging.getLogger("tutelage")
 _FOLLOW_S = 0.5
 _LOOK_S = 0.5
 _ADOPT_S = 5.0
+_SHARE_S = 1.0
 _MOST_TRIALS = 10_000
 
 
@@ -46,6 +49,7 @@ def start_followers(
         _follow_stages(app),
         _tend_students(app),
         _follow_stored(app),
+        follow_alarms(app),
         keep_retention(deps.store, deps.settings.data.retention_days),
     ]
     if app.state.config_file is not None:
@@ -54,7 +58,29 @@ def start_followers(
         going_on.append(_follow_journals(deps, journal))
     if shared:
         going_on.append(_follow_promises(deps))
+    if deps.metrics.is_shared:
+        going_on.append(_share_metrics(app))
     return [asyncio.create_task(one) for one in going_on]
+
+
+async def _share_metrics(app: FastAPI) -> None:
+    """Show the workers beside this one what it has counted, once more at its end. What that takes
+    is at most a fiftieth of the time."""
+    try:
+        while True:
+            began_s = time.monotonic()
+            show_requests(app.state.deps)
+            with suppress(OSError):  # told to whoever asks for the page
+                await run_in_threadpool(app.state.deps.metrics.share)
+            await asyncio.sleep(max(_SHARE_S, 50 * (time.monotonic() - began_s)))
+    finally:
+        with suppress(OSError):
+            app.state.deps.metrics.share()
+
+
+def show_requests(deps: Deps) -> None:
+    """Tell the metrics how much there is to do now."""
+    deps.metrics.set_requests(running=deps.admission.in_flight, waiting=deps.admission.waiting)
 
 
 def adopt_journals(deps: Deps, journal: Journal) -> None:

@@ -45,7 +45,8 @@ class Outcome:
     ``release``: the one that drafts for it, in force for its workload when it began, or a canary's;
     ``draft_ms``: how long its draft took; ``question``: names it among those that may be recalled;
     ``drafted_by``: the tier of ``draft``; ``end_s``: when its answer had been delivered, on the
-    clock of ``start_s``; None until then. ``model``: the teacher that is to be asked;
+    clock of ``start_s``; None until then; ``first_token_s``: when the first piece of the teacher's
+    stream had come, on the same clock. ``model``: the teacher that is to be asked;
     ``answered_by``: the model that answered, which a fallback may be. ``draft_…``: of the calls of
     a student behind a server; the others are of the teacher's. ``billed``: what its tries cost, and
     what that was worked out from.
@@ -69,6 +70,7 @@ class Outcome:
     started_at: float = field(default_factory=time.time)
     start_s: float = field(default_factory=time.perf_counter)
     end_s: float | None = None
+    first_token_s: float | None = None
     upstream_s: float = 0.0
     status: Status = "ok"
     answer: Answer | None = None
@@ -90,6 +92,15 @@ class Outcome:
     def elapsed_s(self) -> float:
         """Seconds until the answer was delivered, or until now."""
         return (time.perf_counter() if self.end_s is None else self.end_s) - self.start_s
+
+    @property
+    def first_token_ms(self) -> float | None:
+        """Until the first piece of a streamed answer; a draft leaves whole, once it was judged."""
+        if not self.request.stream:
+            return None
+        if self.ask.tier is not Tier.TEACHER:
+            return self.elapsed_s * 1000
+        return None if self.first_token_s is None else (self.first_token_s - self.start_s) * 1000
 
     @property
     def overhead_ms(self) -> float:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from policies.compare import choose_comparer, get_comparer
-from policies.promise.policy import PROOF_FAILED, TEACHER_FAILED
+from policies.promise.policy import PROOF, PROOF_FAILED, TEACHER_FAILED
 from policies.purse import Payment
 from policies.types import Answer, InSlice, Shape, Tier, Trial
 from router.billing import Bill, bill_tries, count_tokens_at_most, hold_for, sum_costs
@@ -223,6 +223,7 @@ def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
         teacher_cost_estimated=estimated,
         latency_ms=outcome.elapsed_s * 1000,
         overhead_ms=outcome.overhead_ms,
+        first_token_ms=outcome.first_token_ms,
         trace=tuple(write_ask(step.ask) for step in outcome.trace.steps),
         settings_digest=deps.settings.digest,
         attempts=_write_attempts(deps, outcome),
@@ -274,7 +275,8 @@ def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
         *((Tier.TEACHER, *one) for one in zip(outcome.attempts, asked, strict=True)),
     ]
     versions = {Tier.STUDENT: outcome.draft_version, Tier.TEACHER: outcome.upstream_model}
-    purpose: Purpose = "audit" if outcome.audit else "answer"
+    by_chance = outcome.ask.reason in (PROOF, PROOF_FAILED)
+    purpose: Purpose = "audit" if outcome.audit else "proof" if by_chance else "answer"
     return tuple(
         Attempt(
             interaction_id=outcome.id,

@@ -37,15 +37,25 @@ _FILTERS: tuple[dict[str, str], ...] = (
     {"tier": "teacher", "disagreed": "answer"},
     {"workload": "contract-review", "tier": "student"},
     {"workload": "support-intent", "status": "error", "least_usd": "0.01"},
+    {"text": "123"},
+    {"text": "parcel"},
+    {"text": "nobody parcel 77777"},
+    {"text": "parcel", "tier": "student", "disagreed": "either"},
 )
 """Some that many fit, some that few fit, some that none fits: those need the whole index."""
 
 _TOTALS = (
     "SELECT count(*), sum(cost_usd), count(cost_usd), sum(teacher_cost_usd),"
-    " count(teacher_cost_usd), sum(tier = 'student'), sum(status = 'error'),"
+    " count(teacher_cost_usd), sum(tier = 'student'), sum(tier = 'teacher'), sum(status = 'error'),"
     " sum(CASE WHEN teacher_cost_usd IS NOT NULL THEN cost_usd END),"
     " sum(CASE WHEN cost_usd IS NOT NULL THEN teacher_cost_usd END)"
     " FROM interactions WHERE :workload IS NULL OR workload = :workload"
+)
+_SPENT = (
+    "SELECT sum(CASE WHEN purpose = 'answer' THEN a.cost_usd ELSE 0 END),"
+    " sum(CASE WHEN purpose = 'audit' THEN a.cost_usd ELSE 0 END)"
+    " FROM attempts a JOIN interactions i ON i.id = a.interaction_id"
+    " WHERE :workload IS NULL OR workload = :workload"
 )
 _SEARCH = (
     "SELECT id FROM interactions WHERE (:workload IS NULL OR workload = :workload)"
@@ -53,8 +63,12 @@ _SEARCH = (
     " AND (:status IS NULL OR status = :status)"
     " AND (:least_usd IS NULL OR cost_usd >= CAST(round(:least_usd * 1e12) AS INTEGER))"
     " AND (:disagreed IS NULL OR (:disagreed != 'draft' AND agreed = 0)"
-    " OR (:disagreed != 'answer' AND draft_agreed = 0)) ORDER BY seq DESC LIMIT 50"
+    " OR (:disagreed != 'answer' AND draft_agreed = 0)){words} ORDER BY seq DESC LIMIT 50"
 )
+_WORDS = " AND seq IN (SELECT seq FROM interactions WHERE {each} ORDER BY seq DESC LIMIT 20000)"
+"""Of very many with the words the page looks at the newest for what else is wanted."""
+
+_WORD = "input_text GLOB '*[^0-9A-Za-z]{word}[^0-9A-Za-z]*'"
 _NONE = "status=broken&reason=forced"
 _GO = """query => new Promise(done => {
     const hash = `#/interactions?${query}`;
@@ -91,11 +105,13 @@ def measure(file: Path, repeats: int) -> dict[str, Any]:
             first_s = _open(page, gateway, "")["figures_s"]
             opened = [_open(page, gateway, "") for _ in range(repeats)]
             differences = _compare_figures(page, gateway, file)
+            texts_s = _read_texts(page, gateway)
             filters, wrong = _measure_filters(page, gateway, file, repeats)
             return {
                 "first_view_s": first_s,
                 "first_paint_s": statistics.median(one["paint_s"] for one in opened),
                 "figures_s": statistics.median(one["figures_s"] for one in opened),
+                "texts_s": texts_s,
                 "filters_s": filters,
                 "differences": [*differences, *wrong],
             }
@@ -117,7 +133,8 @@ def _compare_figures(page: Page, gateway: Server, file: Path) -> list[str]:
     differences = []
     for workload in (None, *(name for name, _ in WORKLOADS)):
         _open(page, gateway, "" if workload is None else f"?workload={workload}")
-        expected = _expect(_read(file, _TOTALS, {"workload": workload})[0])
+        which = {"workload": workload}
+        expected = _expect(_read(file, _TOTALS, which)[0], _read(file, _SPENT, which)[0])
         for name, text in expected.items():
             shown = page.inner_text(f"#{name}")
             if text not in shown:
@@ -125,9 +142,10 @@ def _compare_figures(page: Page, gateway: Server, file: Path) -> list[str]:
     return differences
 
 
-def _expect(row: tuple[int, ...]) -> dict[str, str]:
-    """The texts of the page from one row of ``_TOTALS``; money is in the store in 1e-12 USD."""
-    count, cost, priced, _, _, student, errors, compared, teacher = row
+def _expect(row: tuple[int, ...], spent: tuple[int, int]) -> dict[str, str]:
+    """The texts of the page from one row of ``_TOTALS`` and one of ``_SPENT``; money is in the
+    store in 1e-12 USD."""
+    count, cost, priced, _, _, student, asked, errors, compared, teacher = row
     each = cost / priced / _MONEY
     digits = 2 - int(f"{each:e}".split("e")[1])
     failed = f", {errors:,} failed" if errors else ""
@@ -135,9 +153,29 @@ def _expect(row: tuple[int, ...]) -> dict[str, str]:
         "cost-each": f"${each:.{max(4, digits)}f}",
         "cost-each-more": f"known for {priced:,} of {count:,}" if priced < count else "teacher",
         "saving": f"{100 * (1 - compared / teacher):.1f} %",
+        "saving-parts": f"answers {_usd(spent[0])} · checks {_usd(spent[1])} · student $0.00",
+        "escalated": f"{100 * asked / count:.1f} % escalated",
         "student-share": f"{100 * student / count:.1f} %",
         "student-share-more": f"{student:,} of {count:,} interactions{failed}",
     }
+
+
+def _usd(pico: int) -> str:
+    amount = pico / _MONEY
+    if not pico or amount >= 0.995:
+        return f"${amount:,.2f}"
+    return f"${amount:.{max(4, 2 - int(f'{amount:e}'.split('e')[1]))}f}"
+
+
+def _read_texts(page: Page, gateway: Server) -> float:
+    """Seconds until every text may be searched, the first time that somebody searches."""
+    began = time.perf_counter()
+    page.goto(f"{gateway.url}/ui#/interactions?text=parcel")
+    found = page.locator("#page-interactions p[role=status]")
+    found.filter(has_text="50 of more").wait_for()
+    while "still being read" in found.inner_text():
+        page.wait_for_timeout(200)
+    return time.perf_counter() - began
 
 
 def _measure_filters(
@@ -149,7 +187,10 @@ def _measure_filters(
         name = " ".join(given.values())
         workload = f"?workload={given['workload']}" if "workload" in given else ""
         query = "&".join(f"{key}={value}" for key, value in given.items() if key != "workload")
-        expected = [row[0] for row in _read(file, _SEARCH, dict.fromkeys(_FIELDS) | given)]
+        each = [_WORD.format(word=word) for word in given.get("text", "").split()]
+        words = _WORDS.format(each=" AND ".join(each)) if each else ""
+        query_of_all = _SEARCH.format(words=words)
+        expected = [row[0] for row in _read(file, query_of_all, dict.fromkeys(_FIELDS) | given)]
         page.goto(f"{gateway.url}/ui{workload}#/interactions?{_NONE}")
         page.get_by_text("Nothing fits.").wait_for()
         seconds[name] = statistics.median(_filter(page, query) for _ in range(repeats))
@@ -192,6 +233,7 @@ def main() -> None:
     slowest = max(report["filters_s"].values())
     print(f"{count:,} interactions; {load:.1f} processes were waiting for a processor")
     print(f"  the very first view        {report['first_view_s']:8.3f} s")
+    print(f"  the first search for words {report['texts_s']:8.3f} s")
     for name, seconds in (
         ("first paint", report["first_paint_s"]),
         ("figures on the page", report["figures_s"]),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from policies.types import Tier
 from router.meter.prices import Usage
-from router.record.model import Attempt, Interaction
+from router.record.model import Attempt, Interaction, Purpose
 from router.record.store import Store
 
 WORKLOADS: Final = (
@@ -69,7 +69,6 @@ _CONSTANT: Final[dict[str, Any]] = {
     "key_name": "shop",
     "train_ok": True,
     "stored": True,
-    "stream": False,
     "group": "g",
     "comparer": "label",
     "overhead_ms": 1.2,
@@ -94,6 +93,7 @@ def _serve(chance: random.Random, wrong: bool) -> dict[str, Any]:
         "agreed": not wrong if audited else None,
         "draft_agreed": not wrong if audited else None,
         "latency_ms": 4.0 + 6.0 * chance.random(),
+        "stream": False,
     }
 
 
@@ -110,16 +110,21 @@ def _ask(chance: random.Random, cost: Decimal) -> dict[str, Any]:
         "seen": not failed,
         "agreed": None if failed else True,
         "latency_ms": 300.0 + 900.0 * chance.random(),
+        "stream": True,
+        "first_token_ms": None if failed else 80.0 + 200.0 * chance.random(),
     }
 
 
 def _with_attempt(record: Interaction) -> Interaction:
+    purpose: Purpose = "answer"
+    if record.tier is not Tier.TEACHER:
+        purpose = "audit" if record.seen else "draft"
     attempt = Attempt(
         interaction_id=record.id,
         n=0,
         tier=record.tier,
         model=record.model,
-        purpose="answer",
+        purpose=purpose,
         started_at=record.created_at,
         latency_ms=record.latency_ms,
         status=200,

@@ -8,6 +8,9 @@ code of ``tutelage replay``: the gateway's pipeline, its records and the learnin
   else, ``learning.on_drift`` being off.
 - ``served``: the student serves under ``--promise`` and learns by the product's own schedule, at
   alarms too, from what the teacher was still asked.
+- ``known``: as ``served``, but the teacher answers everything: what learning within a wave and at
+  alarms costs where nothing is unknown.
+- ``unwarned``: as ``served``, with ``learning.on_drift`` off: no alarm takes trust away.
 
 After each wave the release in force drafts the messages kept of all waves so far. The last one is
 compared, message by message, with a student that had all waves at once, mixed, every answer known.
@@ -49,6 +52,8 @@ from router.wire.openai import input_text, shape_of
 _STREAM = "streams/banking77-deepseek-train.jsonl.gz"
 _ALL_ASKED = 0.9999
 """A promise that a few thousand interactions can't prove, so that nothing is served under it."""
+
+_HOW = ("asked", "served", "known", "unwarned")
 
 Run = dict[str, Any]
 
@@ -140,9 +145,7 @@ def measure(
     """A line after each wave, and one that compares the last release with all waves at once."""
     rows = [row for wave in waves for row in wave.arrivals]
     ends = [sum(len(wave.arrivals) for wave in waves[: i + 1]) for i in range(len(waves))]
-    settings = _teach_all(rows, ends[0])
-    if how == "served":
-        settings = settings_for(rows, None, PromiseSettings(agreement=promise))
+    settings = _settings_of(how, rows, ends[0], promise)
     with tempfile.TemporaryDirectory(prefix="tutelage-waves-") as name:
         folder = Path(name)
         releases, came = learn(rows, settings, folder / "waves", encoder, seed, stops=ends)
@@ -159,6 +162,15 @@ def measure(
             raise RuntimeError("no release was learned from all waves at once")
         at_once = [draft(found[0], wave.kept, encoder) for wave in waves]
     yield {"how": how, "seed": seed, **came, **_compare(drafts, at_once)}
+
+
+def _settings_of(how: str, rows: Sequence[StreamRow], every: int, promise: float) -> Settings:
+    if how == "asked":
+        return _teach_all(rows, every)
+    agreement = _ALL_ASKED if how == "known" else promise
+    settings = settings_for(rows, None, PromiseSettings(agreement=agreement))
+    learning = LearningSettings(on_drift=how != "unwarned")
+    return settings.model_copy(update={"learning": learning})
 
 
 def _teach_all(rows: Sequence[StreamRow], every: int) -> Settings:
@@ -216,7 +228,7 @@ def _read_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else None)
     data = os.environ.get("TUTELAGE_DATA")
     parser.add_argument("--data", type=Path, default=Path(data) if data else None)
-    parser.add_argument("--how", nargs="+", choices=("asked", "served"), default=["asked"])
+    parser.add_argument("--how", nargs="+", choices=_HOW, default=["asked"])
     parser.add_argument("--waves", type=int, default=5)
     parser.add_argument("--arrivals", type=int, default=500, help="messages of each wave (500)")
     parser.add_argument("--kept", type=int, default=300, help="others, to test on (300)")

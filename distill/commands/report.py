@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from distill.commands.common import add_json, add_own_config, open_workplace, read_count
 from distill.report.gather import gather
 from distill.report.page import write_page
+from distill.report.paper import print_page
 from distill.report.period import Period, between, last_weeks
 from router.errors import ConfigError, UsageError
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 _EPILOG = (
     "example: tutelage report --config tutelage.yaml --weeks 1 --out report.html\n\n"
-    "The same period gives the same bytes once it is over. For a PDF print the page: it has a\n"
-    "style of its own for paper."
+    "The same period gives the same page, byte for byte, once it is over. A PDF is printed by an\n"
+    "installed Chromium, Chrome or Edge."
 )
 
 
@@ -42,6 +43,7 @@ def register(commands: _SubParsersAction[Any]) -> None:
         "--to", dest="end", type=_read_day, metavar="DAY", help="first day that is left out"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the page")
+    parser.add_argument("--pdf", type=Path, metavar="FILE", help="print the page to a PDF")
     add_own_config(parser)
     add_json(parser)
     parser.set_defaults(run=_report)
@@ -55,10 +57,11 @@ def _read_day(text: str) -> date:
 
 
 def _report(args: Namespace) -> int:
-    if args.out is None and not args.json:
-        raise UsageError("Say where the report goes: --out report.html, or --json.")
-    if args.out is not None and (args.out.is_dir() or not args.out.parent.is_dir()):
-        raise ConfigError(f"{args.out} can't be written: name a file in a folder that exists.")
+    if args.out is None and args.pdf is None and not args.json:
+        raise UsageError("Say where the report goes: --out report.html, --pdf report.pdf, --json.")
+    for file in (args.out, args.pdf):
+        if file is not None and (file.is_dir() or not file.parent.is_dir()):
+            raise ConfigError(f"{file} can't be written: name a file in a folder that exists.")
     now_s = time.time()
     period = _choose_period(args, now_s)
     with open_workplace(args.config) as place:
@@ -68,6 +71,8 @@ def _report(args: Namespace) -> int:
         print(warning, file=sys.stderr)
     if args.out is not None:
         args.out.write_text(write_page(report), encoding="utf-8")
+    if args.pdf is not None:
+        print_page(write_page(report), args.pdf)
     if args.json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
     return 0

@@ -94,7 +94,8 @@ def build_dataset(
 
 
 def _trust_less(questions: Sequence[Question], changed_seq: int) -> list[Question]:
-    """A question that was asked again since the change has its new answer, and full trust."""
+    """As long as nothing is compared. A question that was asked again since the change has its new
+    answer, and full trust."""
     return [
         replace(one, trust=OLD_TRUST) if one.row.seq <= changed_seq else one for one in questions
     ]

@@ -23,6 +23,8 @@ MAX_QUESTIONS = 5_000
 MIN_COVERAGE = 0.5
 """Least share of the next answers that must be expected to have been seen before."""
 
+_STANDS = 0.5
+
 FORMAT = 1
 
 Json = Any
@@ -41,7 +43,7 @@ class BuildTerms:
     ``reasoning``: what becomes of traces before an answer; ``since``: seconds since the epoch from
     which a question is new, None: all are; ``replay``: share of older questions beside new ones;
     ``target``: whether corrections are taught in place of the teacher's answers; ``changed_seq``:
-    what the teacher said up to that record is trusted less (``distill.drift``).
+    what the teacher said up to that record is trusted less (``distill.drift``, ``distill.trust``).
     """
 
     seed: int = 0
@@ -110,6 +112,11 @@ class Question:
     split: Split = "train"
     replayed: bool = False
     trust: float = 1.0
+
+    @property
+    def stands(self) -> bool:
+        """Whether the teacher would more likely than not say it again."""
+        return self.trust >= _STANDS
 
 
 @dataclass(frozen=True, kw_only=True)

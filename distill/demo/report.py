@@ -16,11 +16,11 @@ from typing import Any
 from distill.demo.processes import DemoError
 from distill.demo.teacher import usage_of
 from distill.demo.traffic import Received
-from distill.intervals import wilson
 from distill.replay.line import Line, line_of
 from distill.replay.result import summarize
 from distill.replay.terms import claim
 from distill.streams import StreamRow
+from policies.intervals import wilson
 from policies.types import Tier
 from router.meter.money import show_usd
 from router.meter.prices import cost_of

@@ -11,13 +11,14 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, Final
 
-from distill.intervals import wilson
 from distill.report.period import Period
 from policies.types import Tier
-from router.meter.money import plain_usd
+from router.deciding.promise import CHANGES
+from router.meter.money import plain_usd, usd
+from router.record.checks import Checks, estimate_agreement
 from router.record.model import Interaction, ReleaseEvent
 from router.record.overview import Figures
-from router.record.period import Checks, Grouping
+from router.record.period import Grouping
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.settings.model import Settings
@@ -62,7 +63,19 @@ def gather(store: Store, settings: Settings, period: Period) -> dict[str, Any]:
             for (tier, reason), count in store.reasons_between(start, end).items()
         ],
         "releases": _list_releases(store, period),
+        "training": _sum_up_training(store, settings, period),
         "alarms": [
+            {
+                "workload": one.workload,
+                "kind": one.kind,
+                "changed": CHANGES[one.kind],
+                "at": one.at,
+                # What came later changes nothing in a period that is over.
+                "ended_at": one.ended_at if one.ended_at and one.ended_at < end else None,
+            }
+            for one in store.alarms_between(start, end)
+        ],
+        "withheld": [
             {
                 "workload": one.workload,
                 "interactions": one.interactions,
@@ -83,6 +96,14 @@ def _sum_up(store: Store, period: Period) -> dict[str, Any]:
     figures = store.figures_between(period.start_s, period.end_s)
     checks = store.checks_between(period.start_s, period.end_s)
     return _write_figures(figures.get(()), checks.get(()))
+
+
+def _sum_up_training(store: Store, settings: Settings, period: Period) -> dict[str, Any]:
+    """Of the cycles that began in the period; ``cost_usd``: None without a price for a core."""
+    core_seconds = store.core_seconds(start=period.start_s, end=period.end_s)
+    price = settings.learning.usd_per_core_hour
+    cost = None if price is None else usd(price * Decimal(core_seconds) / 3600)
+    return {"core_seconds": core_seconds, "cost_usd": _write_usd(cost)}
 
 
 def _list_parts(store: Store, settings: Settings, period: Period) -> list[dict[str, Any]]:
@@ -125,35 +146,6 @@ def _write_figures(figures: Figures | None, checks: Checks | None) -> dict[str, 
         "saved_usd": plain_usd(figures.compared_teacher_cost_usd - figures.compared_cost_usd),
         "escalated": figures.share(Tier.TEACHER),
         "agreement": None if checks is None else estimate_agreement(checks),
-    }
-
-
-def estimate_agreement(checks: Checks) -> dict[str, Any] | None:
-    """Of all delivered answers (``all``) and of those that others than the teacher gave
-    (``served``), each with a 95 % interval; None where others answered and nothing was checked.
-
-    A check stands for several drafts, so the interval is Wilson's at the weighted share with
-    (Σw)²/Σw² checks instead of their number (Kish, 1965).
-    """
-    if not checks.answered:
-        return None
-    if not checks.served:
-        sure = {"estimate": 1.0, "low": 1.0, "high": 1.0}
-        return {"all": sure, "served": None, "checks": 0}
-    if not checks.weight:
-        return None
-    worth = checks.weight**2 / checks.square_weight
-    wrong = checks.wrong_weight / checks.weight
-    least, most = wilson(wrong * worth, worth)
-    share = checks.served / checks.answered
-    return {
-        "all": {
-            "estimate": 1.0 - share * wrong,
-            "low": 1.0 - share * most,
-            "high": 1.0 - share * max(least, 0.0),
-        },
-        "served": {"estimate": 1.0 - wrong, "low": 1.0 - most, "high": 1.0 - max(least, 0.0)},
-        "checks": checks.checked,
     }
 
 

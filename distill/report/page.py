@@ -10,7 +10,7 @@ from typing import Any
 
 from distill.page import write_document, write_figures, write_table
 from distill.wording import count_of
-from router.meter.money import show_usd
+from router.meter.money import plain_usd, show_usd
 
 _DASH = "–"
 _HEAD = ("", "interactions", "cost", "each", "saved", "teacher", "agreement")
@@ -64,9 +64,19 @@ def _write_total(report: Mapping[str, Any]) -> str:
         )
     if now["unknown_costs"]:
         said.append(f"The cost of {count_of(now['unknown_costs'], 'interaction')} is unknown.")
+    said.append(_say_training(now, report["training"]))
     if now["errors"]:
         said.append(f"{count_of(now['errors'], 'interaction')} ended in an error.")
     return write_figures(figures) + "".join(f"<p>{escape(line)}</p>" for line in said)
+
+
+def _say_training(now: Mapping[str, Any], training: Mapping[str, Any]) -> str:
+    took = f"Training took {training['core_seconds']:,.0f} s of a processor's core"
+    if training["cost_usd"] is None:
+        return f"{took}, counted as 0 since learning.usd_per_core_hour gives it no price."
+    net = Decimal(now["saved_usd"]) - Decimal(training["cost_usd"])
+    left = f"{_usd(now['saved_usd'])} were saved before it, "
+    return f"{took}, {_usd(training['cost_usd'])}: {left}{_usd(plain_usd(net))} after it."
 
 
 def _write_weeks(report: Mapping[str, Any]) -> str:
@@ -137,8 +147,23 @@ def _served(figures: Mapping[str, Any] | None) -> str:
 
 
 def _write_alarms(report: Mapping[str, Any]) -> str:
-    if not report["alarms"]:
-        return "<h2>Alarms</h2><p>No draft was withheld because of drift.</p>"
+    rows = [
+        (
+            _instant(one["at"]),
+            one["workload"],
+            one["changed"],
+            _DASH if one["ended_at"] is None else _instant(one["ended_at"]),
+        )
+        for one in report["alarms"]
+    ]
+    head = ("at", "workload", "what changed", "evidence had returned")
+    raised = write_table("Alarms of the watch", head, rows) if rows else "<p>None was raised.</p>"
+    return f"<h2>Alarms</h2>{raised}{_write_withheld(report)}"
+
+
+def _write_withheld(report: Mapping[str, Any]) -> str:
+    if not report["withheld"]:
+        return "<p>No draft was withheld because of drift.</p>"
     rows = [
         (
             one["workload"],
@@ -146,10 +171,10 @@ def _write_alarms(report: Mapping[str, Any]) -> str:
             _instant(one["first_at"]),
             _instant(one["last_at"]),
         )
-        for one in report["alarms"]
+        for one in report["withheld"]
     ]
     head = ("workload", "drafts withheld", "first", "last")
-    return f"<h2>Alarms</h2>{write_table('Drafts withheld because of drift', head, rows, (1,))}"
+    return write_table("Drafts withheld because of drift", head, rows, (1,))
 
 
 def _write_disagreements(report: Mapping[str, Any]) -> str:

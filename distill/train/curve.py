@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.intervals import wilson
 from distill.train.kernel_head import Examples, Trained, hold_out
+from policies.intervals import wilson
 
 _PARTS = (0.125, 0.25, 0.5)
 _LEAST = 50

@@ -81,6 +81,9 @@ _POWERS = (0.4, 0.7)
 _BINS = 64
 """Signals in 0..1 are ranked by bin: a state of fixed size."""
 
+_MOST_EARLIER = 7
+"""Changes before the last one that are remembered."""
+
 _MOST_VERSIONS = 8
 """A teacher that has named so many versions says nothing by another one."""
 
@@ -209,13 +212,15 @@ class Watch:
 
     What a trial doesn't know (None) is not tested. ``changed``: the trial, from 1, after which
     drafts began to disagree, by the last alarm about that: the last one at which nothing spoke for
-    it yet. None: there was no such alarm. Not thread-safe.
+    it yet. None: there was no such alarm. ``earlier``: the same of earlier alarms, the newest last.
+    Not thread-safe.
     """
 
     def __init__(self) -> None:
         self.trials = 0
         self.last: Alarm | None = None
         self.changed: int | None = None
+        self.earlier: list[int] = []
         self._calm = 0
         self._agreement = AgreementWatch()
         self._levels: dict[Kind, LevelWatch] = {"novelty": LevelWatch(), "evidence": LevelWatch()}
@@ -237,6 +242,8 @@ class Watch:
         strengths = dict(self._measure(trial))
         raised = [kind for kind in KINDS if strengths.get(kind, 0.0) >= 1.0]
         if "agreement" in raised:
+            if self.changed is not None:
+                self.earlier = [*self.earlier, self.changed][-_MOST_EARLIER:]
             self.changed = self._calm
         if strengths.get("agreement", _CALM) < _CALM or "agreement" in raised:
             self._calm = self.trials
@@ -253,6 +260,7 @@ class Watch:
             "trials": self.trials,
             "last": None if self.last is None else asdict(self.last),
             "changed": self.changed,
+            "earlier": list(self.earlier),
             "calm": self._calm,
             "agreement": self._agreement.state(),
             "levels": {kind: level.state() for kind, level in self._levels.items()},
@@ -275,6 +283,7 @@ class Watch:
         # Absent from what was stored before anything was learned from them.
         changed = state.get("changed")
         watch.changed = None if changed is None else int(changed)
+        watch.earlier = [int(trial) for trial in state.get("earlier", ())][-_MOST_EARLIER:]
         watch._calm = int(state.get("calm", watch.trials))
         watch._agreement.load(state["agreement"])
         for kind, level in watch._levels.items():

@@ -14,12 +14,15 @@ from contextlib import closing, suppress
 from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uvicorn
 
 from router.app import create_app
 from router.commands.workers import Workers
 from router.errors import ConfigError, StoreError, TutelageError
+from router.http.heads import choose_protocol
+from router.meter.board import Board, fold_ended
 from router.record.recovery import adopt
 from router.record.store import Store
 from router.settings.load import DEFAULT_CONFIG, find_config, load_settings
@@ -30,6 +33,9 @@ _log = logging.getLogger("tutelage")
 
 _BACKLOG = 2048
 _FEWEST_NEW = 20_000
+_KEEP_ALIVE_S = 75
+"""Longer than clients and proxies keep a connection that nobody uses: whoever lets go first must be
+the one that might send the next request over it."""
 _SWITCH_S = 0.0005
 """How long a request may wait for the thread that writes records; Python's own 5 ms are more than
 the gateway takes for all the rest."""
@@ -59,7 +65,10 @@ def run(config: Path | None, workers: int | None) -> int:
         return 0
     store.close()
     _announce(settings, listener)
-    drained = Workers(partial(_work, found, count), listener, count).run()
+    with TemporaryDirectory(prefix="tutelage-metrics-", ignore_cleanup_errors=True) as folder:
+        shown = Path(folder)
+        work = partial(_work, found, count, shown)
+        drained = Workers(work, listener, count, partial(fold_ended, shown)).run()
     _take_over(settings)
     if not drained:
         raise TutelageError("A worker didn't drain in time and was ended; its journal is kept.")
@@ -88,14 +97,15 @@ def count_sharers(settings: Settings) -> int:
     return 2
 
 
-def _work(config: Path, workers: int, listener: socket.socket) -> None:
+def _work(config: Path, workers: int, shown: Path, listener: socket.socket) -> None:
     """One of several workers, in a process of its own."""
     # Ctrl-C reaches every process of the terminal: the parent tells the workers when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_outlive_nobody, daemon=True).start()
     try:
         settings = load_settings(config, os.environ)
-        _serve(settings, Store.open(settings.store.url), listener, config, workers)
+        board = Board(shown)
+        _serve(settings, Store.open(settings.store.url), listener, config, workers, board)
     except TutelageError as error:
         print(f"tutelage: {error}", file=sys.stderr)
         sys.exit(1)
@@ -110,14 +120,21 @@ def _outlive_nobody() -> None:
 
 
 def _serve(
-    settings: Settings, store: Store, listener: socket.socket, config: Path, workers: int = 1
+    settings: Settings,
+    store: Store,
+    listener: socket.socket,
+    config: Path,
+    workers: int = 1,
+    board: Board | None = None,
 ) -> None:
-    app = create_app(settings, store, config, workers=workers)
+    app = create_app(settings, store, config, workers=workers, board=board)
     _prepare_interpreter()
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http=choose_protocol(),
             log_level="warning",
+            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(settings.server.drain_s),
             access_log=False,
             proxy_headers=False,  # nobody asks where a client is

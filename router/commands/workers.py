@@ -26,12 +26,16 @@ class Workers:
     """Keeps ``count`` processes running until it is told to stop.
 
     One that ends is replaced; what it had settled is recovered from its journal by another.
+    ``tend``: what else is to be done about those that have ended, called about once a second.
     """
 
-    def __init__(self, work: Work, listener: socket.socket, count: int) -> None:
+    def __init__(
+        self, work: Work, listener: socket.socket, count: int, tend: Callable[[], None]
+    ) -> None:
         self._work = work
         self._listener = listener
         self._count = count
+        self._tend = tend
         self._context = get_context("spawn")
         self._running: dict[SpawnProcess, float] = {}
         self._stopping = False
@@ -45,6 +49,7 @@ class Workers:
             while len(self._running) < self._count and not self._stopping:
                 self._start()
             ended = self._wait(1.0)
+            self._tend()
             if any(lived_s < _SHORT_LIFE_S for lived_s in ended):
                 pause_s = min(_MOST_PAUSE_S, 2 * pause_s or 0.5)
                 self._rest(pause_s)

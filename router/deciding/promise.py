@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -37,6 +38,9 @@ _WATCH, _SLICES, _EVIDENCE = "watch", "slices", "evidence"
 
 _SNAPSHOT_EVERY = 1_000
 """Interactions between two snapshots of a shared account."""
+
+_MOST_RAISED = 100
+"""Alarms that wait for somebody who takes them; of more the oldest are dropped."""
 
 _log = logging.getLogger("tutelage.promise")
 
@@ -107,6 +111,7 @@ class PromiseKeeper:
         self._metrics = metrics
         self._shared = shared
         self._kept: dict[str, _Kept] = {}
+        self._raised: deque[tuple[str, Alarm]] = deque(maxlen=_MOST_RAISED)
         self._promises: dict[str, tuple[PromiseSettings, tuple[SliceSettings, ...]]] = {}
 
     def account(
@@ -181,6 +186,7 @@ class PromiseKeeper:
     def _take_in(self, workload: str, kept: _Kept, trial: Trial) -> None:
         alarm = kept.take_in(trial)
         if alarm is not None:
+            self._raised.append((workload, alarm))
             self._metrics.add_drift_alarm(workload, alarm.kind)
             _log.warning("Drift in workload %s: %s; tightened.", workload, CHANGES[alarm.kind])
         self._publish(workload, kept)
@@ -189,6 +195,20 @@ class PromiseKeeper:
         """The newest alarm of a workload, also of one that has long been answered by evidence."""
         kept = self._kept.get(workload)
         return None if kept is None else kept.watch.last
+
+    def take_raised(self) -> list[tuple[str, Alarm]]:
+        """The alarms since the last call with their workloads, in order."""
+        taken = [*self._raised]
+        self._raised.clear()
+        return taken
+
+    def is_tightened(self, workload: str) -> bool:
+        """Whether an alarm of the workload, or of a slice of it, isn't answered by evidence yet."""
+        kept = self._kept.get(workload)
+        if kept is None:
+            return False
+        accounts = (kept.account, *(one.account for one in kept.slices.values()))
+        return any(account.tightened for account in accounts)
 
     def watch(self, workload: str) -> Watch | None:
         """What looks for drift in a workload; to be read, not fed."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from router.errors import ApiError, BadRequest, StoreError
+from router.wire.form import Form
 from router.wire.speaking import form_at, write_error
 
 _RETRY_AFTER_S = "1"
@@ -39,7 +42,12 @@ def add_failure_handlers(app: FastAPI) -> None:
 
 def _write(path: str, error: ApiError) -> Response:
     headers = {**error.headers, "content-type": "application/json"}
-    if error.status == 429 and error.headers.get("x-should-retry") != "false":
+    if error.status == 429:
         headers.setdefault("retry-after", _RETRY_AFTER_S)  # an upstream may not have said
-    body = write_error(form_at(path), error)
+    if "x-request-id" not in headers:  # no interaction came of it: for whoever reads two logs
+        headers["x-request-id"] = f"req_{uuid.uuid4().hex}"
+    form = form_at(path)
+    if form is Form.MESSAGES:
+        headers["request-id"] = headers["x-request-id"]
+    body = write_error(form, error)
     return Response(body, status_code=error.status, headers=headers)

@@ -10,6 +10,7 @@ from router.deps import Deps
 from router.errors import BadRequest
 from router.http.chat import PARSERS, answer
 from router.http.failing import write_failure
+from router.http.heads import is_head_too_large, refuse_head
 
 _KEPT = ("GET", "/v1/chat/completions")
 """At an address of answers, and none: the completions that a teacher's server keeps."""
@@ -24,7 +25,9 @@ class Gateway(FastAPI):
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+        if scope["type"] == "http" and is_head_too_large(scope):
+            await refuse_head(scope, receive, send)
+        elif scope["type"] != "http" or not scope["path"].startswith("/v1/"):
             await super().__call__(scope, receive, send)
         elif scope["method"] == "POST":
             await self._let_in(scope, receive, send)

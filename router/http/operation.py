@@ -8,7 +8,8 @@ from starlette.responses import JSONResponse, Response
 
 from router.auth import authenticate
 from router.deps import Deps
-from router.errors import NotFound
+from router.errors import ApiError, NotFound
+from router.following import show_requests
 from router.reload import ConfigFollower
 
 
@@ -38,13 +39,17 @@ async def report_ready(request: Request) -> Response:
 
 
 async def render_metrics(request: Request) -> Response:
-    """Prometheus text; needs a key where keys are configured."""
+    """Prometheus text, of all workers of this gateway; needs a key where keys are configured."""
     deps: Deps = request.app.state.deps
     authenticate(deps.settings, request.headers, request.url.path)
     if deps.door is not None:
         await deps.door.show(deps.settings, deps.metrics)
-    deps.metrics.set_requests(running=deps.admission.in_flight, waiting=deps.admission.waiting)
-    body, media_type = deps.metrics.render()
+    show_requests(deps)
+    try:
+        body, media_type = await run_in_threadpool(deps.metrics.render)
+    except OSError as error:
+        sentence = f"The workers' metrics can't be put together: {error.strerror}."
+        raise ApiError(sentence, status=503, code="metrics_unavailable") from None
     return Response(body, headers={"content-type": media_type})
 
 

@@ -58,7 +58,7 @@ _ASSETS: Final = (
         "sign.js",
         "net.js",
     ),
-    *("dom.js", "chart.js", "format.js", "table.js"),
+    *("outlooks.js", "dom.js", "chart.js", "format.js", "table.js"),
 )
 
 _FRESH_S = 1.0

@@ -7,6 +7,7 @@ fit while others are running waits for them, bounded.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -121,13 +122,21 @@ class Limits:
                 asked_for = enough
                 continue
             if found.for_good or left_s <= 0.0:
-                raise QuotaExceeded(
-                    f"{found.account.said} is used up until its period ends."
-                    if found.for_good
-                    else f"{found.account.said} is reserved by requests that are still running.",
-                    headers={"x-should-retry": "false"},
-                )
+                raise self._refuse(found)
             await self._coordination.wait(left_s)
+
+    def _refuse(self, refusal: Refusal) -> QuotaExceeded:
+        """``retry-after`` is for people and proxies: clients are told not to try again."""
+        account, wait_s = refusal.account, WAIT_S
+        why = "is reserved by requests that are still running."
+        if refusal.for_good:
+            wait_s = account.ends_at - self._clock()
+            why = (
+                "has less left than this request may cost: allow less output, or wait until its"
+                " period ends."
+            )
+        headers = {"x-should-retry": "false", "retry-after": str(max(1, math.ceil(wait_s)))}
+        return QuotaExceeded(f"{account.said} {why}", headers=headers)
 
     async def settle(self, hold: Hold, cost: Decimal | None) -> None:
         """End a hold with what the request cost; None, unknown, counts as all that was held."""

@@ -20,12 +20,15 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
+from router.meter.board import Board
+from router.meter.pooling import ESCALATION, OTHER, Reading, pool, read_families
 from router.meter.prices import Usage
 
 _Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 
-OTHER = "other"
 _MOST_VALUES = 100
 _WINDOW = 1_000
 """Interactions of a workload over which ``tutelage_escalation_ratio`` is taken."""
@@ -87,11 +90,29 @@ class _Window:
             self._hits -= self._events.popleft()
         return self._hits / len(self._events)
 
+    @property
+    def size(self) -> int:
+        return len(self._events)
+
+
+class _Page(Collector):
+    """What was pooled, for whoever writes it."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Sequence[Metric]:
+        return self._metrics
+
 
 class Metrics:
-    """All metrics of one process, in a registry of their own. Thread-safe."""
+    """All metrics of one process, in a registry of their own. Thread-safe.
 
-    def __init__(self) -> None:
+    ``board``: where the processes of one gateway show each other theirs; None for one alone.
+    """
+
+    def __init__(self, board: Board | None = None) -> None:
+        self._board = board
         self._registry = CollectorRegistry()
         self._lock = threading.Lock()
         self._workloads: set[str] = set()
@@ -208,7 +229,7 @@ class Metrics:
             registry=registry,
         )
         self._escalation = Gauge(
-            "tutelage_escalation_ratio",
+            ESCALATION,
             f"Share of the last {_WINDOW} interactions that the teacher answered.",
             ("workload",),
             registry=registry,
@@ -318,8 +339,27 @@ class Metrics:
         self._bodies_dropped.inc(records)
 
     def render(self) -> tuple[bytes, str]:
-        """The page that Prometheus scrapes, and its content type."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        """The page that Prometheus scrapes, and its content type: of all processes that share a
+        board. Blocks: call it off the event loop. Raises OSError where the board can't be used."""
+        if self._board is None:
+            return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        own = self._board.post(self._read)
+        return generate_latest(_Page(pool(own, *self._board.look()))), CONTENT_TYPE_LATEST
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others show what this process counts."""
+        return self._board is not None
+
+    def share(self) -> None:
+        """Show the others what has been counted. Blocks. Raises OSError."""
+        if self._board is not None:
+            self._board.post(self._read)
+
+    def _read(self) -> Reading:
+        with self._lock:
+            windows = {workload: window.size for workload, window in self._escalated.items()}
+        return Reading(families=read_families(self._registry.collect()), windows=windows)
 
     def _observe_escalation(self, workload: str, escalated: bool) -> None:
         with self._lock:

@@ -15,6 +15,7 @@ from router.record.redact import is_redacted
 from router.record.rollups import mark_stale
 from router.record.schema import cycles, interactions
 from router.record.subject import USER_FIELDS, pseudonym_of
+from router.record.texts import forget_all_texts, forget_texts
 
 _PAGE: Final = 500
 
@@ -34,6 +35,7 @@ class Eraser:
 
     def erase_key(self, key_name: str) -> list[str]:
         """Delete all that came by a key; returns the interactions' ids."""
+        self._forget_words()
         return self._erase(interactions.c.key_name == key_name)
 
     def erase_user(self, user: str, tenant: str | None = None) -> list[str]:
@@ -41,6 +43,7 @@ class Eraser:
 
         ``tenant``: only there; None: with every tenant.
         """
+        self._forget_words()
         with self._database.read() as connection:
             query = select(interactions.c.tenant).distinct()
             tenants = list(connection.scalars(query)) if tenant is None else [tenant]
@@ -54,6 +57,10 @@ class Eraser:
             erased += self._erase((interactions.c.tenant == one) & named)
         return erased
 
+    def _forget_words(self) -> None:
+        with self._database.write() as connection:
+            forget_all_texts(connection)
+
     def _erase(self, chosen: ColumnElement[bool]) -> list[str]:
         columns = (interactions.c.seq, interactions.c.id, interactions.c.workload)
         query = select(*columns, interactions.c.trainable).where(chosen).limit(_PAGE)
@@ -62,6 +69,7 @@ class Eraser:
             with self._database.write() as connection:
                 found = connection.execute(query).all()
                 seqs = [row.seq for row in found]
+                forget_texts(connection, seqs)
                 detach(connection, select(interactions.c.seq).where(interactions.c.seq.in_(seqs)))
                 connection.execute(delete(interactions).where(interactions.c.seq.in_(seqs)))
                 mark_stale(connection, seqs)

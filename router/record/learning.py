@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, Final
 
 from sqlalchemy import func, insert, select, update
@@ -258,6 +259,20 @@ class CycleLog:
         with self._database.write() as connection:
             if connection.execute(change).rowcount == 0:
                 raise StoreError(f"learning cycle {cycle_id} isn't running")
+
+    def core_seconds(
+        self, workload: str | None = None, start: float = 0.0, end: float = inf
+    ) -> float:
+        """What cycles that began from ``start`` on and before ``end`` took of processors' cores,
+        where they noted it."""
+        taken = func.sum(cycles.c.detail["core_seconds"].as_float())
+        query = select(taken).where(cycles.c.started_at >= start)
+        if end < inf:
+            query = query.where(cycles.c.started_at < end)
+        if workload is not None:
+            query = query.where(cycles.c.workload == workload)
+        with self._database.read() as connection:
+            return float(connection.execute(query).scalar_one() or 0.0)
 
     def cycles(self, limit: int, workload: str | None = None) -> list[Cycle]:
         """The newest runs, newest first."""

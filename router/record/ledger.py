@@ -20,6 +20,7 @@ from router.record.model import Interaction
 from router.record.rows import from_attempt
 from router.record.schema import clean_text, interactions, ledger, meta
 from router.record.seal import HEAD, seal_row
+from router.record.spent import take_out
 
 COPIED: Final = (
     *("tier", "model", "purpose", "prompt_tokens", "completion_tokens", "cached_tokens"),
@@ -95,6 +96,7 @@ def enter(connection: Connection, batch: Sequence[Interaction]) -> None:
 def detach(connection: Connection, seqs: Any) -> None:
     """Let go of interactions that are about to be deleted; ``seqs``: a query for their numbers."""
     gone = select(interactions.c.id).where(interactions.c.seq.in_(seqs))
+    take_out(connection, gone)
     connection.execute(
         update(ledger).where(ledger.c.interaction_id.in_(gone)).values(detached=True)
     )

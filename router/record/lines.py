@@ -18,6 +18,8 @@ from router.record.rows import TOKENS, from_attempt, from_interaction
 from router.wire.written_json import write_json
 
 _FIELDS: Final = tuple(f.name for f in fields(Interaction) if f.name != "attempts")
+_LATER: Final = ("first_token_ms",)
+"""Fields that lines of earlier releases lack."""
 _MONEY: Final = ("cost_usd", "teacher_cost_usd")
 _MONEY_OF_ATTEMPT: Final = ("cost_usd", "held_usd")
 
@@ -66,7 +68,7 @@ def _read(raw: bytes) -> Line | None:
 
 
 def _to_interaction(row: Mapping[str, Any]) -> Interaction:
-    values = {name: row[name] for name in _FIELDS}
+    values = {name: row[name] for name in _FIELDS if name in row or name not in _LATER}
     values |= {name: _read_usd(row[name]) for name in _MONEY}
     values |= {"tier": Tier(row["tier"]), "trace": tuple(row["trace"])}
     return Interaction(**values, attempts=tuple(_to_attempt(call) for call in row["attempts"]))

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from policies.promise.drift import Kind
 from policies.types import Ask, InSlice, Tier
 from router.meter.prices import Usage
 
@@ -77,6 +78,8 @@ class Interaction:
     ``agreed``: the delivered answer agrees with the teacher's; ``draft_agreed``: the draft does.
     ``teacher_cost_usd``: what the teacher's answer cost, or would have
     (``teacher_cost_estimated``).
+    ``first_token_ms``: from the request to the first piece of a streamed answer; None for a whole
+    answer, and where none came.
     """
 
     id: str
@@ -115,6 +118,7 @@ class Interaction:
     teacher_cost_estimated: bool = False
     latency_ms: float = 0.0
     overhead_ms: float = 0.0
+    first_token_ms: float | None = None
     trace: tuple[Mapping[str, Json], ...] = ()
     settings_digest: str = ""
     attempts: tuple[Attempt, ...] = ()
@@ -257,6 +261,19 @@ class PolicyVersion:
     author: str
     reason: str
     at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptAlarm:
+    """A change that the watch of a workload found. ``kind``, ``trial``, ``strength``: as in
+    ``policies.promise.drift.Alarm``; ``ended_at``: when evidence had returned, None until then."""
+
+    workload: str
+    kind: Kind
+    trial: int
+    strength: float
+    at: float
+    ended_at: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 
 from policies.types import Tier
 from router.meter.money import usd
+from router.record.checks import Checks
 from router.record.database import Database
 from router.record.rollups import CHUNK, rolled_up, sum_by_chunk
 from router.record.schema import interactions, rollups
@@ -27,7 +28,7 @@ class Figures:
     that agree with the teacher's: the teacher's own do, and the others are wrong as often as
     the drafts whose teacher answer was asked for at random. With propensity π an audit stands for
     1/π served drafts, itself included, and a proof, which was not served, for (1 − π)/π. None
-    where others answered and nothing was checked.
+    where others answered and nothing was checked. ``checks``: what it rests on.
     """
 
     interactions: int
@@ -44,6 +45,7 @@ class Figures:
     measured: int
     first_at: float | None
     last_at: float | None
+    checks: Checks | None = None
 
     def share(self, tier: Tier) -> float | None:
         """Share of the interactions that ``tier`` answered."""
@@ -82,6 +84,29 @@ class Overview:
                 rest = rest.where(interactions.c.workload == workload)
             found = [connection.execute(query).mappings().one() for query in (known, rest)]
         return to_figures(add_sums(found))
+
+    def figures_by_workload(self) -> dict[str, Figures]:
+        """Figures of each workload that has interactions."""
+        with self._database.read() as connection:
+            done = rolled_up(connection)
+            known = add_rollups(rollups.c.workload).group_by(rollups.c.workload)
+            table = interactions.c
+            rest = select(table.workload, *aggregates(table)).where(table.seq > done * CHUNK)
+            found: dict[str, list[Row]] = {}
+            for query in (known, rest.group_by(table.workload)):
+                for row in connection.execute(query).mappings():
+                    found.setdefault(row["workload"], []).append(row)
+        return {workload: to_figures(add_sums(rows)) for workload, rows in found.items()}
+
+    def newest_figures(self, count: int, workload: str | None = None) -> Figures:
+        """Figures of the newest ``count`` interactions."""
+        columns = [interactions.c[name] for name in _READ]
+        query = select(*columns).order_by(interactions.c.seq.desc()).limit(count)
+        if workload is not None:
+            query = query.where(interactions.c.workload == workload)
+        with self._database.read() as connection:
+            found = connection.execute(select(*aggregates(query.subquery().c))).mappings().one()
+            return to_figures(found)
 
     def series(self, workload: str | None = None, buckets: int = 60) -> list[Figures]:
         """Figures over time: at most ``buckets`` slices of about equally many interactions.
@@ -149,6 +174,14 @@ def to_figures(row: Row) -> Figures:
         **values,
         by_tier={tier: row[f"by_{tier.value}"] for tier in Tier},
         agreement=_agreement(row),
+        checks=Checks(
+            answered=row["answered"],
+            served=row["served"],
+            checked=row["measured"],
+            weight=row["weight"] or 0.0,
+            square_weight=row["square_weight"] or 0.0,
+            wrong_weight=row["wrong_weight"] or 0.0,
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, case, func, select
 
 from policies.types import Tier
 from router.record import rows
+from router.record.checks import Checks
 from router.record.database import Database
 from router.record.model import Interaction
 from router.record.overview import Figures, to_figures
@@ -22,20 +23,6 @@ Group = tuple[str | None, ...]
 """The values of the groupings that were asked for, in their order."""
 
 _WITH_TEXT: Final = interactions.c.input_text != ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checks:
-    """Random checks of what others than the teacher answered, each weighted by how many drafts it
-    stands for. ``square_weight``: the sum of squared weights, which says how much the weighted
-    count is worth; ``answered``, ``served``: all delivered answers, and those of others."""
-
-    answered: int
-    served: int
-    checked: int
-    weight: float
-    square_weight: float
-    wrong_weight: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from sqlalchemy.types import TypeDecorator
 
 from router.meter.money import PicoUSD
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class SafeText(TypeDecorator[str]):
@@ -92,6 +92,7 @@ interactions = Table(
     Column("teacher_cost_estimated", Boolean, nullable=False),
     Column("latency_ms", Float, nullable=False),
     Column("overhead_ms", Float, nullable=False),
+    Column("first_token_ms", Float),
     Column("teacher_model", SafeText),
     Column("teacher_version", SafeText),
     Column("group", SafeText, nullable=False),
@@ -132,10 +133,22 @@ rollups = Table(
     Column("served", Integer, nullable=False),
     Column("measured", Integer, nullable=False),
     Column("weight", Float, nullable=False),
+    Column("square_weight", Float, nullable=False),
     Column("wrong_weight", Float, nullable=False),
     Column("first_at", Float),
     Column("last_at", Float),
     Column("stale", Boolean, nullable=False, index=True),
+)
+
+# What attempts cost, by what they were for, summed over the ledger up to ``meta.spent_upto``.
+spent = Table(
+    "spent",
+    metadata,
+    Column("workload", SafeText, primary_key=True),
+    Column("purpose", String, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("cost_usd", PicoUSD),
+    Column("unknown", BigInteger, nullable=False),
 )
 
 attempts = Table(
@@ -293,6 +306,22 @@ policy_versions = Table(
     Column("reason", SafeText, nullable=False),
     Column("at", Float, nullable=False),
     Index("ix_policy_versions", "workload", "version", unique=True),
+    sqlite_autoincrement=True,
+)
+
+# Changes that the watch found. ``trial``: counted from 1, the one that raised the alarm;
+# ``ended_at``: when the promise was no longer tightened for it.
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("seq", _Seq, primary_key=True, autoincrement=True),
+    Column("workload", SafeText, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("trial", BigInteger, nullable=False),
+    Column("strength", Float, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("ended_at", Float),
+    Index("ix_alarms_at", "at"),
     sqlite_autoincrement=True,
 )
 

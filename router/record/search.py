@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,6 +13,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from policies.types import Tier
 from router.record.database import Database
 from router.record.schema import interactions, ledger
+from router.record.texts import MOST_MATCHES, indexed_upto, match_words, take_step
 
 Disagreed = Literal["answer", "draft", "either"]
 
@@ -28,7 +30,8 @@ class Wanted:
     """What an interaction must have to be found; None: anything.
 
     ``disagreed``: the delivered answer, the draft or one of both is known to differ from the
-    teacher's. ``least_usd``, ``most_usd``: limits of a known cost, both included.
+    teacher's. ``least_usd``, ``most_usd``: limits of a known cost, both included. ``words``: all
+    of them in what was asked, as ``find_words`` tells them apart.
     """
 
     workload: str | None = None
@@ -38,6 +41,7 @@ class Wanted:
     disagreed: Disagreed | None = None
     least_usd: Decimal | None = None
     most_usd: Decimal | None = None
+    words: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,18 +87,55 @@ class Search:
     def find_interactions(
         self, wanted: Wanted, limit: int, before_seq: int | None = None
     ) -> list[Found]:
-        """The newest that fit, newest first; ``before_seq``: to go on from the last one found."""
+        """The newest that fit, newest first; ``before_seq``: to go on from the last one found.
+
+        With words among the newest ``MOST_MATCHES`` that have them; ``find_next`` tells where to go
+        on. Raises StoreError where no texts were ever indexed.
+        """
         table = interactions.c
         query = select(table.seq).where(*_conditions(wanted))
         if before_seq is not None:
             query = query.where(table.seq < before_seq)
         excerpt = func.substr(table.input_text, 1, _EXCERPT_CHARS).label("text")
         with self._database.read() as connection:
+            if wanted.words:
+                matching = match_words(connection, wanted.words, before_seq).subquery()
+                query = query.where(table.seq.in_(select(matching.c[0])))
             # Numbers first, from the index alone: then the pages of those that are shown.
             seqs = connection.scalars(query.order_by(table.seq.desc()).limit(limit)).all()
             lines = select(*(table[name] for name in _PLAIN), excerpt)
             lines = lines.where(table.seq.in_(seqs)).order_by(table.seq.desc())
             return [Found(**row) for row in connection.execute(lines).mappings()]
+
+    def index_texts(self, at_most_s: float) -> int:
+        """Take in words of texts that were stored since, for about so many seconds; returns how
+        many interactions are left. Raises StoreError where the database can't search texts."""
+        end_s = time.monotonic() + at_most_s
+        newest = select(func.max(interactions.c.seq))
+        while True:
+            with self._database.read() as connection:
+                if connection.dialect.name != "sqlite":
+                    return 0
+                upto = indexed_upto(connection)
+                last = int(connection.execute(newest).scalar_one() or 0)
+            if upto is not None and (upto >= last or time.monotonic() >= end_s):
+                return last - upto
+            with self._database.write() as connection:
+                take_step(connection, last)
+
+    def find_next(
+        self, wanted: Wanted, found: Sequence[Found], limit: int, before_seq: int | None = None
+    ) -> int | None:
+        """The number before which what ``find_interactions`` found goes on; None at the end."""
+        if len(found) == limit:
+            return found[-1].seq
+        if not wanted.words:
+            return None
+        with self._database.read() as connection:
+            matching = match_words(connection, wanted.words, before_seq).subquery()
+            query = select(func.min(matching.c[0]), func.count()).select_from(matching)
+            oldest, count = connection.execute(query).one()
+        return int(oldest) if count == MOST_MATCHES else None
 
     def find_texts(self, ids: Sequence[str]) -> dict[str, str]:
         """The beginning of what was asked, by the interaction's id; erased ones are missing."""

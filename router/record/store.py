@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from policies.purse import Payment
 from policies.types import Trial
 from router.record import rows
+from router.record.alarms import AlarmBook
 from router.record.audit import Verdict, verify_ledger
 from router.record.bulk import insert_rows, round_up
 from router.record.database import Database
@@ -26,6 +27,7 @@ from router.record.erasure import Eraser
 from router.record.feedback import FeedbackBook
 from router.record.history import History
 from router.record.keys import KeyBook
+from router.record.latency import LatencyBook
 from router.record.learning import CycleLog
 from router.record.ledger import LedgerBook, enter
 from router.record.model import Decision, Interaction, PromiseState, TrainingRow
@@ -35,6 +37,7 @@ from router.record.policies import PolicyBook
 from router.record.rollups import Rollups
 from router.record.schema import attempts, interactions, ledger, promise_state
 from router.record.search import Search
+from router.record.spent import SpentBook
 from router.record.stages import StageBook
 
 _PAGE = 500
@@ -55,6 +58,9 @@ class Store(
     LedgerBook,
     PolicyBook,
     PeriodBook,
+    LatencyBook,
+    AlarmBook,
+    SpentBook,
 ):
     """Interactions, releases, keys, policies and learning cycles.
 

@@ -102,6 +102,9 @@ def aggregates(c: ColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
         _count(on.served).label("served"),
         _count(on.checked).label("measured"),
         func.sum(case((on.checked, on.stands_for), else_=0.0)).label("weight"),
+        func.sum(case((on.checked, on.stands_for * on.stands_for), else_=0.0)).label(
+            "square_weight"
+        ),
         func.sum(case((on.wrong, on.stands_for), else_=0.0)).label("wrong_weight"),
         func.min(c.created_at).label("first_at"),
         func.max(c.created_at).label("last_at"),

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from router.errors import StoreError
 from router.record.schema import SCHEMA_VERSION, meta, metadata
 from router.record.seal import FIRST_SEAL, HEAD
+from router.record.texts import prepare_texts
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -33,6 +34,7 @@ def bring_up_to_date(connection: Connection, name: str) -> None:
         metadata.create_all(connection)
         known = {"schema_version": str(SCHEMA_VERSION), HEAD: FIRST_SEAL}
         connection.execute(meta.insert(), [{"key": k, "value": v} for k, v in known.items()])
+        prepare_texts(connection)
         return
     if meta.name not in found:
         raise StoreError(
@@ -47,6 +49,7 @@ def bring_up_to_date(connection: Connection, name: str) -> None:
             f"the store {name} lacks the table {missing[0]}; restore it from a backup or move it"
             " away"
         )
+    prepare_texts(connection)
     # Found out now rather than with the first record: may the store be written at all?
     connection.execute(update(meta).where(_VERSION).values(value=meta.c.value))
 

@@ -240,12 +240,15 @@ class LearningSettings(Section):
     ``every``: seconds between two cycles at least; ``min_new_answers``: None lets the number grow
     with what is known already. ``on_drift``: also at an alarm of the watch, and answers from before
     a change of what the teacher says are trusted less. ``ladder``: how a candidate is tried.
+    ``usd_per_core_hour``: what an hour of a processor's core costs that a cycle trains on; None
+    leaves training out of all sums.
     """
 
     every: Duration = 0.0
     min_new_answers: Count | None = None
     on_drift: bool = True
     max_usd_per_cycle: Usd | None = None
+    usd_per_core_hour: PositiveUsd | None = None
     ladder: LadderSettings = LadderSettings()
 
 

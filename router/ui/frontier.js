@@ -4,10 +4,10 @@
 import { el, field, select, setText, showOnce, terms } from "./dom.js";
 import { showCount, showShare, showTime, showUsd } from "./format.js";
 import { ask, ofWorkload, Refusal, toQuery } from "./net.js";
+import { findAffordable, findPromised, NEWEST } from "./outlooks.js";
 import { createPlane } from "./plane.js";
 import { sign } from "./sign.js";
 
-const NEWEST = 10000;
 const CONFIDENCE = 0.95;
 const WAYS = [
   ["threshold", "A threshold"],
@@ -20,23 +20,6 @@ const share = (value) => showShare(value, 1);
 const showThreshold = (value) => String(Number(value.toPrecision(4)));
 const points = (value) => `${(100 * value).toFixed(1)} points`;
 const cost = (outlook) => outlook.cost_usd?.value ?? null;
-
-/** The cheapest outlook whose lower limit keeps a promise; null: none does. */
-function findPromised(outlooks, agreement, over) {
-  const known = (outlook) => (over === "served" ? outlook.agreement_served : outlook.agreement);
-  const keeping = outlooks.map((outlook, i) => [i, outlook]).filter(([, one]) => known(one) && known(one).low >= agreement - 1e-9);
-  return best(keeping, (outlook) => -outlook.asked);
-}
-
-/** The best outlook whose cost stays within a budget; null: none does. */
-function findAffordable(outlooks, usd) {
-  const within = outlooks.map((outlook, i) => [i, outlook]).filter(([, one]) => one.cost_usd && one.cost_usd.high <= usd * (1 + 1e-9));
-  return best(within, (outlook) => outlook.agreement.value);
-}
-
-function best(pairs, worth) {
-  return pairs.reduce((found, [i, one]) => (found === null || worth(one) > worth(found[1]) ? [i, one] : found), null)?.[0] ?? null;
-}
 
 /** What is sent to put a choice in force. Other settings of who answers are taken away with it. */
 function writePolicy(way, choice, outlook) {

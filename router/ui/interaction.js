@@ -2,9 +2,10 @@
 
 import { el, field, select, shape, showOnce, terms } from "./dom.js";
 import { showLatency, showShare, showTime, showUsd } from "./format.js";
-import { ask } from "./net.js";
+import { ask, ofWorkload, toQuery } from "./net.js";
+import { findAffordable, findPromised, NEWEST } from "./outlooks.js";
 
-const POLICIES = [["threshold", "a threshold"], ["student", "every draft served"], ["teacher", "the teacher alone"]];
+const POLICIES = [["threshold", "a threshold"], ["promise", "a promise"], ["budget", "a budget"], ["student", "every draft served"], ["teacher", "the teacher alone"]];
 const VERDICTS = [["", "no score"], ["1", "right"], ["-1", "wrong"]];
 
 /** Returns show(id, isCurrent, workloads). */
@@ -137,6 +138,20 @@ function createFeedback(told, context) {
   return el("section", {}, el("h3", { text: "Feedback" }), form);
 }
 
+/** What is asked of the gateway. A promise or a budget would begin its proof afresh; where that may
+ * lead is a threshold that the log predicts for it. */
+async function choose(workload, policy, given) {
+  if (policy === "threshold") return { body: { policy, threshold: Number(given.threshold.value) } };
+  if (policy !== "promise" && policy !== "budget") return { body: { policy } };
+  const { outlooks } = await ask(ofWorkload(workload, "frontier") + toQuery({ newest: NEWEST }));
+  const found = policy === "promise" ? findPromised(outlooks, Number(given.agreement.value) / 100, "all") : findAffordable(outlooks, Number(given.usd.value));
+  const outlook = found === null ? null : outlooks[found];
+  if (outlook === null) return { body: { policy: "student" }, why: "The log shows no threshold that stays within this budget; the cheapest is to serve every draft." };
+  if (outlook.threshold === null) return { body: { policy: "teacher" }, why: "By what the log shows the teacher alone fits this." };
+  const cost = outlook.cost_usd ? `, ${showUsd(outlook.cost_usd.value)} an interaction` : "";
+  return { body: { policy: "threshold", threshold: outlook.threshold }, why: `By what the log shows, this leads to the threshold ${Number(outlook.threshold.toPrecision(4))}: agreement ${showShare(outlook.agreement.value)}${cost}.` };
+}
+
 function createWhatIf(told) {
   const policy = select(POLICIES, { name: "policy" });
   const threshold = el("input", { type: "range", min: 0, max: 1, step: 0.005, name: "threshold" });
@@ -145,16 +160,26 @@ function createWhatIf(told) {
   const reading = el("output", { text: Number(threshold.value).toFixed(3) });
   const thresholdField = field("Serve from confidence", threshold);
   thresholdField.append(reading);
+  const agreement = el("input", { type: "number", min: 50, max: 100, step: "any", value: 95, name: "agreement" });
+  const agreementField = field("At least, % of all answers", agreement);
+  const usd = el("input", { type: "number", min: 0, step: "any", value: told.costs.teacher_usd ?? "", name: "usd" });
+  const usdField = field("USD per interaction, at most", usd);
   const result = el("div", { id: "planned", role: "status" });
-  const form = el("form", { id: "what-if" }, field("Decide it by", policy), thresholdField, el("button", { class: "primary", text: "Decide anew" }), result);
+  const form = el("form", { id: "what-if" }, field("Decide it by", policy), thresholdField, agreementField, usdField, el("button", { class: "primary", text: "Decide anew" }), result);
   threshold.addEventListener("input", () => (reading.textContent = Number(threshold.value).toFixed(3)));
-  policy.addEventListener("change", () => (thresholdField.hidden = policy.value !== "threshold"));
+  const showFields = () => {
+    thresholdField.hidden = policy.value !== "threshold";
+    agreementField.hidden = policy.value !== "promise";
+    usdField.hidden = policy.value !== "budget";
+  };
+  policy.addEventListener("change", showFields);
+  showFields();
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const body = { policy: policy.value };
-    if (policy.value === "threshold") body.threshold = Number(threshold.value);
     try {
-      result.replaceChildren(...describePlan(await ask(`admin/v1/interactions/${encodeURIComponent(told.id)}/decide`, { method: "POST", body }), told));
+      const { body, why } = await choose(told.workload, policy.value, { threshold, agreement, usd });
+      const before = why ? [el("p", { text: why })] : [];
+      result.replaceChildren(...before, ...describePlan(await ask(`admin/v1/interactions/${encodeURIComponent(told.id)}/decide`, { method: "POST", body }), told));
     } catch (error) {
       result.replaceChildren(el("p", { class: "note alert", text: error.message }));
     }

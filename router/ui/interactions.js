@@ -1,7 +1,7 @@
 // Interactions: found by what was decided about them, and one of them from top to bottom.
 
 import { el, field, select, setText, showOnce } from "./dom.js";
-import { alignMoney, showConfidence, showLatency, showTime, showTruth, showUsd } from "./format.js";
+import { alignMoney, showConfidence, showCount, showLatency, showTime, showTruth, showUsd } from "./format.js";
 import { createInteraction } from "./interaction.js";
 import { ask, listWorkloads, toQuery } from "./net.js";
 import { createTable } from "./table.js";
@@ -47,16 +47,18 @@ function create(host, context) {
 }
 
 function createList(host, context) {
+  const text = el("input", { name: "text", type: "search", placeholder: "parcel", autocomplete: "off", spellcheck: "false" });
   const tier = select(TIERS, { name: "tier" });
   const reason = select([ANY], { name: "reason" });
   const disagreed = select(DISAGREED, { name: "disagreed" });
   const status = select(STATUS, { name: "status" });
   const least = el("input", { name: "least_usd", type: "number", min: 0, step: "any", placeholder: "0.01" });
   const most = el("input", { name: "most_usd", type: "number", min: 0, step: "any", placeholder: "any" });
-  const controls = [tier, reason, disagreed, status, least, most];
+  const controls = [text, tier, reason, disagreed, status, least, most];
   const form = el(
     "form",
     { class: "filters", role: "search", "aria-label": "Interactions" },
+    field("Words of the request", text),
     field("Tier", tier),
     field("Reason", reason),
     field("Disagreed with the teacher", disagreed),
@@ -74,11 +76,18 @@ function createList(host, context) {
 
   const read = () => Object.fromEntries(controls.map((control) => [control.name, control.value]));
   const address = (more = {}) => `#/interactions${toQuery({ ...read(), ...more })}`;
-  form.addEventListener("input", () => context.go(address()));
+  let typing = 0;
+  form.addEventListener("input", ({ target }) => {
+    clearTimeout(typing);
+    if (target === text) typing = setTimeout(() => context.go(address()), 250);
+    else context.go(address());
+  });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => context.go(address())));
 
+  let again = 0;
   return async (query, isCurrent) => {
+    clearTimeout(again);
     const before = query.get("before") ?? "";
     const given = Object.fromEntries(controls.map((control) => [control.name, query.get(control.name) ?? ""]));
     const answer = await ask(`admin/v1/interactions${toQuery({ ...given, before, limit: PAGE, workload: context.workload })}`);
@@ -87,7 +96,9 @@ function createList(host, context) {
     for (const control of controls) if (document.activeElement !== control) control.value = given[control.name];
     show(answer.data, new Set(context.workload === null ? [] : ["Workload"]));
     const span = answer.data.length ? `, ${showTime(answer.data.at(-1).created_at)} to ${showTime(answer.data[0].created_at)}` : "";
-    setText(found, `${answer.data.length}${answer.next ? " of more" : ""}${before ? " older ones" : ""}${span}`);
+    const behind = answer.unindexed ? `; ${showCount(answer.unindexed)} newer texts are still being read` : "";
+    if (answer.unindexed) again = setTimeout(() => isCurrent() && context.reload(), 500);
+    setText(found, `${answer.data.length}${answer.next ? " of more" : ""}${before ? " older ones" : ""}${span}${behind}`);
     newest.hidden = !before;
     newest.href = address();
     older.hidden = answer.next === null;

@@ -45,10 +45,24 @@ const standings = createTable(host("standings"), {
     { title: "Workload", look: "name", cell: (row) => ({ ...nameCell(row), kind: "strong" }) },
     { title: "Mode", look: "wide", cell: (row) => modeCell(row) },
     { title: "Promise", look: "wide", cell: (row) => (row.promise ? describePromise(row.promise) : "none") },
+    { title: "Estimated", look: "number", cell: (row) => describeEstimate(row) },
     { title: "Proven lower bound", look: "number", cell: (row) => describeBound(row) },
-    { title: "Interactions counted", look: "number", cell: (row) => (row.promise ? showCount(row.promise.trials) : "–") },
+    { title: "Cost each", look: "number", cell: (row) => describeCost(row) },
   ],
 });
+
+function describeEstimate({ estimate, promise, slice }) {
+  const found = slice === null && estimate ? estimate[promise?.over ?? "all"] : null;
+  if (!found) return { text: slice === null ? "not measured" : "–", kind: "faint" };
+  const text = showShare(found.estimate);
+  return found.low === found.high ? text : { text, more: `${showShare(found.low)} to ${showShare(found.high)}` };
+}
+
+function describeCost({ target, cost_each: cost, slice }) {
+  if (slice !== null) return { text: "–", kind: "faint" };
+  const missed = target && cost && Number(cost.usd) > Number(target.usd);
+  return { text: showMoney(cost), kind: missed ? "bad" : "", more: target ? `target ${target.text}` : "" };
+}
 
 function describePromise(promise) {
   const over = promise.over === "all" ? "all answers" : "the student's answers";
@@ -59,13 +73,40 @@ function describePromise(promise) {
 
 function describeBound({ promise, serving }) {
   if (!promise) return { text: "–", kind: "faint" };
+  const counted = `${showCount(promise.trials)} interactions`;
   if (!serving) {
     const evidence = `${Math.floor(100 * promise.progress)} % of the evidence`;
-    return { text: evidence, kind: "faint", hint: "Gathered so far, of what the strictest level needs" };
+    return { text: evidence, kind: "faint", hint: "Gathered so far, of what the strictest level needs", more: counted };
   }
   const kept = promise.lower_bound >= promise.agreement - 1e-9;
-  return { text: showBound(promise.lower_bound), kind: kept ? "strong" : "bad" };
+  return { text: showBound(promise.lower_bound), kind: kept ? "strong" : "bad", more: counted };
 }
+
+const quantiles = (of, name) => (of === null ? { text: "–", kind: "faint" } : showLatency(of[name]));
+
+const tiers = createTable(host("tiers"), {
+  caption: "Share and latency by tier",
+  nothing: "Nothing was answered yet.",
+  columns: [
+    { title: "Tier", cell: (row) => tierCell(row.tier) },
+    { title: "Share", look: "number", cell: (row) => showShare(row.share) },
+    { title: "Latency p50", look: "number", cell: (row) => quantiles(row.whole, "p50") },
+    { title: "Latency p95", look: "number", cell: (row) => quantiles(row.whole, "p95") },
+    { title: "First token p50", look: "number", cell: (row) => quantiles(row.first_token, "p50") },
+    { title: "First token p95", look: "number", cell: (row) => quantiles(row.first_token, "p95") },
+  ],
+});
+
+const alarms = createTable(host("alarms"), {
+  caption: "Alarms of the watch, newest first",
+  nothing: "None so far: the watch has found no change in agreement, requests, drafts or the teacher's version.",
+  columns: [
+    { title: "Raised", cell: (row) => minuteCell(row.at) },
+    { title: "Workload", look: "name", cell: nameCell },
+    { title: "What changed", look: "wide", cell: (row) => row.text },
+    { title: "Ended", cell: (row) => (row.ended_at === null ? { text: "tightened", kind: "bad" } : minuteCell(row.ended_at)) },
+  ],
+});
 
 const releases = createTable(host("releases"), {
   caption: "Releases, newest first",
@@ -129,7 +170,7 @@ const slices = createTable(host("slices"), {
 // ---- charts -----------------------------------------------------------------------------------
 
 const drawCost = createChart(byId("cost-chart"), {
-  keys: [{ id: "cost", label: "This gateway" }, { id: "baseline", label: "Always the teacher" }],
+  keys: [{ id: "cost", label: "This gateway" }, { id: "baseline", label: "Always the teacher" }, { id: "target", label: "Target" }],
   stacked: false,
   label: "Cost per interaction",
   showTick,
@@ -147,13 +188,21 @@ const amount = (money) => (money ? Number(money.usd) : null);
 const baseline = (figures) =>
   showMoney(figures.teacher_cost_each) + (figures.teacher_estimated && figures.teacher_cost_each ? " est." : "");
 
-function toSlices(series) {
+/** A target far above all that was spent is told, not drawn: it would press the curves flat. */
+function drawnTarget(view) {
+  const target = amount(view.target);
+  const highest = Math.max(0, ...view.series.flatMap((figures) => [amount(figures.cost_each), amount(figures.teacher_cost_each)]));
+  return target !== null && target <= 3 * highest ? target : null;
+}
+
+function toSlices(view) {
+  const target = drawnTarget(view);
   let done = 0;
-  return series.map((figures) => {
+  return view.series.map((figures) => {
     const from = done + 1;
     done += figures.interactions;
-    const texts = { cost: showMoney(figures.cost_each), baseline: baseline(figures) };
-    const values = { cost: amount(figures.cost_each), baseline: amount(figures.teacher_cost_each) };
+    const texts = { cost: showMoney(figures.cost_each), baseline: baseline(figures), target: showMoney(view.target) };
+    const values = { cost: amount(figures.cost_each), baseline: amount(figures.teacher_cost_each), target };
     for (const { id } of TIERS) {
       values[id] = share(figures, id);
       texts[id] = showShare(values[id]);
@@ -164,12 +213,13 @@ function toSlices(series) {
 
 function showCharts(view) {
   const { totals } = view;
-  const points = toSlices(view.series);
+  const points = toSlices(view);
+  const above = view.target && drawnTarget(view) === null ? ", above the chart" : "";
   const unused = new Set(totals.by_tier.recall ? [] : ["recall"]);
   drawCost({
     slices: points,
-    totals: { cost: showMoney(totals.cost_each), baseline: baseline(totals) },
-    hidden: new Set(),
+    totals: { cost: showMoney(totals.cost_each), baseline: baseline(totals), target: showMoney(view.target) + above },
+    hidden: new Set(view.target ? [] : ["target"]),
   });
   drawShare({
     slices: points,
@@ -181,12 +231,33 @@ function showCharts(view) {
 
 // ---- the rest ---------------------------------------------------------------------------------
 
-function showTotals({ totals }) {
+function describeNow({ now, target }) {
+  const cost = now.cost_each ? `now ${now.cost_each.text}, the newest ${showCount(now.interactions)}` : "";
+  if (!target) return cost;
+  const missed = now.cost_each && Number(now.cost_each.usd) > Number(target.usd);
+  return `${cost}; target ${target.text}${now.cost_each ? (missed ? ": missed" : ": met") : ""}`;
+}
+
+function describeParts({ answers, checks, student, training, unknown, core_seconds: seconds }) {
+  const hours = seconds ? `, ${showDuration(seconds)} of a core` : "";
+  const parts = [
+    `answers ${showMoney(answers)}`,
+    `checks ${showMoney(checks)}`,
+    `student ${showMoney(student)}`,
+    training ? `training ${training.text}${hours}` : `training not priced${hours}`,
+  ];
+  if (unknown) parts.push(`${showCount(unknown)} calls of unknown cost`);
+  return parts.join(" · ");
+}
+
+function showTotals({ totals, now, spending, estimate, target }) {
   const n = totals.interactions;
   setText("cost-each", showMoney(totals.cost_each));
   const partly = totals.priced < n ? `; known for ${showCount(totals.priced)} of ${showCount(n)}` : "";
   setText("cost-each-more", totals.cost_each ? `always the teacher: ${baseline(totals)}${partly}` : "no answer is priced");
-  setText("saving", showShare(totals.saving));
+  setText("cost-now", describeNow({ now, target }));
+  setText("saving", showShare(spending.net));
+  setText("saving-parts", describeParts(spending));
   const est = totals.teacher_estimated ? " est." : "";
   setText(
     "saving-more",
@@ -195,6 +266,10 @@ function showTotals({ totals }) {
   setText("student-share", showShare(share(totals, "student")));
   const failed = totals.errors ? `, ${showCount(totals.errors)} failed` : "";
   setText("student-share-more", `${showCount(totals.by_tier.student)} of ${showCount(n)} interactions${failed}`);
+  const escalated = share(totals, "teacher");
+  setText("escalated", `${showShare(escalated)} escalated to the teacher; now ${showShare(share(now, "teacher"))}`);
+  const measured = totals.measured ? estimate?.all : null;
+  setText("agreement-interval", measured ? `${showShare(measured.low)} to ${showShare(measured.high)} at 95 % confidence` : "");
   setText("agreement", showShare(totals.agreement));
   byId("agreement-est").hidden = totals.agreement === null || !totals.measured;
   setText("agreement-more", describeAgreement(totals));
@@ -236,6 +311,9 @@ function show(view) {
     showTotals(view);
     showCharts(view);
   }
+  byId("speed").hidden = empty;
+  tiers(view.tiers);
+  alarms(view.alarms, alone);
   releases(view.releases, alone);
   setText("more-releases", view.more_releases ? `and ${showCount(view.more_releases)} older ones: tutelage releases list` : "");
   cycles(view.cycles, alone);

@@ -3,7 +3,7 @@
 /**
  * A table in `host`.
  * columns: [{title, look?, cell(row, index, rows)}]; look: number | name | short | line | wide;
- * a cell is text or {text, kind?, hint?, link?}.
+ * a cell is text or {text, kind?, hint?, link?, more?}; `more` stands below it.
  * Returns fill(rows, hiddenTitles), which touches the page only where something changed.
  */
 export function createTable(host, { caption, columns, nothing }) {
@@ -27,7 +27,7 @@ export function createTable(host, { caption, columns, nothing }) {
 
   function makeCell(column, value) {
     const cell = document.createElement("td");
-    const { text, kind, hint, link } = typeof value === "string" ? { text: value } : value;
+    const { text, kind, hint, link, more } = typeof value === "string" ? { text: value } : value;
     cell.setAttribute("role", "cell");
     cell.dataset.label = column.title;
     if (column.look) cell.className = column.look;
@@ -37,6 +37,11 @@ export function createTable(host, { caption, columns, nothing }) {
     if (kind) inside.className = kind;
     if (hint) inside.title = hint;
     cell.append(inside);
+    if (more) {
+      const below = document.createElement("small");
+      below.textContent = more;
+      cell.append(below);
+    }
     return cell;
   }
 

@@ -9,19 +9,28 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, Final
 
 from policies.types import Tier
 from router.deciding.outlook import Outlook
 from router.errors import NotFound
-from router.meter.money import plain_usd, show_usd
+from router.record.checks import estimate_agreement
 from router.record.model import Cycle, Interaction, Json, Release, ReleaseEvent
 from router.record.overview import Figures
 from router.record.store import Store
 from router.settings.model import Settings
 from router.ui.notes import SinkReading, find_notes
 from router.ui.standing import AccountReading, describe_workloads
+from router.ui.summary import (
+    NOW,
+    describe_alarms,
+    describe_measured,
+    describe_spending,
+    describe_tiers,
+    find_common_target,
+    find_targets,
+    write_money,
+)
 
 _SLICES = 50
 _MOST_WORKLOADS = 200
@@ -49,8 +58,12 @@ def build_view(
     if workload is not None and workload not in names:
         raise NotFound("No such workload: it has no interactions and isn't configured.")
     store.roll_up()
+    store.sum_up_ledger()
     totals = store.totals(workload)
     answers = store.answers_by_workload()
+    now = store.newest_figures(NOW, workload)
+    figures, targets = store.figures_by_workload(), find_targets(settings)
+    standings = describe_workloads(settings, readings, store.active_releases(), workload, outlooks)
     return {
         "at": at,
         "workload": workload,
@@ -59,9 +72,16 @@ def build_view(
         "notes": find_notes(settings, totals, sink),
         "totals": write_figures(totals),
         "series": [write_figures(figures) for figures in store.series(workload, _SLICES)],
-        "standings": describe_workloads(
-            settings, readings, store.active_releases(), workload, outlooks
-        ),
+        "now": write_figures(now),
+        "target": write_money(find_common_target(targets, figures, workload)),
+        "spending": describe_spending(store, settings, totals, workload),
+        "tiers": describe_tiers(store, now, workload),
+        "estimate": None if totals.checks is None else estimate_agreement(totals.checks),
+        "alarms": describe_alarms(store, workload),
+        "standings": [
+            one | describe_measured(figures.get(one["workload"]), targets.get(one["workload"]))
+            for one in standings
+        ],
         "answers": sum(answers.values()) if workload is None else answers.get(workload, 0),
         "waiting": sink.waiting,
         **_learned(store, workload),
@@ -86,20 +106,16 @@ def write_figures(figures: Figures) -> dict[str, Any]:
         "priced": figures.priced,
         "teacher_priced": figures.teacher_priced,
         "teacher_estimated": figures.teacher_estimated,
-        "cost_each": _money(figures.cost_per_interaction if known else None),
-        "teacher_cost_each": _money(figures.teacher_cost_per_interaction),
+        "cost_each": write_money(figures.cost_per_interaction if known else None),
+        "teacher_cost_each": write_money(figures.teacher_cost_per_interaction),
         "saving": figures.saving,
-        "compared_cost": _money(figures.compared_cost_usd if known else None),
-        "compared_teacher_cost": _money(figures.compared_teacher_cost_usd if known else None),
+        "compared_cost": write_money(figures.compared_cost_usd if known else None),
+        "compared_teacher_cost": write_money(figures.compared_teacher_cost_usd if known else None),
         "agreement": figures.agreement,
         "measured": figures.measured,
         "first_at": figures.first_at,
         "last_at": figures.last_at,
     }
-
-
-def _money(amount: Decimal | None) -> dict[str, str] | None:
-    return None if amount is None else {"usd": plain_usd(amount), "text": show_usd(amount)}
 
 
 def _learned(store: Store, workload: str | None) -> dict[str, Any]:
@@ -171,7 +187,7 @@ def _write_interaction(one: Interaction, *, with_text: bool) -> dict[str, Any]:
         "status": one.status,
         "confidence": one.confidence,
         "threshold": one.threshold,
-        "cost": _money(one.cost_usd),
+        "cost": write_money(one.cost_usd),
         "latency_ms": one.latency_ms,
         "agreed": one.agreed,
         "draft_agreed": one.draft_agreed,

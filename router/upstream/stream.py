@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -46,6 +47,7 @@ class StreamReply:
     ``assembled``: the answer, usage and model as far as they have come; ``done_seen``: ``[DONE]``,
     or what ends a stream of its form, has come; ``headers``: the answer's, lower-case names;
     ``understood``: the ``chat.completion.chunk`` objects that the latest event stands for;
+    ``first_token_s``: when the first piece of an answer came, on the clock ``time.perf_counter``;
     ``on_end``: told once whether the stream was whole, and never where it is left before its end.
     """
 
@@ -68,6 +70,7 @@ class StreamReply:
         self.done_seen = False
         self.form = form
         self.understood: list[dict[str, Any]] = []
+        self.first_token_s: float | None = None
         self._reader = new_reader(form)
         self.on_end: Callable[[bool], None] | None = None
         self._response = response
@@ -216,6 +219,8 @@ class StreamReply:
             raise StreamBroken(hide_key(error, self._target))
         for part in self.understood:
             self.assembled.feed(part)
+        if self.first_token_s is None and self.assembled.begun:
+            self.first_token_s = time.perf_counter()
         return event.raw, chunk
 
 

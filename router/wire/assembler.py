@@ -53,6 +53,11 @@ class StreamAssembler:
         return answer_from_message(message, self.finish_reason)
 
     @property
+    def begun(self) -> bool:
+        """Something of the first choice's answer has come: many streams open with an empty text."""
+        return bool(self._calls) or any(map(any, self._texts.values()))
+
+    @property
     def finish_reason(self) -> str | None:
         """The first choice's finish reason, once it was seen."""
         return self._finish_reasons.get(0)

@@ -9,7 +9,7 @@ from typing import Any
 
 from policies.promise.certificate import Certificate, Terms
 from policies.types import Tier, Trial
-from router.record.model import Interaction, PromiseState
+from router.record.model import Interaction, KeptAlarm, PromiseState
 from router.record.store import Store
 from tests.unit.router.record.records import make_record
 
@@ -84,6 +84,8 @@ def _served(first: int, last: int) -> Iterator[Interaction]:
                 teacher_cost_estimated=True,
                 propensity=0.9,
                 latency_ms=6.4,
+                stream=False,
+                first_token_ms=None,
                 **gate,
             )
 
@@ -95,6 +97,8 @@ def _asked(name: str, at: float, **changes: Any) -> Interaction:
         "cost_usd": ASKED_USD,
         "teacher_cost_usd": ASKED_USD,
         "agreed": True,
+        "stream": True,
+        "first_token_ms": 131.0 if at < 3000 else 163.0,
         "attempts": (),
     }
     return make_record(name, **(usual | changes))
@@ -116,6 +120,10 @@ def seed(url: str) -> None:
     store = Store.open(url, clock)
     state = PromiseState(terms=TERMS.key, state=make_certificate().state())
     store.append(make_history(), {"shop": state})
+    for kind, trial, over in (("novelty", 212, START + 2200.0), ("agreement", 344, None)):
+        found: dict[str, Any] = {"kind": kind, "trial": trial, "strength": 1.2}
+        raised = KeptAlarm(workload="shop", at=START + 10.0 * trial, ended_at=over, **found)
+        assert store.add_alarm(raised)
     for number, digest in enumerate(("a1b2c3d4e5f60718", "b2c3d4e5f6071829", HOSTILE), start=1):
         clock.now = START + 1400.0 * number
         cycle = store.begin_cycle("shop", 130 * number)

@@ -19,7 +19,14 @@ from tests.browser.seeded import ASKED_USD, HOSTILE, make_certificate, make_hist
 from tests.integration.gateway.test_gateway import MESSAGES, client, gateway
 
 CHROMIUM = shutil.which("chromium")
-SHOP: dict[str, Any] = {"workloads": [{"name": "shop", "promise": {"agreement": 0.95}}]}
+SHOP: dict[str, Any] = {
+    "workloads": [
+        {
+            **{"name": "shop", "promise": {"agreement": 0.95}},
+            "budget": {"usd_per_interaction": 0.00005},
+        }
+    ]
+}
 
 pytestmark = [
     pytest.mark.long,
@@ -99,11 +106,22 @@ async def _check_totals(page: Page) -> None:
     assert await page.inner_text("#student-share") == f"{share:.1f} %"
     told = f"{len(served)} of {len(rows)} interactions, 1 failed"
     assert await page.inner_text("#student-share-more") == told
+    escalated = f"{100 - share:.1f} % escalated to the teacher; now {100 - share:.1f} %"
+    assert await page.inner_text("#escalated") == escalated
+    now = await page.inner_text("#cost-now")
+    assert (
+        now
+        == f"now ${each:.{2 - each.adjusted()}f}, the newest {len(rows)}; target $0.0000500: met"
+    )
+    assert "training not priced" in await page.inner_text("#saving-parts")
     checks = [row.draft_agreed for row in rows if row.reason == "proof"]
     wrong = checks.count(False) / len(checks)
     agreement = 100 * (1 - len(served) / (len(rows) - 1) * wrong)
     assert await page.inner_text("#agreement") == f"{agreement:.1f} %"
     assert await page.locator("#agreement-est").is_visible()
+    between = await page.inner_text("#agreement-interval")
+    low, high = (float(text.split()[0]) for text in between.split(" to "))
+    assert low < agreement < high <= 100
     assert await page.inner_text("#agreement-more") == (
         f"estimated from {len(checks)} random checks"
     )
@@ -116,7 +134,21 @@ async def _check_tables(page: Page) -> None:
     modes = await column(page, "standings", "Mode")
     assert modes == [f"Serving at level {level + 1} of {len(certificate.levels)}"]
     bound = int(certificate.lower_bound(level) * 1000 + 1e-9) / 10
-    assert await column(page, "standings", "Proven lower bound") == [f"{bound:.1f} %"]
+    assert await column(page, "standings", "Proven lower bound") == [
+        f"{bound:.1f} %\n{certificate.trials} interactions"
+    ]
+    (cost,) = await column(page, "standings", "Cost each")
+    assert cost.endswith("\ntarget $0.0000500")
+    assert await column(page, "tiers", "Tier") == ["student", "teacher"]
+    asked = sorted(row.latency_ms for row in make_history() if row.tier is Tier.TEACHER)
+    median = asked[: len(asked) - 1][(len(asked) - 2) // 2]  # one of the slow ones has failed
+    assert await column(page, "tiers", "Latency p50") == ["6.4 ms", f"{median:.0f} ms"]
+    assert await column(page, "tiers", "First token p95") == ["–", "163 ms"]
+    assert [text[:6] for text in await column(page, "alarms", "What changed")] == [
+        "drafts",
+        "reques",
+    ]
+    assert "tightened" not in await column(page, "alarms", "Ended")
     assert await column(page, "releases", "No.") == ["3", "2", "1"]
     states = await column(page, "releases", "State")
     assert states == ["rejected", "active", "retired"]

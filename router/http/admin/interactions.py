@@ -25,6 +25,7 @@ from router.overlay import Overlay, Unfit, change_workload
 from router.record.database import dump_json
 from router.record.model import Interaction
 from router.record.search import Disagreed, Found, Wanted
+from router.record.texts import find_words
 from router.settings.model import Settings
 from router.wire.openai import parse_chat
 from router.wire.strict_json import JsonError, load_json
@@ -34,6 +35,9 @@ _MOST: Final = 200
 _USUAL: Final = 50
 _MOST_BYTES: Final = 10_000
 _STATUS: Final = ("ok", "error", "broken")
+_INDEX_S: Final = 0.3
+"""How long a search may spend on words that it doesn't know yet."""
+
 _AMOUNT: Final = "an amount of USD such as 0.005"
 _BODY: Final = ("policy", "threshold")
 _POLICIES: Final = ("threshold", "student", "teacher")
@@ -43,7 +47,8 @@ promise with other terms would begin its proof afresh."""
 
 
 async def list_interactions(request: Request) -> dict[str, Any]:
-    """The newest that fit the query, newest first; ``next`` goes on from there, null at the end."""
+    """The newest that fit the query, newest first; ``next`` goes on from there, null at the end;
+    ``unindexed``: so many texts are too new to be searched yet, ask again."""
     deps: Deps = request.app.state.deps
     given = request.query_params
     limit = _read(given, "limit", _read_limit, f"a number from 1 to {_MOST}") or _USUAL
@@ -56,14 +61,25 @@ async def list_interactions(request: Request) -> dict[str, Any]:
         disagreed=_read(given, "disagreed", _read_disagreed, _list(get_args(Disagreed))),
         least_usd=_read(given, "least_usd", _read_usd, _AMOUNT),
         most_usd=_read(given, "most_usd", _read_usd, _AMOUNT),
+        words=_read(given, "text", _read_words, "one word or several") or (),
     )
-    found = await run_in_threadpool(deps.store.find_interactions, wanted, limit, before)
+    found, following, unindexed = await run_in_threadpool(_find_all, deps, wanted, limit, before)
     return {
         "object": "list",
         "data": [_write_found(one) for one in found],
-        "next": found[-1].seq if len(found) == limit else None,
+        "next": following,
+        "unindexed": unindexed,
         "reasons": sorted(REASONS),
     }
+
+
+def _find_all(
+    deps: Deps, wanted: Wanted, limit: int, before: int | None
+) -> tuple[Sequence[Found], int | None, int]:
+    """What fits, where it goes on, and how many texts weren't looked at since they are new."""
+    unindexed = deps.store.index_texts(_INDEX_S) if wanted.words else 0
+    found = deps.store.find_interactions(wanted, limit, before)
+    return found, deps.store.find_next(wanted, found, limit, before), unindexed
 
 
 async def show_interaction(request: Request) -> dict[str, Any]:
@@ -158,6 +174,13 @@ def _read_seq(text: str) -> int:
     if not 1 <= int(text) < 2**63:
         raise ValueError
     return int(text)
+
+
+def _read_words(text: str) -> list[str]:
+    words = find_words(text)
+    if not words:
+        raise ValueError
+    return words
 
 
 def _read_usd(text: str) -> Decimal:

@@ -132,6 +132,7 @@ _WANTED: Final[Mapping[str, Schema]] = {
     "disagreed": {"enum": ["answer", "draft", "either"]},
     "least_usd": _AMOUNT,
     "most_usd": _AMOUNT,
+    "text": {"type": "string", "pattern": "^$|[0-9A-Za-z]"},
     "limit": {**_COUNT, "maximum": 200},
     "before": {**_COUNT, "maximum": 2**63 - 1},
 }

@@ -18,6 +18,7 @@ import httpx
 import psutil
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.gateway.processes import COMMAND, workers_of
 from router.record.store import Store
@@ -111,6 +112,41 @@ def _kill_one_of_two(config: Path) -> None:
     found = verify(config)
     assert (found["agrees"], found["interactions"]) == (True, len(stored))
     assert not [*(config.parent / "t-journal").glob("*")]
+
+
+@pytest.mark.long
+async def test_metrics_of_any_worker_tell_of_all(tmp_path: Path) -> None:
+    async with FakeUpstream("ok") as up:
+        config = write_config(tmp_path, up.base_url)
+        await asyncio.to_thread(_scrape_while_one_dies, config)
+
+
+def _scrape_while_one_dies(config: Path) -> None:
+    with serving(config, "--workers", "2") as (process, base):
+        wait_until(lambda: len(workers_of(process)) == 2)
+        victim = workers_of(process)[0]
+        for _ in range(40):
+            with httpx.Client(timeout=60) as http:  # connections of their own reach both
+                assert ask(http, base).status_code == 200
+        wait_until(lambda: _count_interactions(base) == 40)
+        # Whoever is asked, none shows less than the one before.
+        assert [_count_interactions(base) for _ in range(10)] == [40] * 10
+        os.kill(victim.pid, signal.SIGKILL)
+        wait_until(lambda: len(workers_of(process)) == 2 and not victim.is_running())
+        assert [_count_interactions(base) for _ in range(10)] == [40] * 10
+        with httpx.Client(timeout=60) as http:
+            ask(http, base)
+        wait_until(lambda: _count_interactions(base) == 41)
+
+
+def _count_interactions(base: str) -> float:
+    page = httpx.get(f"{base}/metrics", timeout=60).text
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == "tutelage_interactions_total"
+    )
 
 
 @pytest.mark.long

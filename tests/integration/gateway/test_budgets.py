@@ -90,7 +90,7 @@ async def test_what_was_spent_before_a_restart_counts(tmp_path: Path) -> None:
 async def test_a_refusal_does_not_tell_the_operators_sums(tmp_path: Path) -> None:
     budgets = [{"usd": 0.0001, "per": "day"}]
     async with FakeUpstream("x") as up, gateway(tmp_path, up.base_url, budgets=budgets) as base:
-        with pytest.raises(openai.RateLimitError, match="budget for this day of the gateway is"):
+        with pytest.raises(openai.RateLimitError, match="budget for this day of the gateway has"):
             await client(base).chat.completions.create(
                 model="auto", messages=[{"role": "user", "content": "hello"}]
             )

@@ -171,3 +171,21 @@ async def test_a_slow_stream_is_no_overhead(tmp_path: Path) -> None:
     store.close()
     assert row.latency_ms > 200
     assert row.overhead_ms < row.latency_ms / 2
+
+
+async def test_the_time_to_the_first_token_is_kept(tmp_path: Path) -> None:
+    async with (
+        FakeUpstream("card arrival today", chunk_delay_s=0.1) as up,
+        gateway(tmp_path, up.base_url) as base,
+    ):
+        chat = client(base).chat.completions
+        stream = await chat.create(model="auto", messages=MESSAGES, stream=True)
+        assert [chunk async for chunk in stream]
+        await chat.create(model="auto", messages=MESSAGES)
+    store = Store.open(f"sqlite:///{tmp_path}/t.db")
+    whole, streamed = sorted(store.latest(2), key=lambda row: row.stream)
+    store.close()
+    assert whole.first_token_ms is None
+    assert streamed.first_token_ms is not None
+    # The first chunk opens the message with an empty text: the first word comes later.
+    assert 90 < streamed.first_token_ms < streamed.latency_ms - 90

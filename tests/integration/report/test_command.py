@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,6 +50,28 @@ def test_a_period_that_runs_says_so(config: Path, capsys: pytest.CaptureFixture[
     days = ["--from", "2026-01-01", "--to", end]
     assert main(["report", "--config", str(config), *days, "--json"]) == 0
     assert "isn't over" in capsys.readouterr().err
+
+
+def test_without_a_browser_a_pdf_is_refused_in_one_sentence(
+    config: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    pdf = tmp_path / "report.pdf"
+    assert main(["report", "--config", str(config), "--pdf", str(pdf)]) == 1
+    assert "none of them was found" in capsys.readouterr().err
+    assert not pdf.exists()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the command chromium")
+def test_an_installed_browser_prints_a_pdf(config: Path, tmp_path: Path) -> None:
+    pdf = tmp_path / "report.pdf"
+    assert main(["report", "--config", str(config), "--pdf", str(pdf)]) == 0
+    assert pdf.read_bytes().startswith(b"%PDF-")
+    assert len(pdf.read_bytes()) > 5_000
 
 
 @pytest.mark.parametrize(

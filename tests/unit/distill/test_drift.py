@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from distill.drift import Drift, find_drift
+from distill.drift import Drift, find_drift, locate
 from policies.types import Trial
 from router.deciding.promise import PromiseKeeper
 from router.meter.metrics import Metrics
@@ -47,6 +47,16 @@ def test_the_alarm_and_the_change_are_found_among_the_interactions() -> None:
     assert found.alarm_at == alarm
     assert found.changed_seq is not None
     assert CALM <= found.changed_seq < alarm
+    assert found.changes == (found.changed_seq,)
+
+
+def test_changes_before_the_last_one_are_found_unless_they_are_purged() -> None:
+    store = Store.open(":memory:")
+    trials = fill(store)
+    watch = {"last": None, "changed": 150, "earlier": [10, 90], "trials": trials}
+    assert locate(store, "shop", watch).changes == (10, 90, 150)
+    store.purge_before(50.0)
+    assert locate(store, "shop", watch).changes == (90, 150)
 
 
 def test_where_nothing_changed_or_nothing_is_kept_there_is_no_drift() -> None:

@@ -190,6 +190,20 @@ def test_when_drafts_began_to_disagree_is_told_by_the_alarm_and_kept() -> None:
     feed(watch, 1, teacher_version="a")
     (alarm,) = feed(watch, 1, teacher_version="b")
     assert (alarm.kind, watch.changed) == ("teacher", state["changed"])
-    for name in ("changed", "calm"):
+    for name in ("changed", "calm", "earlier"):
         del state[name]
     assert Watch.restore(state).changed is None
+
+
+def test_earlier_changes_are_kept_too_the_newest_of_many() -> None:
+    watch = Watch()
+    changes: list[int] = []
+    for _ in range(10):
+        feed(watch, 300, confidence=0.95)
+        before = watch.changed
+        while watch.changed == before:
+            feed(watch, 1, confidence=0.95, wrong=True)
+        assert watch.changed is not None
+        changes.append(watch.changed)
+    assert [*watch.earlier, watch.changed] == changes[-8:] == sorted(changes)[-8:]
+    assert Watch.restore(json.loads(json.dumps(watch.state()))).earlier == watch.earlier

@@ -20,8 +20,8 @@ from distill.demo.report import (
 )
 from distill.demo.shop import read_shop
 from distill.demo.traffic import Received
-from distill.intervals import wilson
 from distill.replay.line import Line
+from policies.intervals import wilson
 from policies.types import Answer, Tier
 from router.record.model import Interaction
 from router.record.store import Store

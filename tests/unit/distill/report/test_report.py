@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from distill.report.gather import estimate_agreement, gather
+from distill.report.gather import gather
 from distill.report.page import write_page
 from distill.report.period import Period, between, last_weeks
 from policies.types import Tier
 from router.errors import UsageError
-from router.record.model import Interaction
-from router.record.period import Checks
+from router.record.checks import Checks, estimate_agreement
+from router.record.model import Interaction, KeptAlarm
 from router.record.store import Store
-from router.settings.model import PromiseSettings, Settings, WorkloadSettings
+from router.settings.model import LearningSettings, PromiseSettings, Settings, WorkloadSettings
 from tests.unit.router.record.records import make_record
 
 WEEK = Period(first=date(2026, 1, 12), end=date(2026, 1, 19))
@@ -112,7 +112,7 @@ def test_figures_are_those_that_a_hand_counts(store: Store) -> None:
     assert agreement["all"]["low"] < 0.9 < agreement["all"]["high"]
     assert support["promise"] == {"agreement": 0.9, "over": "all", "verdict": "within the interval"}
     assert [week["interactions"] for week in found["weeks"]] == [4, 42]
-    assert found["alarms"][0]["interactions"] == 1
+    assert found["withheld"][0]["interactions"] == 1
     assert found["reasons"][0] == {"tier": "student", "reason": "certified", "interactions": 30}
 
 
@@ -160,6 +160,40 @@ def test_the_page_is_whole_fetches_nothing_and_is_the_same_each_time(store: Stor
     assert "joe@example.com" not in page
     assert "92.7% (" in page
     json.dumps(gather(store, PROMISED, WEEK))
+
+
+def test_alarms_of_the_period_are_told_as_they_stood_at_its_end(store: Store) -> None:
+    usual: dict[str, Any] = {"workload": "support", "trial": 7, "strength": 1.5}
+    days = (("novelty", -1.0), ("agreement", 2.0), ("evidence", 6.0), ("teacher", 7.0))
+    for kind, day in days:
+        at = MONDAY + day * 86_400.0
+        over = {"novelty": at + 60.0, "agreement": at + 60.0, "evidence": at + 2 * 86_400.0}
+        store.add_alarm(KeptAlarm(kind=kind, at=at, ended_at=over.get(kind), **usual))  # type: ignore[arg-type]
+    told = gather(store, PROMISED, WEEK)["alarms"]
+    assert [(one["kind"], one["ended_at"]) for one in told] == [
+        ("agreement", MONDAY + 2 * 86_400.0 + 60.0),
+        ("evidence", None),
+    ]
+    page = write_page(gather(store, PROMISED, WEEK))
+    assert "drafts agree with the teacher less often" in page
+
+
+def test_training_counts_where_a_core_has_a_price(store: Store, tmp_path: Path) -> None:
+    clock = Clock()
+    opened = Store.open(f"sqlite:///{tmp_path}/t.db", clock)
+    for at in (MONDAY - 60.0, MONDAY + 60.0):
+        clock.now = at
+        cycle = opened.begin_cycle("support", 4)
+        assert cycle is not None
+        opened.end_cycle(cycle, "promoted", {"core_seconds": 1800.0})
+    opened.close()
+    unpriced = gather(store, PROMISED, WEEK)
+    learning = LearningSettings(usd_per_core_hour=Decimal("0.08"))
+    priced = gather(store, PROMISED.model_copy(update={"learning": learning}), WEEK)
+    assert unpriced["training"] == {"core_seconds": 1800.0, "cost_usd": None}
+    assert priced["training"]["cost_usd"] == "0.04"
+    assert "counted as 0" in write_page(unpriced)
+    assert "$0.3000 were saved before it, $0.2600 after it." in write_page(priced)
 
 
 def test_a_quiet_week_is_a_page_too(store: Store) -> None:

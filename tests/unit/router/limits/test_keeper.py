@@ -65,10 +65,12 @@ async def test_the_last_cents_are_used_and_then_the_quota_is() -> None:
         await kept.hold("b", [DOLLAR], Decimal("0.5"), CENT)
     assert (refused.value.status, refused.value.type) == (429, "insufficient_quota")
     assert refused.value.headers["x-should-retry"] == "false"
-    assert (
-        refused.value.message
-        == "The budget of 1 USD a day of the key shop is used up until its period ends."
+    assert refused.value.message == (
+        "The budget of 1 USD a day of the key shop has less left than this request may cost: allow"
+        " less output, or wait until its period ends."
     )
+    midnight_s = -(-Clock().now_s // 86_400) * 86_400
+    assert float(refused.value.headers["retry-after"]) == midnight_s - Clock().now_s
 
 
 async def test_another_day_has_another_budget() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import textwrap
+import zlib
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -62,7 +64,7 @@ def lives(code: str, folder: Path) -> None:
 
 
 def test_a_line_comes_back_as_it_was(tmp_path: Path) -> None:
-    plain = make_record("i1", trace=({"tier": "teacher", "reason": "x"},))
+    plain = make_record("i1", trace=({"tier": "teacher", "reason": "x"},), first_token_ms=131.0)
     odd = make_record(
         "i2", tier=Tier.STUDENT, cost_usd=None, attempts=(), input_text="half \ud83d and \x00"
     )
@@ -71,6 +73,17 @@ def test_a_line_comes_back_as_it_was(tmp_path: Path) -> None:
     assert [line and (line.interaction, line.open) for line in lines] == [
         (plain, False),
         (odd, True),
+    ]
+
+
+def test_a_line_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+    record = make_record("i1", first_token_ms=131.0)
+    row = json.loads(write_line(record, open_=False).partition(b" ")[2])
+    del row["first_token_ms"]
+    older = json.dumps(row).encode()
+    path = write(tmp_path / "j", b"%08x %s\n" % (zlib.crc32(older), older))
+    assert [line and line.interaction for line in read_lines(path)] == [
+        replace(record, first_token_ms=None)
     ]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from router.record.schema import interactions
 from router.record.search import Wanted
 from router.record.store import Store
 from router.record.sums import SUMS, aggregates
+from router.record.texts import find_words
 from tests.unit.router.record.records import make_record
 
 MIXED = 3 * CHUNK + 40
@@ -51,7 +54,10 @@ def test_rolled_up_figures_are_the_counted_ones(store: Store, workload: str | No
     store.roll_up()
     rolled = store.totals(workload)
     assert rolled.agreement == pytest.approx(counted.agreement)
-    same = [name for name in vars(counted) if name != "agreement"]
+    assert rolled.checks is not None
+    assert counted.checks is not None
+    assert vars(rolled.checks) == pytest.approx(vars(counted.checks))
+    same = [name for name in vars(counted) if name not in ("agreement", "checks")]
     assert [getattr(rolled, name) for name in same] == [getattr(counted, name) for name in same]
     slices = store.series(workload, 2)
     assert sum(one.interactions for one in slices) == counted.interactions
@@ -138,3 +144,69 @@ def test_spending_is_told_by_key_and_workload(store: Store) -> None:
     told = [(one.key_name, one.workload, one.attempts, one.cost_usd, one.unknown) for one in spent]
     assert told == [("shop", "support", 2, 2 * each, 0), ("bank", "bank", 1, each, 0)]
     assert store.spent_since(1000.0) == []
+
+
+def find_ids(store: Store, words: str, **wanted: Any) -> list[str]:
+    assert store.index_texts(10.0) == 0
+    found = store.find_interactions(Wanted(words=find_words(words), **wanted), 10)
+    return [one.id for one in found]
+
+
+def make_asked(*texts: str) -> list[Interaction]:
+    return [make_record(f"t{n}", input_text=text, attempts=()) for n, text in enumerate(texts)]
+
+
+def test_words_are_found_whole_and_in_any_order(store: Store) -> None:
+    texts = ("Where's my PARCEL? (no. 7)", "parcels", "my other parcel, my e-mail", "", "O'Brien")
+    store.append(make_asked(*texts))
+    assert find_ids(store, "parcel my") == ["t2", "t0"]
+    assert find_ids(store, "parcel other") == ["t2"]
+    assert find_ids(store, 'mail" OR "parcels') == []
+    assert find_ids(store, "brien") == ["t4"]
+    assert find_ids(store, "parcel", tier=Tier.STUDENT) == []
+    store.append([make_record("later", input_text="one more parcel", attempts=())])
+    assert find_ids(store, "parcel") == ["later", "t2", "t0"]
+
+
+def test_words_of_what_was_deleted_are_found_no_more(store: Store) -> None:
+    old = [make_record("old", created_at=1.0, input_text="a parcel", attempts=())]
+    bank = {"key_name": "bank", "input_text": "secret parcel", "attempts": ()}
+    store.append([*old, *make_asked("my parcel"), make_record("b", **bank)])
+    assert find_ids(store, "parcel") == ["b", "t0", "old"]
+    store.purge_before(50.0)
+    assert find_ids(store, "parcel") == ["b", "t0"]
+    assert store.erase_key("bank") == ["b"]
+    assert find_ids(store, "parcel") == ["t0"]
+    assert find_ids(store, "secret") == []
+
+
+def test_a_search_for_common_words_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.record.texts.MOST_MATCHES", 4)
+    monkeypatch.setattr("router.record.search.MOST_MATCHES", 4)
+    store.append(make_asked(*["a parcel"] * 10))
+    store.append([make_record("s", tier=Tier.STUDENT, input_text="parcel", attempts=())])
+    wanted = Wanted(words=["parcel"], tier=Tier.TEACHER)
+    seen: list[str] = []
+    before: int | None = None
+    for _ in range(4):
+        store.index_texts(10.0)
+        found = store.find_interactions(wanted, 10, before)
+        seen += [one.id for one in found]
+        before = store.find_next(wanted, found, 10, before)
+        if before is None:
+            break
+    assert seen == [f"t{n}" for n in reversed(range(10))]
+    assert before is None
+
+
+def test_erased_words_are_nowhere_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "t.db"
+    store = Store.open(f"sqlite:///{file}")
+    store.append([make_record("b", key_name="bank", input_text="xyzzyplugh parcel", attempts=())])
+    assert find_ids(store, "xyzzyplugh") == ["b"]
+    store.erase_key("bank")
+    store.close()
+    with sqlite3.connect(file) as connection:
+        blocks = connection.execute("SELECT block FROM texts_data").fetchall()
+    connection.close()
+    assert not any(b"xyzzyplugh" in block for (block,) in blocks)

@@ -12,9 +12,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from policies.types import Tier
 from router.errors import StoreError
 from router.record.database import Database, dump_json
 from router.record.engines import open_backend
+from router.record.latency import Quantiles
 from router.record.model import Feedback
 from router.record.schema import SCHEMA_VERSION, meta, metadata
 from router.record.store import Store
@@ -63,6 +65,26 @@ def test_a_store_of_the_first_release(tmp_path: Path, url: str) -> None:
     assert store.active_releases() == {"support": "r1"}
     assert store.append([make_record("i1"), make_record("i4")]) == 1
     assert store.put_feedback(Feedback(interaction_id="i1", score=1.0))
+    store.close()
+    Store.open(url).close()
+
+
+def test_a_store_of_before_latencies_and_alarms(tmp_path: Path, url: str) -> None:
+    restore(2, tmp_path / "tutelage.db")
+    store = Store.open(url)
+    kept = store.interaction("i1")
+    assert kept == make_record("i1")
+    said = store.feedback_of("i1")
+    assert said is not None
+    assert (said.score, said.correction) == (-1.0, "returns")
+    assert store.append([make_record("i4", first_token_ms=131.0)]) == 1
+    store.roll_up()
+    store.sum_up_ledger()
+    assert store.totals().interactions == 4
+    assert store.costs_by_purpose()["answer"].calls == 3
+    assert store.paces(10)[Tier.TEACHER].first_token == Quantiles(count=1, p50=131.0, p95=131.0)
+    assert store.alarms(5) == []
+    assert store.active_releases() == {"support": "r1"}
     store.close()
     Store.open(url).close()
 
