@@ -21,22 +21,23 @@ from distill.dataset import MAX_QUESTIONS, MIN_ANSWERS, MIN_COVERAGE, Dataset, b
 from distill.dataset.folder import save as save_dataset
 from distill.dataset.model import LEARNING_TERMS
 from distill.drift import Drift, find_drift
-from distill.encoding import encode_for, encode_questions, make_examples
 from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
+from distill.heartbeat import Heartbeat
+from distill.launch.embedded import Fit, FitHere, Fitted
 from distill.next.learned import describe_learned
 from distill.noise import find_noise
 from distill.promote import Rung, climb, may_promote
-from distill.steps import Steps, Stopped
+from distill.steps import Steps, Stopped, Superseded
 from distill.train.gate_alone import train_gate
-from distill.train.kernel_head import Examples, Trained, train
-from distill.train.tuned import Learned, Tuner, learn_over, learn_tuned, make_lesson
+from distill.train.kernel_head import Examples, Trained
+from distill.train.tuned import Learned, Tuner, encode_for, learn_over, learn_tuned, make_lesson
 from distill.trial import plan_trial
-from distill.trust import judge_trust
 from distill.wording import count_of
 from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
 from router.errors import ReleaseError
+from router.record.learning import cycle_lease
 from router.record.model import Release as ReleaseRecord
 from router.record.model import TrainingRow
 from router.record.redact import Redactor
@@ -94,8 +95,8 @@ class Learner:
     learned from; ``datasets``: where what was learned from is kept, None where it isn't;
     ``find_drift``: tells a workload's alarms; ``live``: traffic follows, so that a candidate can be
     tried on it, and people look at what was learned; ``ended``: whether the cycle is to end, asked
-    before each step; ``tuner``: tunes an encoder of the workload's own, None leaves the one in
-    force as it is.
+    before each step; ``fit``: where an embedded student is trained, None: here, by ``encoder``;
+    ``tuner``: tunes an encoder of the workload's own, None leaves the one in force as it is.
     """
 
     settings: Settings
@@ -110,6 +111,7 @@ class Learner:
     find_drift: Callable[[Store, str], Drift] = find_drift
     live: bool = True
     ended: Callable[[], bool] = lambda: False
+    fit: Fit | None = None
     tuner: Tuner | None = None
 
 
@@ -127,18 +129,23 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
     if cycle_id is None:
         sentence = (
             f"{workload}: another cycle is running; "
-            "one that was killed is given up an hour after it began."
+            "one that was killed is given up within a minute."
         )
         return Outcome(workload=workload, result="busy", sentence=sentence)
     began_s = time.process_time()
-    steps = Steps(partial(store.note_cycle, cycle_id), learner.ended)
+    beat = Heartbeat(store, cycle_lease(workload), cycle_id)
+    steps = Steps(partial(store.note_cycle, cycle_id), learner.ended, lost=beat.is_lost)
     try:
         outcome = _learn(learner, workload, steps)
+    except Superseded:
+        raise  # its entry was closed by the one that took its place
     except BaseException as error:
         said = str(error) or type(error).__name__
         told = {"error": said, "steps": steps.taken(), **_count_core_seconds(began_s)}
         store.end_cycle(cycle_id, "failed", told)
         raise
+    finally:
+        beat.close()
     told = {"steps": steps.taken(), "sentence": outcome.sentence, **_count_core_seconds(began_s)}
     store.end_cycle(cycle_id, outcome.result, {**outcome.detail, **told})
     return outcome
@@ -188,17 +195,16 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
         save_dataset(learner.datasets, dataset.bundle)
     # 2. Dataset → student and gate, with held-out drafts for every question.
     examples = None
-    if not given:
-        vectors = encode_questions(learner.encoder, dataset, steps)
-        dataset = judge_trust(dataset, vectors, drift.changes)
-        examples = make_examples(dataset, vectors, learner.encoder)
-    steps.begin("training")
     try:
-        if examples is None:
+        if given:
+            steps.begin("training")
             gate = replace(train_gate(dataset, seed=learner.seed), student=student)
             learned: Learned | None = Learned(trained=gate, space=COMMON, vectors=None)
         else:
-            learned = _train(learner, dataset, examples, active, steps)
+            fit = learner.fit or FitHere(encoder=learner.encoder)
+            fitted = fit(dataset, steps, learner.seed, drift.changes)
+            dataset, examples = fitted.dataset, fitted.examples
+            learned = _move(learner, fitted, active, steps)
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
@@ -213,23 +219,22 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     return replace(outcome, detail={**outcome.detail, **told})
 
 
-def _train(
-    learner: Learner, dataset: Dataset, examples: Examples, active: Release | None, steps: Steps
-) -> Learned | None:
-    """Student and gate, over an encoder of the workload's own where there is or shall be one. None
-    where too little is new to tell how good they are."""
+def _move(learner: Learner, fitted: Fitted, active: Release | None, steps: Steps) -> Learned | None:
+    """What was fitted, or instead of it a student and gate over an encoder of the workload's own,
+    where there is or shall be one. None where too little is new to tell how good they are."""
+    lesson = make_lesson(fitted.dataset, fitted.examples)
     if learner.tuner is not None:
         return learn_tuned(
-            *(learner.tuner, make_lesson(dataset, examples), learner.folder),
+            *(learner.tuner, lesson, fitted.trained, learner.folder),
             seed=learner.seed,
             tell=steps.advance,
         )
     if active is not None and active.space.tuned is not None:
+        asked = [question.sources[0].created_at for question in fitted.dataset.questions]
         return learn_over(
-            *(active.space, dataset, examples, learner.encoder, learner.folder), seed=learner.seed
+            *(active.space, lesson, asked, learner.encoder, learner.folder), seed=learner.seed
         )
-    trained = train(examples, seed=learner.seed)
-    return Learned(trained=trained, space=COMMON, vectors=examples.vectors)
+    return Learned(trained=fitted.trained, space=COMMON, vectors=fitted.examples.vectors)
 
 
 def _decide(

@@ -21,6 +21,10 @@ class Stopped(TutelageError):
     """Somebody wanted the cycle to end."""
 
 
+class Superseded(TutelageError):
+    """The cycle gave no sign of life for so long that another took its place."""
+
+
 class Steps:
     """Tells each step when it begins, and how far it is once a second at most.
 
@@ -30,6 +34,7 @@ class Steps:
     reason to stop learning.
     ``ended``: whether the cycle is to end. It is asked here, where nothing is half-done: an
     exception out of a signal's handler could strike within a transaction, where it gets lost.
+    ``lost``: whether another cycle took this one's place.
     """
 
     def __init__(
@@ -37,16 +42,22 @@ class Steps:
         tell: Callable[[Mapping[str, Any]], None],
         ended: Callable[[], bool],
         clock: Callable[[], float] = time.time,
+        lost: Callable[[], bool] = lambda: False,
     ) -> None:
         self._tell = tell
         self._ended = ended
+        self._lost = lost
         self._clock = clock
         self._told_at = 0.0
         self._began: list[tuple[Step, float]] = []
 
     def begin(self, name: Step) -> None:
-        """The step before is over. Raises Stopped."""
+        """The step before is over. Raises Stopped or Superseded."""
         self._check()
+        if self._lost():
+            raise Superseded(
+                "The cycle stood still for so long that another took its place; that one goes on."
+            )
         self._began.append((name, self._clock()))
         self._say(None, None)
 

@@ -20,8 +20,11 @@ be. So p is the label's base rate of contradiction at such a distance, noise and
 A priori all of a label's answers stand (θ = 1) with probability 1 − c, and with c any share does.
 c, of all labels alike, is estimated from them (empirical Bayes, Robbins 1956), beginning at one in
 ten: where a third of the labels were renamed, those of which nothing new was heard lose trust, too.
-An answer's trust is the posterior mean of its label's θ, at least ``OLD_TRUST``: the chance that
-it stands.
+The posterior mean of θ is the chance that an answer of the label stands.
+
+Trust is what follows for learning. A target that may be another varies by about 1 − θ beside the
+noise λ of any, so an answer has the weight λ / (λ + 1 − θ) of a certain one, λ = 0.1 being the
+middle of those that the student tries. Where nothing stands that is ``OLD_TRUST``, the least.
 """
 
 from __future__ import annotations
@@ -48,6 +51,9 @@ messages four in five have."""
 
 _CHANGED, _LABELS = 0.1, 10.0
 """c before anything was heard, and how many labels that counts for."""
+
+_NOISE = 0.1
+"""λ."""
 
 _ROUNDS = 30
 _SHARES = np.linspace(0.0, 1.0, 41)
@@ -84,26 +90,28 @@ def judge_trust(dataset: Dataset, vectors: Vectors, changes: Sequence[int]) -> D
     seqs = np.asarray([one.row.seq for one in dataset.questions])
     trust = np.ones(len(seqs))
     for last in changes:
-        trust = np.minimum(trust, measure_trust(vectors, dataset.classes, seqs <= last))
+        standing = measure_standing(vectors, dataset.classes, seqs <= last)
+        trust = np.minimum(trust, 1.0 / (1.0 + (1.0 - standing) / _NOISE))
+    trust = np.maximum(trust, OLD_TRUST)
     questions = [
         replace(one, trust=float(kept)) for one, kept in zip(dataset.questions, trust, strict=True)
     ]
     return replace(dataset, questions=questions)
 
 
-def measure_trust(vectors: Vectors, labels: Labels, older: NDArray[np.bool_]) -> Floats:
-    """Trust in every answer, shape (questions,), 1 in the newer ones.
+def measure_standing(vectors: Vectors, labels: Labels, older: NDArray[np.bool_]) -> Floats:
+    """The chance that each answer still stands, shape (questions,), 1 for the newer ones.
 
     ``vectors``: unit, shape (questions, dimensions); ``labels``: the answers; ``older``: which are
     from before the change.
     """
-    trust = np.ones(len(labels))
+    standing = np.ones(len(labels))
     if older.any():
         known, of_known = vectors[older], labels[older]
         chances = _weigh(known, of_known, vectors[~older], labels[~older])
         kept = _share_standing(chances)
-        trust[older] = np.maximum(OLD_TRUST, kept[np.searchsorted(np.unique(of_known), of_known)])
-    return trust
+        standing[older] = kept[np.searchsorted(np.unique(of_known), of_known)]
+    return standing
 
 
 def _weigh(known: Vectors, of_known: Labels, new: Vectors, of_new: Labels) -> Floats:

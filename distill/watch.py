@@ -11,7 +11,7 @@ from distill.dataset import MIN_ANSWERS
 from distill.dataset.erasing import Withdrawn, expire
 from distill.drift import Drift, find_drift
 from distill.trigger import count_needed
-from router.record.learning import CYCLE_MAY_TAKE_S
+from router.record.learning import cycle_lease
 from router.record.model import Cycle
 from router.record.store import Store
 from router.retention import oldest_kept
@@ -76,17 +76,21 @@ def _stand(store: Store, settings: Settings, workload: str, answers: int) -> Sta
         workload=workload,
         answers=answers,
         needed=count_needed(before, learning.min_new_answers, since),
-        ready_at=_find_ready_at(last, _RETRY_S if drifted else learning.every),
+        ready_at=_find_ready_at(
+            last,
+            _RETRY_S if drifted else learning.every,
+            store.leased_until(cycle_lease(workload)),
+        ),
         drifted=drifted,
     )
 
 
-def _find_ready_at(last: Cycle | None, every_s: float) -> float:
-    """By the schedule; while a cycle runs, or was killed, when it is given up."""
+def _find_ready_at(last: Cycle | None, every_s: float, leased_until: float) -> float:
+    """By the schedule; while a cycle runs, or was killed, when its lease ends."""
     if last is None:
         return 0.0
     if last.ended_at is None:
-        return last.started_at + CYCLE_MAY_TAKE_S
+        return leased_until
     return last.ended_at + (max(every_s, _RETRY_S) if last.outcome in _UNDONE else every_s)
 
 

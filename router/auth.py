@@ -45,17 +45,17 @@ def authenticate(settings: Settings, headers: Mapping[str, str], path: str) -> C
         _refuse_websites(settings, headers)
         return _OWNER
     given = _read_key(headers)
-    found: Caller | None = None
+    found: KeySettings | None = None
     for key in settings.keys:
         if _is(key, given, settings):
-            found = Caller(
-                key_name=key.name, tenant=key.tenant, train_on=key.train_on, scopes=key.scopes
-            )
+            found = key
     if found is None:
         raise Unauthorized("Incorrect API key provided.")
     if found.scopes:
         check_endpoint(found.scopes, path)
-    return found
+    return Caller(
+        key_name=found.name, tenant=found.tenant, train_on=found.train_on, scopes=found.scopes
+    )
 
 
 def authenticate_admin(settings: Settings, headers: Mapping[str, str]) -> None:

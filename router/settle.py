@@ -64,6 +64,8 @@ def _bill(deps: Deps, outcome: Outcome) -> Billed:
 def _bill_calls(
     deps: Deps, outcome: Outcome, tries: Sequence[AttemptLog], usage: Usage | None, model: str
 ) -> tuple[Bill, ...]:
+    if not tries:
+        return ()
     body, models = outcome.request.body, deps.settings.models
 
     def hold(price: Price | None) -> Decimal | None:
@@ -185,7 +187,6 @@ def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
         return dict(deps.redactor.json(answer_to_json(answer)))
 
     written = write(outcome.answer if ok else None)
-
     return Interaction(
         id=outcome.id,
         created_at=outcome.started_at,

@@ -5,6 +5,9 @@ set -eu
 sh "$(dirname "$0")/setup-axe.sh" >/dev/null ||
     echo "axe-core can't be fetched (npm is needed): the accessibility tests will be skipped." >&2
 
+sh "$(dirname "$0")/setup-ray.sh" >/dev/null ||
+    echo "Ray can't be installed (a package index is needed): its test will be skipped." >&2
+
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core"
 command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"

@@ -2,6 +2,8 @@
 
 The same client asks a stand-in upstream directly and through the gateway, in turns, so that both
 see the same weather on a noisy machine: request by request with one client, in blocks with many.
+Everything is on: a key with a budget and a rate, a workload whose student is ready and not asked,
+records, journal, metrics.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 
+from benchmarks.gateway.footprint import promote_release, read_messages
 from benchmarks.gateway.litellm import run_litellm
 from benchmarks.gateway.processes import (
     Server,
@@ -37,6 +40,17 @@ TARGET_MS = 0.6
 
 _WARM_UP = 200
 _ROUNDS = 8
+_KEY = "bench-0123456789"
+_AUTH = {"Authorization": f"Bearer {_KEY}"}
+_SHOP = {
+    "name": "shop",
+    "key_env": "SHOP_KEY",
+    "budget": {"usd": 1_000_000, "per": "day"},
+    "rate": {"requests_per_minute": 10_000_000},
+    "train_on": True,
+}
+_WORKLOAD = {"name": "shop", "match": {"system_prompt": "*"}, "policy": "teacher"}
+_TRAINED_ON = 300
 _HISTOGRAM = "tutelage_gateway_overhead_seconds"
 _QUANTILES = (50, 95, 99)
 
@@ -78,11 +92,14 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
 class Client:
     """Asks one server; the connections are kept."""
 
-    def __init__(self, url: str, payload: bytes) -> None:
+    def __init__(self, url: str, payload: bytes, key: str | None = None) -> None:
         self._url = f"{url}/v1/chat/completions"
         self._payload = payload
+        headers = {"Content-Type": "application/json"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), headers={"Content-Type": "application/json"}
+            connector=aiohttp.TCPConnector(limit=0), headers=headers
         )
 
     async def close(self) -> None:
@@ -198,27 +215,37 @@ def histogram_quantile(counts: Mapping[float, float], share: float) -> float | N
     return None
 
 
-async def measure(urls: Mapping[str, str], args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Every scenario; ``urls``: "direct" first, then the gateways by name."""
+async def measure(
+    urls: Mapping[str, str], cpu_times: Mapping[str, Callable[[], float]], args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Every scenario; ``urls``: "direct" first, then the gateways by name; ``cpu_times``: seconds
+    of a processor that each has used."""
     results = []
     for stream in (False, True):
         for together in (1, args.clients):
             payload = write_payload(args.prompt_chars, stream=stream)
-            clients = {name: Client(url, payload) for name, url in urls.items()}
             own = [name for name in urls if name not in ("direct", "litellm")]
-            before = {n: read_histogram(read_url(f"{urls[n]}/metrics")) for n in own}
+            clients = {
+                name: Client(url, payload, _KEY if name in own else None)
+                for name, url in urls.items()
+            }
+            before = {n: read_histogram(read_url(f"{urls[n]}/metrics", _AUTH)) for n in own}
+            cpu_s = {n: cpu_times[n]() for n in own}
             if together == 1:
                 series = await measure_pairs(clients, args.pairs)
+                asked = args.pairs + _WARM_UP
             else:
                 series = await measure_blocks(clients, args.requests, together)
+                asked = len(series["direct"].timings) * (_ROUNDS + 1) // _ROUNDS
             for client in clients.values():
                 await client.close()
             result: dict[str, Any] = {"stream": stream, "clients": together}
             result["ways"] = {name: kept.summary() for name, kept in series.items()}
             for name in before:
-                after = read_histogram(read_url(f"{urls[name]}/metrics"))
+                after = read_histogram(read_url(f"{urls[name]}/metrics", _AUTH))
                 counts = {bound: after[bound] - before[name].get(bound, 0.0) for bound in after}
                 way = result["ways"][name]
+                way["cpu_ms"] = (cpu_times[name]() - cpu_s[name]) * 1000 / asked
                 way["histogram_ms"] = {
                     f"p{q}": histogram_quantile(counts, q / 100) for q in _QUANTILES
                 }
@@ -256,6 +283,8 @@ def show(results: Sequence[Mapping[str, Any]]) -> None:
             print(_show(f"{name}: x-tutelage-overhead-ms", way["own_ms"]))
             if "histogram_ms" in way:
                 print(_show(f"{name}: /metrics (interpolated)", way["histogram_ms"]))
+            if "cpu_ms" in way:
+                print(f"  {f'{name}: CPU per request':<34}{way['cpu_ms']:>9.3f}")
             if "met" in way:
                 print(f"  p50 at most {TARGET_MS:g} ms: {'met' if way['met'] else 'MISSED'}")
 
@@ -284,8 +313,10 @@ def main() -> None:
         for name, sources in versions.items():
             if name == "gateway" or sources is not None:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                config = write_config(folder, upstream.url)
-                servers[name] = stack.enter_context(run_gateway(config, sources=sources))
+                config = write_config(folder, upstream.url, keys=[_SHOP], workloads=[_WORKLOAD])
+                promote_release(folder, read_messages()[:_TRAINED_ON])
+                gateway = run_gateway(config, sources=sources, environment={"SHOP_KEY": _KEY})
+                servers[name] = stack.enter_context(gateway)
         if args.litellm:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             servers["litellm"] = stack.enter_context(run_litellm(folder, upstream.url))
@@ -294,7 +325,8 @@ def main() -> None:
         print(f"servers on a core of their own: {'yes' if bound else 'no'}")
         for name, server in servers.items():
             print(f"{name}: ready in {server.ready_s or 0.0:.1f} s, {server.rss_mb:.0f} MB then")
-        results = run_loop(measure(urls, args))
+        cpu_times = {name: one.cpu_s for name, one in servers.items()}
+        results = run_loop(measure(urls, cpu_times, args))
     show(results)
     write_report(args.out, {"target_ms": TARGET_MS, "scenarios": results})
 

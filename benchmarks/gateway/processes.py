@@ -44,6 +44,11 @@ class Server:
         """Resident memory, in units of 10^6 bytes."""
         return float(self.process.memory_info().rss) / 1e6
 
+    def cpu_s(self) -> float:
+        """Seconds of a processor that it has used so far."""
+        used = self.process.cpu_times()
+        return float(used.user + used.system)
+
     def mapped_files(self) -> list[str]:
         """The compiled modules and libraries in its memory; empty where the system won't say."""
         try:

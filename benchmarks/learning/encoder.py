@@ -34,7 +34,7 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks.frontier.vectors import RememberingEncoder
 from distill.streams import read_stream
 from distill.train.kernel_head import Examples, Trained, train
-from distill.train.tuned import Lesson, Rival, Tuner, choose, draw_kept, find_rivals, tune
+from distill.train.tuned import Rival, Tuner, TuningLesson, choose, draw_kept, find_rivals, tune
 from policies.compare.fold import fold_label
 from policies.promise.batch import certify_batch
 from policies.promise.certificate import Terms
@@ -89,11 +89,11 @@ def split(messages: Messages, how: str, seed: int) -> tuple[NDArray[np.intp], ND
     return order[~np.isin(order, far)], far
 
 
-def make_lesson(messages: Messages, rows: NDArray[np.intp], encoder: Encoder) -> Lesson:
+def make_lesson(messages: Messages, rows: NDArray[np.intp], encoder: Encoder) -> TuningLesson:
     """What these rows teach; their answers are those that occur in them."""
     names = sorted({messages.labels[i] for i in rows})
     number = {name: i for i, name in enumerate(names)}
-    return Lesson(
+    return TuningLesson(
         texts=[messages.texts[i] for i in rows],
         names=names,
         until=0.0,
@@ -107,7 +107,9 @@ def make_lesson(messages: Messages, rows: NDArray[np.intp], encoder: Encoder) ->
     )
 
 
-def draft_linear(lesson: Lesson, test: NDArray[np.float32], right: list[int], seed: int) -> Drafts:
+def draft_linear(
+    lesson: TuningLesson, test: NDArray[np.float32], right: list[int], seed: int
+) -> Drafts:
     """Logistic regression, sure by its margin. Kept drafts by one that hadn't the kept rows."""
     examples = lesson.examples
     fresh = examples.fresh if examples.fresh is not None else np.ones(len(right), dtype=np.bool_)
@@ -217,7 +219,7 @@ def run(messages: Messages, labels: int, args: argparse.Namespace, encoder: Enco
     line["steps"], line["step_seconds"] = len(seconds), float(np.sum(seconds))
     line["cosine"] = file.cosine
     test = messages.vectors[tested]
-    linear = Lesson(
+    linear = TuningLesson(
         texts=lesson.texts, names=lesson.names, until=0.0, examples=rivals["common"].examples
     )
     line["linear"] = judge(draft_linear(linear, test, right, args.seed))

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from distill.cycle import Learner
+from distill.launch.choose import make_fit
 from router.errors import StoreError
 from router.meter.money import usd
 from router.overlay import read_in_force
@@ -38,12 +39,14 @@ class Workplace:
         """Where the store's datasets lie."""
         return self.settings.store.beside("datasets").absolute()
 
-    def learner(self, seed: int) -> Learner:
-        """What a cycle works with."""
+    def learner(self, seed: int, threads: int = 2) -> Learner:
+        """What a cycle works with. ``threads``: of the encoder. Raises LaunchFailed."""
+        encoder = Encoder(threads=threads)
         return Learner(
             settings=self.settings,
             store=self.store,
-            encoder=Encoder(),
+            encoder=encoder,
+            fit=make_fit(self.settings, encoder),
             redactor=Redactor(self.settings.data.redact),
             folder=self.settings.store.beside("releases").absolute(),
             seed=seed,

@@ -22,11 +22,12 @@ from distill.commands.common import (
 from distill.dataset.erasing import Withdrawn, erase, expire, trained_on
 from distill.dataset.folder import list_kept
 from distill.dataset.model import Source
+from distill.launch.choose import forget_jobs
 from distill.logs import Importer
 from distill.wording import count_of
 from router.auth import Caller
 from router.errors import ConfigError
-from router.record.learning import CYCLE_MAY_TAKE_S
+from router.record.learning import cycle_lease
 from router.record.model import Interaction, Release
 from router.record.redact import Redactor
 from router.record.store import Store
@@ -164,6 +165,7 @@ def _erase(args: Namespace) -> int:
         else:
             ids = store.erase_user(args.user, args.tenant)
         withdrawn = erase(place.datasets, _chosen(args, place, set(ids)), now)
+        forget_jobs(place.settings)
         releases = trained_on(store.releases(), withdrawn)
         report = _describe(len(ids), withdrawn, releases)
         kept = {one.digest for one in list_kept(place.datasets)}
@@ -173,7 +175,7 @@ def _erase(args: Namespace) -> int:
             if r.report.get("dataset", {}).get("digest") not in kept
         ]
         running = any(
-            cycle.ended_at is None and cycle.started_at > now - CYCLE_MAY_TAKE_S
+            cycle.ended_at is None and store.leased_until(cycle_lease(cycle.workload)) > now
             for cycle in store.cycles(100)
         )
     report |= {"releases_without_dataset": untold, "cycle_running": running}

@@ -41,7 +41,6 @@ from router.errors import ReleaseError, StoreError
 from router.meter.metrics import Metrics
 from router.meter.money import usd
 from router.settings.model import Settings
-from router.students.encoder import Encoder
 from router.workload import find_settings
 
 if TYPE_CHECKING:
@@ -146,7 +145,7 @@ def _watch(args: Namespace) -> int:
     # became nice, and on Linux they are not.
     with threadpool_limits(1), open_workplace(args.config) as place:
         _warn(place.settings, sys.stderr)
-        learner = replace(place.learner(args.seed), encoder=Encoder(threads=1))
+        learner = place.learner(args.seed, threads=1)
         trouble, sweep_at = "", 0.0
         while not ended.wait(args.look_every):
             try:

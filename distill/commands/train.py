@@ -27,6 +27,8 @@ from distill.dataset import BuildTerms, Bundle, build_dataset
 from distill.dataset.folder import DatasetError, find, load, save
 from distill.dataset.model import Target
 from distill.generative import need_student
+from distill.heartbeat import hold
+from distill.launch.choose import make_launcher
 from distill.train.encoder.tuning import BASE
 from distill.train.job import Job
 from distill.train.onward import Course, train_and_adopt
@@ -125,6 +127,7 @@ def _train(args: Namespace) -> int:
     progress = Progress()
     with open_workplace(args.config) as place:
         need_student(place.settings)
+        launcher = make_launcher(place.settings)
         bundle = _find_dataset(place, args)
         note = f"Learning from the dataset {bundle.digest[:_SHORT]} of {_workload_of(bundle)}."
         print(note, file=sys.stderr, flush=True)
@@ -132,16 +135,23 @@ def _train(args: Namespace) -> int:
             settings=place.settings,
             store=place.store,
             bundle=bundle,
-            job=_describe_job(place, args, bundle),
+            job=_describe_job(place, args, bundle, launcher.threads),
+            launcher=launcher,
             python=args.python,
             releases=place.settings.store.beside("releases").absolute(),
             with_gate=not args.no_gate,
             seed=args.seed,
         )
-        try:
-            entered = train_and_adopt(course, progress.tell)
-        finally:
-            progress.end()
+        with hold(place.store, f"train:{course.workload}") as held:
+            if held is None:
+                raise TutelageError(
+                    f"Another run is training {course.workload}: wait for it, or end it; one that "
+                    "was killed is given up within a minute."
+                )
+            try:
+                entered = train_and_adopt(course, progress.tell)
+            finally:
+                progress.end()
     report = entered.release.report
     if args.json:
         said = {"workload": entered.release.workload, "release": entered.release.digest, **report}
@@ -165,13 +175,15 @@ def _tune(args: Namespace) -> int:
     with open_workplace(args.config) as place:
         if place.settings.generative_student is not None:
             raise UsageError("The configured student writes; an encoder is for embedded ones.")
+        launcher = make_launcher(place.settings)
         tuner = Tuner(
             python=args.python,
             folder=_folder_of(place, args.workload),
             base=BASE if args.base is None else _absolute(args.base),
             pin=args.pin,
             options=_options_of(args),
-            threads=args.threads,
+            threads=args.threads or launcher.threads,
+            launcher=launcher,
             progress=lambda step, steps, loss: progress.tell(step, steps, f"loss {loss:.4f}"),
         )
         try:
@@ -212,7 +224,7 @@ def _find_dataset(place: Workplace, args: Namespace) -> Bundle:
     return dataset.bundle
 
 
-def _describe_job(place: Workplace, args: Namespace, bundle: Bundle) -> Job:
+def _describe_job(place: Workplace, args: Namespace, bundle: Bundle, threads: int | None) -> Job:
     return Job(
         base=_absolute(args.base),
         pin=args.pin,
@@ -220,7 +232,7 @@ def _describe_job(place: Workplace, args: Namespace, bundle: Bundle) -> Job:
         recipe=_RECIPES[args.recipe],
         options={**_options_of(args), "seed": args.seed},
         start=None if args.start is None else str(Path(args.start).absolute()),
-        threads=args.threads,
+        threads=args.threads or threads,
     )
 
 

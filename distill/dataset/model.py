@@ -115,7 +115,7 @@ class Question:
 
     @property
     def stands(self) -> bool:
-        """Whether the teacher would more likely than not say it again."""
+        """Whether little speaks against it that the teacher would say it again."""
         return self.trust >= _STANDS
 
 

@@ -69,7 +69,6 @@ class RecordedTeacher:
             status=200,
             raw=json.dumps(payload).encode(),
             payload=payload,
-            headers={},
             attempts=(attempt,),
         )
 

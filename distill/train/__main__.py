@@ -1,11 +1,14 @@
-"""A training run, told by standard input; see ``distill.train.job``. Needs the extra [train]."""
+"""A training run; see ``distill.train.job``. Needs the extra [train].
+
+torchrun may start several of it: the first reads the job, tells the others, speaks and writes.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 
@@ -18,6 +21,8 @@ from distill.train.recipes.encode import EncodingError
 from distill.train.recipes.preflight import TrainingRefused
 from distill.train.recipes.recipe import RecipeError, make_recipe
 from distill.train.recipes.run import train_student
+from distill.train.recipes.team import Team, join_team
+from distill.train.talk import Talk, open_talk
 
 _TOLD = (
     AdapterError,
@@ -35,27 +40,34 @@ _STUDENT = "student"
 
 
 def main() -> int:
-    out = sys.stdout
-    sys.stdout = sys.stderr  # whatever a library prints, this line of talk is ours
-    try:
-        _tell(out, _train(json.loads(sys.stdin.readline()), out))
-    except (*_TOLD, Busy) as error:
-        _tell(out, {"error": str(error)})
-        return 1
+    team = join_team()
+    with open_talk(sys.argv[1:] if team.leads else []) as talk:
+        try:
+            made = _train(team, talk)
+            if team.leads:
+                talk.say(made)
+        except (*_TOLD, Busy) as error:
+            if team.leads:
+                talk.say({"error": str(error)})
+            return 1
+        finally:
+            team.leave()
     return 0
 
 
-def _train(job: dict[str, Any], out: TextIO) -> dict[str, Any]:
-    examples = read_examples(sys.stdin, "examples")
+def _train(team: Team, talk: Talk) -> dict[str, Any]:
+    job, *lines = team.tell(talk.source.read().splitlines() if team.leads else None)
+    job = json.loads(job)
+    examples = read_examples(lines, "examples")
     folder = Path(job["folder"])
-    lock = lock_folder(folder)
+    lock = lock_folder(folder) if team.leads else None
     try:
         recipe = make_recipe(job["recipe"], **job["options"])
         if job["threads"] is not None:
             torch.set_num_threads(job["threads"])
 
         def progress(step: int, steps: int, loss: float, seconds: float) -> None:
-            _tell(out, {"step": step, "steps": steps, "loss": loss, "seconds": seconds})
+            talk.say({"step": step, "steps": steps, "loss": loss, "seconds": seconds})
 
         adapter = train_student(
             recipe,
@@ -64,19 +76,17 @@ def _train(job: dict[str, Any], out: TextIO) -> dict[str, Any]:
             folder,
             student=_STUDENT,
             start=None if job["start"] is None else Path(job["start"]),
-            progress=progress,
+            progress=progress if team.leads else None,
+            team=team,
         )
     finally:
-        lock.close()
+        if lock is not None:
+            lock.close()
     return {
         "adapter": str(adapter.folder),
         "curve": str(adapter.curve),
         "manifest": dict(adapter.manifest),
     }
-
-
-def _tell(out: TextIO, said: dict[str, Any]) -> None:
-    print(json.dumps(said), file=out, flush=True)
 
 
 if __name__ == "__main__":

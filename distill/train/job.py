@@ -1,21 +1,31 @@
-"""A training run as a process in the environment that has torch; this one needs none.
+"""A training run of a student that writes, in the environment that has torch; this one needs none.
 
-The process is ``python -m distill.train``. To its standard input goes a line that says what to do,
-and then the examples; its last line names the adapter's folder.
+It is ``python -m distill.train``, wherever a launcher runs that. The job is a line that says what
+to do and then the examples; it answers in lines of JSON: steps, and in the end the adapter's folder
+or why there is none.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from distill.launch.job import Call, Ended, Launcher, explain
+from distill.launch.job import Job as Described
 from distill.train.examples import Example, write_examples
-from distill.train.process import Progress, converse
+from router.errors import TutelageError
 
 _MODULE = "distill.train"
+
+Progress = Callable[[int, int, float], None]
+"""Steps done, steps in all, loss."""
+
+
+class TrainingFailed(TutelageError):
+    """Nothing was trained; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +54,48 @@ class Trained:
     manifest: Mapping[str, Any]
 
 
-def run_job(job: Job, examples: Sequence[Example], *, python: str, progress: Progress) -> Trained:
-    """Train in a process of its own; whatever ends this one ends that, and it goes on from its
-    last checkpoint when called again. Raises TrainingFailed."""
-    text = json.dumps(asdict(job)) + "\n" + write_examples(examples)
-    last = converse(_MODULE, text, folder=Path(job.folder), python=python, progress=progress)
-    return Trained(
-        adapter=Path(last["adapter"]), curve=Path(last["curve"]), manifest=last["manifest"]
+def run_job(
+    job: Job,
+    examples: Sequence[Example],
+    *,
+    described: Described,
+    launcher: Launcher,
+    python: str,
+    progress: Progress,
+) -> Trained:
+    """Train where ``launcher`` runs jobs; ended in any way, it goes on from its last checkpoint
+    when called again. ``described``: what the launcher is to call it. Raises TrainingFailed, or
+    LaunchFailed where it couldn't be launched."""
+    folder = Path(job.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    call = Call(
+        job=described,
+        module=_MODULE,
+        text=json.dumps(asdict(job)) + "\n" + write_examples(examples),
+        log=folder / "train.log",
+        python=python,
+        parallel=True,
     )
+
+    def told(said: Mapping[str, Any]) -> None:
+        if "step" in said:
+            progress(said["step"], said["steps"], said["loss"])
+
+    ended = launcher.run(call, told)
+    last = ended.last
+    if "adapter" in last:
+        return Trained(
+            adapter=Path(last["adapter"]), curve=Path(last["curve"]), manifest=last["manifest"]
+        )
+    raise TrainingFailed(last.get("error") or explain_failure(ended, call.log))
+
+
+def explain_failure(ended: Ended, log: Path) -> str:
+    """Why a training ended without a result."""
+    said = explain(ended, log)
+    if "No module named" in said:
+        return (
+            f"The training environment lacks a part: install tutelage[train] there, and name its "
+            f"Python with --python. {said}"
+        )
+    return said

@@ -32,7 +32,6 @@ Solution = tuple[Floats, Floats]
 
 GAMMA = 1.0
 _NOISES = (0.05, 0.1, 0.2)
-_TYPICAL_NOISE = 0.1
 _MOST_TRIED = 2_500
 """Queries on which the noise is chosen: more cost time by the cube and change the choice little."""
 
@@ -43,9 +42,8 @@ class Examples:
 
     ``vectors``: of the queries, shape (rows, 384); ``classes``: the answer of each row, an index
     into ``answers`` and ``answer_vectors`` (the encoded texts of the answers); ``weights``: how
-    many interactions each row stands for (1/propensity), times its ``trust``, the chance that the
-    answer still stands (None: 1). The variance of a target that doesn't stand is about 1 where it
-    says 1, that of others λ, about 0.1: so a row trusted a tenth has ten times their noise.
+    many interactions each row stands for (1/propensity), times its ``trust``, 0..1 (None: 1): the
+    noise of a row trusted a tenth is ten times that of the others;
     ``fresh``: whether the encoder was tuned without the row's answer (None: it wasn't tuned): only
     such rows say how good it is.
     """
@@ -139,7 +137,7 @@ def _lay_out(examples: Examples) -> _Laid:
     similarity = support @ support.T
     scale = np.ones(len(support))
     if examples.trust is not None:
-        scale[: len(examples.vectors)] += (1.0 - examples.trust) / _TYPICAL_NOISE
+        scale[: len(examples.vectors)] /= examples.trust
     return _Laid(
         support=support,
         classes=classes,

@@ -15,6 +15,8 @@ from typing import Any
 from distill.dataset.build import find_common
 from distill.dataset.model import Bundle
 from distill.generative import Learned, adopt, need_student
+from distill.launch.job import Job as Described
+from distill.launch.job import Launcher
 from distill.train.job import Job, Trained, run_job
 from distill.train.judging import Judgement, NoDrafts, check_servers, judge_held_out
 from distill.train.taught import teach
@@ -34,13 +36,15 @@ Tell = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """``bundle``: what is taught, and what is held out; ``python``: of the environment that
-    trains; ``releases``: their folder; ``with_gate``: fit one on held-out drafts."""
+    """``bundle``: what is taught, and what is held out; ``launcher``: where that is done;
+    ``python``: of the environment that trains; ``releases``: their folder; ``with_gate``: fit one
+    on held-out drafts."""
 
     settings: Settings
     store: Store
     bundle: Bundle
     job: Job
+    launcher: Launcher
     python: str
     releases: Path
     with_gate: bool
@@ -81,6 +85,8 @@ def train_and_adopt(course: Course, tell: Tell) -> Entered:
     trained = run_job(
         course.job,
         taught,
+        described=_describe(course),
+        launcher=course.launcher,
         python=course.python,
         progress=lambda step, steps, loss: tell(step, steps, f"training, loss {loss:.4f}"),
     )
@@ -100,6 +106,17 @@ def train_and_adopt(course: Course, tell: Tell) -> Entered:
     }
     release = _enter(course, trained, judgement, report)
     return Entered(release=release, problem=problem)
+
+
+def _describe(course: Course) -> Described:
+    job = course.job
+    return Described(
+        workload=course.workload,
+        dataset=course.bundle.digest,
+        recipe={"name": job.recipe, **job.options},
+        needs={"base": job.base, "pin": job.pin, "start": job.start},
+        threads=job.threads,
+    )
 
 
 def _judge(course: Course, trained: Trained, tell: Tell) -> tuple[Judgement | None, str]:

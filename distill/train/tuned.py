@@ -20,11 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.dataset import MIN_ANSWERS, Dataset
+from distill.launch.job import Launcher
+from distill.launch.process import ProcessLauncher
 from distill.train.encoder.job import TunedFile, TuningJob, run_tuning
 from distill.train.encoder.tuning import BASE, LabelledText
+from distill.train.job import Progress
 from distill.train.kernel_head import Examples, Trained, train
-from distill.train.process import Progress
 from distill.wording import answer_text
+from router.release import Release
 from router.students.embedded import Vectors
 from router.students.encoder import Encoder
 from router.students.space import COMMON, FOLDER, Space, join
@@ -43,7 +46,8 @@ Tell = Callable[[int, int], None]
 class Tuner:
     """How an encoder is tuned. ``python``: of the environment that has torch; ``folder``: of
     checkpoints and curves; ``base``, ``pin``, ``options``, ``threads``: see ``TuningJob``;
-    ``kept``: share of the questions that are kept from it; ``progress``: told of every step."""
+    ``kept``: share of the questions that are kept from it; ``progress``: told of every step;
+    ``launcher``: where it runs."""
 
     python: str
     folder: Path
@@ -53,6 +57,7 @@ class Tuner:
     threads: int | None = None
     kept: float = KEPT
     progress: Progress = lambda step, steps, loss: None
+    launcher: Launcher = field(default_factory=ProcessLauncher)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +74,7 @@ class Learned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
+class TuningLesson:
     """``texts``: of the questions, in the order of ``examples``, which are in the common space;
     ``names``: of the answers; ``until``: when the last one was asked, in seconds since the
     epoch."""
@@ -88,9 +93,9 @@ class Rival:
     examples: Examples
 
 
-def make_lesson(dataset: Dataset, examples: Examples) -> Lesson:
+def make_lesson(dataset: Dataset, examples: Examples) -> TuningLesson:
     """What a dataset has to teach an encoder."""
-    return Lesson(
+    return TuningLesson(
         texts=[question.text for question in dataset.questions],
         names=[answer_text(answer) for answer in dataset.answers],
         examples=examples,
@@ -98,10 +103,13 @@ def make_lesson(dataset: Dataset, examples: Examples) -> Lesson:
     )
 
 
-def learn_tuned(tuner: Tuner, lesson: Lesson, releases: Path, *, seed: int, tell: Tell) -> Learned:
+def learn_tuned(
+    tuner: Tuner, lesson: TuningLesson, untuned: Trained, releases: Path, *, seed: int, tell: Tell
+) -> Learned:
     """Tune an encoder and choose the vectors that rank held-out drafts best.
 
-    ``releases``: their folder. Raises TrainingFailed, and what ``train`` raises.
+    ``untuned``: what was learned in the common space; ``releases``: their folder. Raises
+    TrainingFailed, and what ``train`` raises.
     """
     file = tune(tuner, lesson, seed=seed, tell=tell)
     rivals = find_rivals(lesson, file, releases, kept=tuner.kept, seed=seed)
@@ -119,8 +127,8 @@ def learn_tuned(tuner: Tuner, lesson: Lesson, releases: Path, *, seed: int, tell
         "base": file.manifest["base"],
     }
     if best == _COMMON:  # untuned, it has honest drafts for all questions
-        trained, vectors = train(lesson.examples, seed=seed), lesson.examples.vectors
-        return Learned(trained=trained, space=COMMON, vectors=vectors, report=report)
+        vectors = lesson.examples.vectors
+        return Learned(trained=untuned, space=COMMON, vectors=vectors, report=report)
     return Learned(
         trained=heads[best],
         space=rivals[best].space,
@@ -135,7 +143,7 @@ def choose(heads: Mapping[str, Trained]) -> str:
     return min(heads, key=lambda name: heads[name].area)
 
 
-def tune(tuner: Tuner, lesson: Lesson, *, seed: int, tell: Tell) -> TunedFile:
+def tune(tuner: Tuner, lesson: TuningLesson, *, seed: int, tell: Tell) -> TunedFile:
     """An encoder tuned on all questions but those that are kept. Raises TrainingFailed."""
     examples = lesson.examples
     fresh = draw_kept(len(lesson.texts), tuner.kept, seed)
@@ -159,11 +167,13 @@ def tune(tuner: Tuner, lesson: Lesson, *, seed: int, tell: Tell) -> TunedFile:
         tell(step, steps)
         tuner.progress(step, steps, loss)
 
-    return run_tuning(job, rows, lesson.names, python=tuner.python, progress=advance)
+    return run_tuning(
+        job, rows, lesson.names, launcher=tuner.launcher, python=tuner.python, progress=advance
+    )
 
 
 def find_rivals(
-    lesson: Lesson, file: TunedFile, releases: Path, *, kept: float, seed: int
+    lesson: TuningLesson, file: TunedFile, releases: Path, *, kept: float, seed: int
 ) -> dict[str, Rival]:
     """The common encoder's vectors, the tuned one's, and both side by side; of all of them only the
     questions that were kept from the tuning are fresh."""
@@ -186,32 +196,43 @@ def find_rivals(
 
 def learn_over(
     space: Space,
-    dataset: Dataset,
-    examples: Examples,
+    lesson: TuningLesson,
+    asked: Sequence[float],
     encoder: Encoder,
     releases: Path,
     *,
     seed: int,
 ) -> Learned | None:
-    """Head and gate anew over the encoder in force, which stays as it is. None where too few
-    questions were first asked since it was tuned to tell how good it is."""
+    """Head and gate anew over the encoder in force, which stays as it is. ``asked``: when each
+    question was first asked, in seconds since the epoch. None where too few were since it was tuned
+    to tell how good it is."""
     if space.tuned is None:
         raise ValueError("the common encoder isn't tuned")
     until = json.loads((releases / FOLDER / f"{space.tuned.digest}.json").read_text("utf-8"))
-    asked = np.asarray([one.sources[0].created_at for one in dataset.questions])
-    fresh = asked > until["learned_until"]
+    fresh = np.asarray(asked) > until["learned_until"]
     if fresh.sum() < MIN_ANSWERS:
         return None
     moved = replace(
-        examples,
-        vectors=space.encode([question.text for question in dataset.questions], encoder),
-        answer_vectors=space.encode([answer_text(one) for one in dataset.answers], encoder),
+        lesson.examples,
+        vectors=space.encode(lesson.texts, encoder),
+        answer_vectors=space.encode(lesson.names, encoder),
         fresh=fresh,
     )
     rows = moved.honest
     return Learned(
         trained=train(moved, seed=seed), space=space, vectors=moved.vectors[rows], rows=rows
     )
+
+
+def encode_for(
+    active: Release | None, learned: Learned, dataset: Dataset, encoder: Encoder
+) -> Vectors | None:
+    """The questions' vectors as the release in force sees them; None where none drafts here."""
+    if learned.vectors is None or active is None:
+        return None
+    if active.encoder == learned.space.digest:
+        return learned.vectors
+    return active.space.encode([question.text for question in dataset.questions], encoder)
 
 
 def draw_kept(count: int, share: float, seed: int) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ import uvicorn
 from router.app import create_app
 from router.commands.workers import Workers
 from router.errors import ConfigError, StoreError, TutelageError
-from router.http.heads import choose_protocol
+from router.http.heads import BoundedHeads
 from router.meter.board import Board, fold_ended
 from router.record.recovery import adopt
 from router.record.store import Store
@@ -132,11 +132,12 @@ def _serve(
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http=choose_protocol(),
+            http=BoundedHeads,
             log_level="warning",
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(settings.server.drain_s),
             access_log=False,
+            server_header=False,
             proxy_headers=False,  # nobody asks where a client is
         )
     )

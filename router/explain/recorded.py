@@ -138,6 +138,7 @@ def _write_record(record: Interaction) -> dict[str, Any]:
         "teacher_cost_estimated": record.teacher_cost_estimated,
         "latency_ms": record.latency_ms,
         "overhead_ms": record.overhead_ms,
+        "first_token_ms": record.first_token_ms,
         "attempts": [_write_attempt(attempt) for attempt in record.attempts],
     }
 

@@ -16,6 +16,7 @@ from router.http.client import Client, read_body
 from router.http.draining import send_until_cut, tell_unanswered
 from router.http.failing import write_failure
 from router.pipeline import run
+from router.record.pieces import LONG_CHARS
 from router.wire.form import Form
 from router.wire.messages.incoming import parse_messages
 from router.wire.openai import ChatRequest, parse_chat
@@ -51,7 +52,10 @@ async def answer(deps: Deps, parse: Parse, scope: Scope, receive: Receive, send:
         if deps.tracer is not None:
             deps.tracer.begin(headers, scope["path"])
         raw = await read_body(receive, deps.settings.server.max_body_bytes)
-        await _answer(deps, parse(raw, headers), caller, client)
+        request = parse(raw, headers)
+        if len(raw) > LONG_CHARS and deps.redactor.is_on:
+            await deps.redactor.prepare(request.body)
+        await _answer(deps, request, caller, client)
     except asyncio.CancelledError:
         await tell_unanswered(client, scope, receive, send)
         raise
@@ -82,10 +86,10 @@ async def _answer(deps: Deps, request: ChatRequest, caller: Caller, client: Clie
 
 async def _send(delivery: Delivery, client: Client) -> None:
     if delivery.events is not None:
-        await client.start(200, {**delivery.headers, "content-type": "text/event-stream"})
+        client.begin(200, {**delivery.headers, "content-type": "text/event-stream"})
         await send_until_cut(delivery.events, delivery.fail, client)
         return
     body = delivery.body or b""
     about = {"content-type": "application/json", "content-length": str(len(body))}
-    await client.start(200, {**delivery.headers, **about})
+    client.begin(200, {**delivery.headers, **about})
     await client.finish(body)

@@ -40,6 +40,7 @@ class Client:
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self.started = False
+        self._head: Message | None = None
         self._receive, self._send = receive, send
         self.left = False
 
@@ -49,14 +50,17 @@ class Client:
         if self.left:
             raise ClientDisconnect
         self.started = True
+        head, self._head = self._head, None
+        if head is not None:
+            await self._send(head)
         await self._send(message)
         if self.left:  # the server waited for room: the message went nowhere
             raise ClientDisconnect
 
-    async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """Send the head of the answer."""
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Set the head of the answer, which leaves with its first bytes."""
         written = [(name.encode("latin-1"), v.encode("latin-1")) for name, v in headers.items()]
-        await self.send({"type": "http.response.start", "status": status, "headers": written})
+        self._head = {"type": "http.response.start", "status": status, "headers": written}
 
     async def finish(self, body: bytes = b"") -> None:
         """Send the answer's last bytes."""

@@ -6,16 +6,14 @@ A head is refused with 431 where it is read, so that one without an end takes no
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from router.errors import ApiError
+from router.http.corked import Corked
 from router.http.failing import write_failure
-
-try:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-except ImportError:  # on Windows: h11 has a limit of its own, the same
-    HttpToolsProtocol = None  # type: ignore[assignment,misc]
 
 MOST_HEAD_BYTES = 65_536
 
@@ -47,38 +45,39 @@ async def refuse_head(scope: Scope, receive: Receive, send: Send) -> None:
     await write_failure(scope["path"], HeadTooLarge())(scope, receive, send)
 
 
-def choose_protocol() -> type[asyncio.Protocol] | str:
-    """For uvicorn's ``http``: its own protocol, which ends a connection whose head doesn't end."""
-    return "auto" if HttpToolsProtocol is None else BoundedHeads
+class BoundedHeads(HttpToolsProtocol):
+    """uvicorn's protocol, which here ends a connection whose head doesn't end, and sends the head
+    of an answer together with its body.
 
+    Counts what came since the last request was read whole, while it may be a head.
+    """
 
-if HttpToolsProtocol is not None:
+    _in_head = True
+    _head_bytes = 0
 
-    class BoundedHeads(HttpToolsProtocol):
-        """Counts what came since the last request was read whole, while it may be a head."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        corked = Corked(transport, asyncio.get_running_loop())
+        super().connection_made(cast(asyncio.Transport, corked))
 
-        _in_head = True
-        _head_bytes = 0
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if not self._in_head or self.transport.is_closing():
+            return
+        if self._head_bytes > MOST_HEAD_BYTES:
+            body = HeadTooLarge().body()
+            head = (
+                "HTTP/1.1 431 Request Header Fields Too Large\r\n"
+                "content-type: application/json\r\nconnection: close\r\n"
+                f"content-length: {len(body)}\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+            self.transport.close()
 
-        def data_received(self, data: bytes) -> None:
-            self._head_bytes += len(data)
-            super().data_received(data)
-            if not self._in_head or self.transport.is_closing():
-                return
-            if self._head_bytes > MOST_HEAD_BYTES:
-                body = HeadTooLarge().body()
-                head = (
-                    "HTTP/1.1 431 Request Header Fields Too Large\r\n"
-                    "content-type: application/json\r\nconnection: close\r\n"
-                    f"content-length: {len(body)}\r\n\r\n"
-                )
-                self.transport.write(head.encode() + body)
-                self.transport.close()
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
 
-        def on_headers_complete(self) -> None:
-            self._in_head = False
-            super().on_headers_complete()
-
-        def on_message_complete(self) -> None:
-            self._in_head, self._head_bytes = True, 0
-            super().on_message_complete()
+    def on_message_complete(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_complete()

@@ -63,8 +63,10 @@ _ASSETS: Final = (
 
 _FRESH_S = 1.0
 _REST = 9.0
-"""A view is kept for this many times as long as it took to build, so that open pages keep the
-store busy for at most a tenth of the time, however much it holds."""
+"""A view is kept for this many times as long as it took to build, for each view that is looked at,
+so that open pages keep the store busy for about a tenth of the time, however much it holds and
+however many of them there are."""
+_LOOKED_AT_S = 60.0
 MOST_VIEWS = 16
 
 
@@ -140,7 +142,12 @@ class ViewCache:
                 return kept.body
             body = await build()
             ended_s = self._clock()
-            rest_s = max(_FRESH_S, _REST * (ended_s - began_s))
+            others = [
+                one
+                for name, one in self._kept.items()
+                if name != workload and one.until_s > ended_s - _LOOKED_AT_S
+            ]
+            rest_s = max(_FRESH_S, _REST * (ended_s - began_s) * (1 + len(others)))
             self._kept[workload] = _Kept(body, ended_s + rest_s)
             self._kept.move_to_end(workload)
             if len(self._kept) > MOST_VIEWS:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import uuid
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 from router.auth import Caller
@@ -21,6 +21,7 @@ from router.record.model import Interaction
 from router.settings.model import ModelSettings, Settings
 from router.wire.form import Form, Native
 from router.wire.openai import ChatRequest
+from router.wire.written_json import write_json
 from router.workload import find_workload, name_workload
 
 _log = logging.getLogger("tutelage.limits")
@@ -45,6 +46,8 @@ class Door:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._leaving: set[asyncio.Task[None]] = set()
+        self._name = secrets.token_hex(8)  # other processes may hold parts of the same budgets
+        self._numbers = count()
 
     async def enter(
         self, settings: Settings, request: ChatRequest, caller: Caller
@@ -86,7 +89,7 @@ class Door:
         least_tokens = _FEWEST_COMPLETION_TOKENS if allowed is None else max(allowed // 2, 1)
 
         # Also tools, schemas and pictures are paid for; bytes, since some scripts have few letters.
-        size = len(json.dumps(request.body, ensure_ascii=False).encode())
+        size = len(write_json(request.body))
 
         def expect(tokens: int) -> Decimal | None:
             """USD at most: a draft and the dearest model that may answer; None without a price."""
@@ -103,11 +106,14 @@ class Door:
                 status=503,
                 code="price_unknown",
             )
-        hold = await self._limits.hold(f"hold:{uuid.uuid4().hex}", budgets, most, least)
-        if not choices or (hold.usd == most and allowed is not None):
+        hold = await self._limits.hold(
+            f"hold:{self._name}:{next(self._numbers)}", budgets, most, least
+        )
+        whole = hold.usd == most
+        if not choices or (whole and allowed is not None):
             return request, hold
         tokens = most_tokens
-        while hold.usd is not None and tokens > least_tokens:
+        while not whole and hold.usd is not None and tokens > least_tokens:
             expected = expect(tokens)
             if expected is None or expected <= hold.usd:
                 break

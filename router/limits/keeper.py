@@ -7,6 +7,7 @@ fit while others are running waits for them, bounded.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from router.limits.budgets import Budget
 from router.limits.memory import MemoryCoordination
 from router.limits.model import (
     Account,
+    AccountLost,
     Bucket,
     Coordination,
     Fill,
@@ -38,6 +40,10 @@ WAIT_S = 10.0
 
 EXPIRES_S = 900.0
 """A hold that isn't settled by then was left by a dead process."""
+
+
+REOPEN_AFTER_S = 2.0
+"""How long budgets that were lost stay closed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +88,9 @@ class Limits:
         self._coordination = coordination
         self._spent_before = spent_before
         self._clock = clock
-        self._opened: set[str] = set()
+        self._opened: dict[Budget, Account] = {}
+        self._reopening = asyncio.Lock()
+        self._reopened_s = -math.inf
 
     async def pace(self, rates: Rates) -> Mapping[str, str]:
         """Count one request; the ``x-ratelimit-*`` headers. Raises RateLimited, with nothing
@@ -114,7 +122,12 @@ class Limits:
         wanted, enough = to_nano(most), to_nano(least)
         asked_for = wanted  # others may be about to leave room for all of it
         while True:
-            found = await self._coordination.reserve(id, accounts, wanted, asked_for, EXPIRES_S)
+            tried_s = time.monotonic()
+            try:
+                found = await self._coordination.reserve(id, accounts, wanted, asked_for, EXPIRES_S)
+            except AccountLost:
+                await self._open_again(budgets, tried_s)
+                continue
             if not isinstance(found, Refusal):
                 return Hold(id=id, usd=to_usd(found))
             left_s = until_s - time.monotonic()
@@ -158,18 +171,36 @@ class Limits:
     async def close(self) -> None:
         await self._coordination.close()
 
+    async def _open_again(self, budgets: Sequence[Budget], tried_s: float) -> None:
+        """Begin lost accounts with what the ledger says, once for all requests that found out.
+
+        Before that, all processes get the time to set aside again what they hold, and the store to
+        take what was settled last.
+        """
+        async with self._reopening:
+            if self._reopened_s >= tried_s:
+                return
+            await asyncio.sleep(REOPEN_AFTER_S)
+            for budget in budgets:
+                account = await self._open(budget)
+                spent = await self._spent_before(budget, window_of(budget.per, self._clock())[0])
+                await self._coordination.open_account(account, to_nano(spent))
+            self._reopened_s = time.monotonic()
+
     async def _open(self, budget: Budget) -> Account:
-        start_s, end_s = window_of(budget.per, self._clock())
+        opened, now_s = self._opened.get(budget), self._clock()
+        if opened is not None and now_s < opened.ends_at:
+            return opened
+        start_s, end_s = window_of(budget.per, now_s)
         account = Account(
             name=f"{budget.name}:{budget.per}:{int(start_s)}",
             said=budget.said,
             limit=to_nano(budget.usd),
             ends_at=end_s,
         )
-        if account.name not in self._opened:
-            spent = await self._spent_before(budget, start_s)
-            await self._coordination.open_account(account, to_nano(spent))
-            self._opened.add(account.name)
+        spent = await self._spent_before(budget, start_s)
+        await self._coordination.open_account(account, to_nano(spent))
+        self._opened[budget] = account
         return account
 
 

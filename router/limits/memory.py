@@ -41,10 +41,12 @@ class MemoryCoordination:
         self._holds: dict[str, _Hold] = {}
         self._levels: dict[str, _Level] = {}
         self._settled = asyncio.Event()
+        self._due_at = 0.0
 
     async def open_account(self, account: Account, spent: int) -> None:
         if account.name not in self._books:
             self._books[account.name] = _Books(ends_at=account.ends_at, spent=spent)
+            self._due_at = 0.0
 
     async def reserve(
         self, hold: str, accounts: Sequence[Account], wanted: int, least: int, expires_s: float
@@ -60,10 +62,12 @@ class MemoryCoordination:
             granted = min(granted, left)
         for account in accounts:
             self._books[account.name].held += granted
+        expires_at = self._clock() + expires_s
+        self._due_at = min(self._due_at, expires_at, *(one.ends_at for one in accounts))
         self._holds[hold] = _Hold(
             accounts=tuple(account.name for account in accounts),
             amount=granted,
-            expires_at=self._clock() + expires_s,
+            expires_at=expires_at,
         )
         return granted
 
@@ -121,8 +125,12 @@ class MemoryCoordination:
     def _expire(self) -> None:
         """Charge holds whose time is over, and forget windows that have ended."""
         now_s = self._clock()
+        if now_s < self._due_at:
+            return
         for hold in [one for one, held in self._holds.items() if held.expires_at <= now_s]:
             self._end(hold, None)
         over = [n for n, books in self._books.items() if books.ends_at <= now_s and not books.held]
         for name in over:
             del self._books[name]
+        ends = [held.expires_at for held in self._holds.values()]
+        self._due_at = min([*ends, *(one.ends_at for one in self._books.values())], default=0.0)

@@ -84,6 +84,10 @@ class Fill:
     full_s: float
 
 
+class AccountLost(Exception):
+    """Whoever keeps the account knows nothing of it any more: it has to be opened again."""
+
+
 class Coordination(Protocol):
     """Where limits are kept: in this process, or shared by several. Every call is atomic.
 
@@ -101,6 +105,7 @@ class Coordination(Protocol):
         """Set aside ``wanted``, or what is left if that is at least ``least``, in all accounts.
 
         Returns what was set aside under the id ``hold``. Nothing is, where one account refuses.
+        Raises AccountLost where one was opened by this process and isn't there any more.
         """
         ...
 

@@ -10,14 +10,13 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     generate_latest,
 )
 from prometheus_client.core import Metric
@@ -26,8 +25,7 @@ from prometheus_client.registry import Collector
 from router.meter.board import Board
 from router.meter.pooling import ESCALATION, OTHER, Reading, pool, read_families
 from router.meter.prices import Usage
-
-_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
+from router.meter.tallies import TallyCounter, TallyHistogram
 
 _MOST_VALUES = 100
 _WINDOW = 1_000
@@ -83,11 +81,14 @@ class _Window:
         self._events: deque[bool] = deque()
         self._hits = 0
 
-    def add(self, hit: bool) -> float:
+    def add(self, hit: bool) -> None:
         self._events.append(hit)
         self._hits += hit
         if len(self._events) > _WINDOW:
             self._hits -= self._events.popleft()
+
+    @property
+    def share(self) -> float:
         return self._hits / len(self._events)
 
     @property
@@ -120,7 +121,6 @@ class Metrics:
         self._reasons: set[str] = set()
         self._escalated: dict[str, _Window] = {}
         self._releases: dict[str, tuple[str, str]] = {}
-        self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self._declare_interactions()
         self._declare_promises()
         self._declare_models()
@@ -128,41 +128,41 @@ class Metrics:
 
     def _declare_interactions(self) -> None:
         registry = self._registry
-        self._interactions = Counter(
+        self._interactions = TallyCounter(
             "tutelage_interactions",
             "Interactions by the tier that answered and why.",
             ("workload", "tier", "reason"),
-            registry=registry,
+            registry=self._registry,
         )
-        self._cost = Counter(
+        self._cost = TallyCounter(
             "tutelage_cost_usd",
             "USD spent on interactions, by the tier that answered, audits included.",
             ("workload", "tier"),
-            registry=registry,
+            registry=self._registry,
         )
-        self._cost_unknown = Counter(
+        self._cost_unknown = TallyCounter(
             "tutelage_cost_unknown",
             "Interactions whose cost is unknown (no usage or no price); not in the sums.",
             ("workload", "tier"),
-            registry=registry,
+            registry=self._registry,
         )
-        self._teacher_cost = Counter(
+        self._teacher_cost = TallyCounter(
             "tutelage_teacher_cost_usd",
             "USD that always asking the teacher would have cost.",
             ("workload",),
-            registry=registry,
+            registry=self._registry,
         )
-        self._interaction_cost = Histogram(
+        self._interaction_cost = TallyHistogram(
             "tutelage_interaction_cost_usd",
             "USD per interaction.",
             buckets=_COST_BUCKETS,
-            registry=registry,
+            registry=self._registry,
         )
-        self._overhead = Histogram(
+        self._overhead = TallyHistogram(
             "tutelage_gateway_overhead_seconds",
             "Seconds of an interaction that weren't spent waiting for upstreams.",
             buckets=_OVERHEAD_BUCKETS,
-            registry=registry,
+            registry=self._registry,
         )
         self._dropped = Counter(
             "tutelage_records_dropped",
@@ -175,11 +175,11 @@ class Metrics:
             "Records kept without content because the journal had grown too large.",
             registry=registry,
         )
-        self._usage_missing = Counter(
+        self._usage_missing = TallyCounter(
             "tutelage_usage_missing",
             "Calls that may have been billed and whose usage is unknown: a reason to look.",
             ("model",),
-            registry=registry,
+            registry=self._registry,
         )
 
     def _declare_operation(self) -> None:
@@ -242,20 +242,20 @@ class Metrics:
         )
 
     def _declare_models(self) -> None:
-        self._tokens = Histogram(
+        self._tokens = TallyHistogram(
             "gen_ai_client_token_usage",
             "Tokens per call of a model.",
             ("gen_ai_token_type", "gen_ai_request_model"),
             buckets=_TOKEN_BUCKETS,
             registry=self._registry,
         )
-        self._calls = Counter(
+        self._calls = TallyCounter(
             "tutelage_calls",
             "Calls of a model, every try, by whether it answered.",
             ("model", "result"),
             registry=self._registry,
         )
-        self._duration = Histogram(
+        self._duration = TallyHistogram(
             "gen_ai_client_operation_duration_seconds",
             "Seconds per call of a model.",
             ("gen_ai_request_model",),
@@ -267,19 +267,22 @@ class Metrics:
         """Count a finished interaction and each of its attempts. Call it once per interaction."""
         workload = self._fold(self._workloads, record.workload)
         reason = self._fold(self._reasons, record.reason)
+        models = [self._fold(self._models, attempt.model) for attempt in record.attempts]
         tier = str(record.tier)
-        self._child(self._interactions, workload, tier, reason).inc()
-        if record.cost_usd is None:
-            self._child(self._cost_unknown, workload, tier).inc()
-        else:
-            self._child(self._cost, workload, tier).inc(float(record.cost_usd))
-            self._interaction_cost.observe(float(record.cost_usd))
-        if record.teacher_cost_usd is not None:
-            self._child(self._teacher_cost, workload).inc(float(record.teacher_cost_usd))
-        self._overhead.observe(record.overhead_ms / 1000.0)
-        self._observe_escalation(workload, tier == "teacher")
-        for attempt in record.attempts:
-            self._observe_attempt(attempt)
+        with self._lock:
+            self._interactions.add((workload, tier, reason))
+            if record.cost_usd is None:
+                self._cost_unknown.add((workload, tier))
+            else:
+                cost_usd = float(record.cost_usd)
+                self._cost.add((workload, tier), cost_usd)
+                self._interaction_cost.observe((), cost_usd)
+            if record.teacher_cost_usd is not None:
+                self._teacher_cost.add((workload,), float(record.teacher_cost_usd))
+            self._overhead.observe((), record.overhead_ms / 1000.0)
+            self._escalated.setdefault(workload, _Window()).add(tier == "teacher")
+            for model, attempt in zip(models, record.attempts, strict=True):
+                self._observe_attempt(model, attempt)
 
     def set_promise(self, workload: str, promise: float, lower_bound: float) -> None:
         """Show the agreement promised for a workload and the agreement proven so far."""
@@ -342,6 +345,7 @@ class Metrics:
         """The page that Prometheus scrapes, and its content type: of all processes that share a
         board. Blocks: call it off the event loop. Raises OSError where the board can't be used."""
         if self._board is None:
+            self._show_escalation()
             return generate_latest(self._registry), CONTENT_TYPE_LATEST
         own = self._board.post(self._read)
         return generate_latest(_Page(pool(own, *self._board.look()))), CONTENT_TYPE_LATEST
@@ -357,32 +361,24 @@ class Metrics:
             self._board.post(self._read)
 
     def _read(self) -> Reading:
-        with self._lock:
-            windows = {workload: window.size for workload, window in self._escalated.items()}
+        windows = self._show_escalation()
         return Reading(families=read_families(self._registry.collect()), windows=windows)
 
-    def _observe_escalation(self, workload: str, escalated: bool) -> None:
+    def _show_escalation(self) -> dict[str, int]:
+        """Over how many interactions of each workload."""
         with self._lock:
-            share = self._escalated.setdefault(workload, _Window()).add(escalated)
-            self._child(self._escalation, workload).set(share)
+            for workload, window in self._escalated.items():
+                self._escalation.labels(workload).set(window.share)
+            return {workload: window.size for workload, window in self._escalated.items()}
 
-    def _observe_attempt(self, attempt: ObservedAttempt) -> None:
-        model = self._fold(self._models, attempt.model)
-        self._child(self._duration, model).observe(attempt.latency_ms / 1000.0)
-        result = "answered" if attempt.error is None else "failed"
-        self._child(self._calls, model, result).inc()
+    def _observe_attempt(self, model: str, attempt: ObservedAttempt) -> None:
+        self._duration.observe((model,), attempt.latency_ms / 1000.0)
+        self._calls.add((model, "answered" if attempt.error is None else "failed"))
         if attempt.basis == "unknown":
-            self._child(self._usage_missing, model).inc()
+            self._usage_missing.add((model,))
         if attempt.usage is not None:
-            self._child(self._tokens, "input", model).observe(attempt.usage.prompt_tokens)
-            self._child(self._tokens, "output", model).observe(attempt.usage.completion_tokens)
-
-    def _child(self, metric: _Metric, *labels: str) -> _Metric:
-        """As ``metric.labels``, which checks and locks each time that it is asked."""
-        child = self._children.get((metric, labels))
-        if child is None:
-            child = self._children[metric, labels] = metric.labels(*labels)
-        return child
+            self._tokens.observe(("input", model), attempt.usage.prompt_tokens)
+            self._tokens.observe(("output", model), attempt.usage.completion_tokens)
 
     def _fold(self, known: set[str], value: str) -> str:
         """``value`` itself while there is room for it as a label, else "other"."""

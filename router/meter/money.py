@@ -18,7 +18,7 @@ PICO_USD = Decimal(1).scaleb(-PLACES)
 LARGEST_USD = Decimal(2**63 - 1).scaleb(-PLACES)
 """Largest amount, and largest sum, that a 64-bit integer of pico-dollars holds: 9.2 million USD."""
 
-_CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
 """Wide enough for ``LARGEST_USD`` at 12 places, whatever the caller's context is."""
 
 
@@ -36,7 +36,7 @@ def usd(amount: Decimal | int | float | str) -> Decimal:
         raise ValueError(f"{amount!r} is no amount of money") from None
     if not exact.is_finite() or exact.copy_abs() > LARGEST_USD:
         raise ValueError(f"{amount!r} is no amount of money between ±{LARGEST_USD} USD")
-    return exact.quantize(PICO_USD, context=_CONTEXT)
+    return exact.quantize(PICO_USD, context=WIDE)
 
 
 def show_usd(amount: Decimal | None) -> str:
@@ -77,7 +77,7 @@ class PicoUSD(TypeDecorator[Decimal]):
             raise TypeError(f"money is stored from Decimal, not from {type(value).__name__}")
         if value < 0:
             raise ValueError(f"a cost can't be negative: {value}")
-        return int(usd(value).scaleb(PLACES, context=_CONTEXT))
+        return int(usd(value).scaleb(PLACES, context=WIDE))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        return None if value is None else Decimal(int(value)).scaleb(-PLACES, context=_CONTEXT)
+        return None if value is None else Decimal(int(value)).scaleb(-PLACES, context=WIDE)

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Any, Protocol
 
-from router.meter.money import LARGEST_USD, usd
+from router.meter.money import LARGEST_USD, WIDE, usd
 
-_MILLION = Decimal(1_000_000)
 _MOST_TOKENS = 10**9
 """An upstream that reports more for one answer is wrong."""
 
@@ -144,17 +143,19 @@ def cost_of(usage: Usage | None, price: Price | None) -> Decimal | None:
     if price is None:
         return None
     per_request = price.usd_per_request
-    if all(rate is None for rate in (price.input, price.output, price.cached_input)):
+    if price.input is None and price.output is None and price.cached_input is None:
         return None if per_request is None else usd(per_request)
     if usage is None:
         return None
-    with localcontext(prec=60):
-        total = per_request or Decimal(0)
-        for tokens, rate in usage.split(price):
-            if tokens and rate is None:
-                return None
-            if tokens and rate is not None:
-                total += tokens * rate / _MILLION
+    millionths = Decimal(0)
+    for tokens, rate in usage.split(price):
+        if tokens and rate is None:
+            return None
+        if tokens and rate is not None:
+            millionths = WIDE.fma(tokens, rate, millionths)
+    total = WIDE.scaleb(millionths, -6)
+    if per_request is not None:
+        total = WIDE.add(total, per_request)
     return usd(total) if total <= LARGEST_USD else None
 
 

@@ -30,6 +30,8 @@ class Database:
         # In memory there is one connection for all threads, so transactions must take turns.
         self._turn = threading.RLock() if backend.in_memory else nullcontext()
         self._file: tuple[int, int] | None = None
+        self.url: str | None = None
+        """As it was opened; None where it ends with its process. It may hold a password."""
 
     @classmethod
     def open(cls, url: str) -> Database:
@@ -40,6 +42,7 @@ class Database:
         read-only file, a server that isn't there, a newer schema.
         """
         database = cls(open_backend(url, dump_json))
+        database.url = None if database.in_memory else url
         try:
             with database.write() as connection:
                 bring_up_to_date(connection, database._backend.name)

@@ -14,11 +14,9 @@ from sqlalchemy.engine import Connection, RowMapping
 from router.errors import StoreError
 from router.record import rows
 from router.record.database import Database
+from router.record.leases import give_back, take
 from router.record.model import Cycle, Release, ReleaseAction, ReleaseEvent
 from router.record.schema import cycles, release_events, releases
-
-CYCLE_MAY_TAKE_S = 3600.0
-"""A cycle that hasn't ended after this long is taken for dead."""
 
 _NEAR: Final = {"active": 1, "shadow": 1, "canary": 1, "candidate": 1, "retired": 2}
 
@@ -215,19 +213,18 @@ class CycleLog:
     def begin_cycle(self, workload: str, answers_seen: int) -> str | None:
         """Enter a run and return its id; None while another of the workload is running.
 
-        One that began an hour ago or more and hasn't ended is taken for dead: its outcome becomes
-        "abandoned".
+        The run has a lease (``cycle_lease``), whose holder is its id: who keeps it says that the
+        run is alive. One that doesn't is taken for dead: its outcome becomes "abandoned".
         """
         now = self._clock()
+        cycle_id = f"cyc_{secrets.token_hex(8)}"
         with self._database.write() as connection:
-            running = (cycles.c.workload == workload) & cycles.c.ended_at.is_(None)
-            alive = running & (cycles.c.started_at > now - CYCLE_MAY_TAKE_S)
-            if connection.execute(select(cycles.c.id).where(alive).limit(1)).first():
+            if not take(connection, cycle_lease(workload), cycle_id, now):
                 return None
+            running = (cycles.c.workload == workload) & cycles.c.ended_at.is_(None)
             connection.execute(
                 update(cycles).where(running).values(ended_at=now, outcome="abandoned")
             )
-            cycle_id = f"cyc_{secrets.token_hex(8)}"
             connection.execute(
                 insert(cycles).values(
                     id=cycle_id,
@@ -251,14 +248,15 @@ class CycleLog:
 
     def end_cycle(self, cycle_id: str, outcome: str, detail: Mapping[str, Any] = _NOTHING) -> None:
         """Close a run with its outcome. Raises StoreError where no such run is open."""
-        change = (
-            update(cycles)
-            .where(cycles.c.id == cycle_id, cycles.c.ended_at.is_(None))
-            .values(ended_at=self._clock(), outcome=outcome, detail=dict(detail))
-        )
+        open_one = (cycles.c.id == cycle_id) & cycles.c.ended_at.is_(None)
+        values = {"ended_at": self._clock(), "outcome": outcome, "detail": dict(detail)}
         with self._database.write() as connection:
-            if connection.execute(change).rowcount == 0:
+            query = select(cycles.c.workload).where(open_one)
+            workload = connection.execute(query).scalar_one_or_none()
+            if workload is None:
                 raise StoreError(f"learning cycle {cycle_id} isn't running")
+            connection.execute(update(cycles).where(open_one).values(values))
+            give_back(connection, cycle_lease(workload), cycle_id)
 
     def core_seconds(
         self, workload: str | None = None, start: float = 0.0, end: float = inf
@@ -281,6 +279,11 @@ class CycleLog:
             query = query.where(cycles.c.workload == workload)
         with self._database.read() as connection:
             return [rows.to_cycle(row) for row in connection.execute(query).mappings()]
+
+
+def cycle_lease(workload: str) -> str:
+    """What the lease of a workload's cycles is called."""
+    return f"cycle:{workload}"
 
 
 def find_release(connection: Connection, digest: str) -> RowMapping | None:

@@ -29,6 +29,7 @@ from router.record.history import History
 from router.record.keys import KeyBook
 from router.record.latency import LatencyBook
 from router.record.learning import CycleLog
+from router.record.leases import LeaseBook
 from router.record.ledger import LedgerBook, enter
 from router.record.model import Decision, Interaction, PromiseState, TrainingRow
 from router.record.overview import Overview
@@ -48,6 +49,7 @@ _NO_STATES: Final[Mapping[str, PromiseState]] = {}
 class Store(
     StageBook,
     CycleLog,
+    LeaseBook,
     FeedbackBook,
     KeyBook,
     Eraser,
@@ -82,6 +84,12 @@ class Store(
         reach, of a newer schema, of another program.
         """
         return cls(Database.open(url), clock)
+
+    @property
+    def url(self) -> str | None:
+        """By which another process opens the same store; None where that can't be. It may hold a
+        password."""
+        return self._database.url
 
     def close(self) -> None:
         """Release the database; what was in memory is gone."""

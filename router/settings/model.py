@@ -21,6 +21,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 from router.meter.catalogue import find_rates
 from router.settings.keys import AdminSettings, BudgetSettings, KeySettings, Usd
 from router.settings.ladder import LadderSettings
+from router.settings.launcher import LauncherSettings, read_launcher
 from router.settings.slices import SliceSettings
 from router.settings.storage import CoordinationSettings, StoreSettings
 from router.settings.telemetry import TelemetrySettings
@@ -240,6 +241,7 @@ class LearningSettings(Section):
     ``every``: seconds between two cycles at least; ``min_new_answers``: None lets the number grow
     with what is known already. ``on_drift``: also at an alarm of the watch, and answers from before
     a change of what the teacher says are trusted less. ``ladder``: how a candidate is tried.
+    ``launcher``: where students are trained.
     ``usd_per_core_hour``: what an hour of a processor's core costs that a cycle trains on; None
     leaves training out of all sums.
     """
@@ -250,6 +252,7 @@ class LearningSettings(Section):
     max_usd_per_cycle: Usd | None = None
     usd_per_core_hour: PositiveUsd | None = None
     ladder: LadderSettings = LadderSettings()
+    launcher: Annotated[LauncherSettings, BeforeValidator(read_launcher)] = LauncherSettings()
 
 
 class DataSettings(Section):

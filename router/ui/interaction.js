@@ -27,11 +27,12 @@ export function createInteraction(host, context) {
 function showHead(told) {
   const { recorded } = told;
   const est = recorded.teacher_cost_estimated ? " est." : "";
+  const first = recorded.first_token_ms === null ? "" : `, first token after ${showLatency(recorded.first_token_ms)}`;
   const rows = [
     ["Answered by", el("span", { class: `tier ${told.tier}`, text: told.tier })],
     ["Cost", showUsd(told.costs.usd)],
     ["Always the teacher", showUsd(told.costs.teacher_usd) + (told.costs.teacher_usd === null ? "" : est)],
-    ["Latency", showLatency(recorded.latency_ms), el("small", { text: `of it ours ${showLatency(recorded.overhead_ms)}` })],
+    ["Latency", showLatency(recorded.latency_ms), el("small", { text: `of it ours ${showLatency(recorded.overhead_ms)}${first}` })],
     ["Agrees", recorded.agreed === null ? "not measured" : recorded.agreed ? "yes" : el("span", { class: "bad", text: "no" })],
     ["When", showTime(recorded.created_at)],
     ["Workload", told.workload],

@@ -54,15 +54,15 @@ def build_view(
     outlooks: Mapping[str, Outlook] = _NO_OUTLOOKS,
 ) -> dict[str, Any]:
     """All of ``workload``, or of all of them. Blocks. Raises NotFound for one that nobody knows."""
-    names = sorted({*store.workloads(), *(one.name for one in settings.workloads)})
-    if workload is not None and workload not in names:
-        raise NotFound("No such workload: it has no interactions and isn't configured.")
     store.roll_up()
     store.sum_up_ledger()
+    figures, targets = store.figures_by_workload(), find_targets(settings)
+    names = sorted({*figures, *(one.name for one in settings.workloads)})
+    if workload is not None and workload not in names:
+        raise NotFound("No such workload: it has no interactions and isn't configured.")
     totals = store.totals(workload)
     answers = store.answers_by_workload()
     now = store.newest_figures(NOW, workload)
-    figures, targets = store.figures_by_workload(), find_targets(settings)
     standings = describe_workloads(settings, readings, store.active_releases(), workload, outlooks)
     return {
         "at": at,

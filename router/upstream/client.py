@@ -7,12 +7,10 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import aiohttp
-
+from router.upstream.connection import Exchange, read_body
 from router.upstream.failures import (
     Failure,
     from_exception,
@@ -22,6 +20,7 @@ from router.upstream.failures import (
 )
 from router.upstream.forward import Forwarded, Inquiry, forward
 from router.upstream.model import AttemptClock, AttemptLog, Reply, UpstreamTarget
+from router.upstream.pool import BadAddress, Pool
 from router.upstream.retry import RetryBudget, choose_delay_s
 from router.upstream.stream import StreamReply
 from router.wire.calls import Call, write_call, write_key
@@ -29,20 +28,12 @@ from router.wire.form import Form, Native
 from router.wire.written_json import write_json
 
 MAX_ANSWER_BYTES = 64 << 20
-_HIDDEN_HEADERS = frozenset(
-    {
-        "connection",
-        "content-encoding",
-        "content-length",
-        "keep-alive",
-        "proxy-authenticate",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
+_FAULTS = (OSError, BadAddress)
+_HEADERS = {
+    "User-Agent": "tutelage",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+}
 _Outcome = TypeVar("_Outcome")
 
 
@@ -77,27 +68,23 @@ class UpstreamClient:
         self._rng = rng or random.Random()
         self._sleep = sleep
         self._budget = RetryBudget()
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: Pool | None = None
 
     async def start(self) -> None:
         """Open the pool; to be called in the event loop that will use it."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "tutelage", "Accept-Encoding": "identity"},
-        )
+        self._pool = Pool()
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
 
     @property
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
+    def _open_pool(self) -> Pool:
+        if self._pool is None:
             raise RuntimeError("UpstreamClient.start() was not called.")
-        return self._session
+        return self._pool
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -151,7 +138,7 @@ class UpstreamClient:
 
     async def forward(self, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded:
         """Ask for something that is no answer and costs nothing. Raises ``CallError``."""
-        return await forward(self._open_session, target, inquiry)
+        return await forward(self._open_pool, target, inquiry)
 
     async def _call(
         self,
@@ -210,50 +197,46 @@ class UpstreamClient:
         return delay_s if delay_s is not None and self._budget.spend(target.key) else None
 
     async def _complete_once(self, this: _Try) -> Reply | Failure:
-        response: aiohttp.ClientResponse | None = None
+        answer: Exchange | None = None
         try:
             async with asyncio.timeout_at(this.deadline_s):
-                response = await self._post(this, accept="application/json")
+                answer = await self._post(this, accept="application/json")
                 this.clock.note_first_byte()
-                raw = await _read_body(response)
-        except (aiohttp.ClientError, OSError) as exc:
-            return from_exception(exc, this.target, answered=response is not None)
+                raw = await read_body(answer, MAX_ANSWER_BYTES)
+        except _FAULTS as exc:
+            return from_exception(exc, this.target, answered=answer is not None)
         finally:
-            if response is not None:
-                response.close()  # without effect on a connection whose answer was read to its end
-        headers = _read_headers(response)
-        if not response.ok or response.status >= 300:
-            return from_rejection(response.status, headers, raw, this.target)
+            if answer is not None:
+                answer.close()  # without effect on a connection whose answer was read to its end
+        if not 200 <= answer.status < 300:
+            return from_rejection(answer.status, answer.headers, raw, this.target)
         if raw is None:
             return from_nonsense(f"more than {MAX_ANSWER_BYTES} bytes", this.target)
-        answer = read_answer(raw, this.form)
-        if isinstance(answer, str):
-            return from_nonsense(answer, this.target)
+        payload = read_answer(raw, this.form)
+        if isinstance(payload, str):
+            return from_nonsense(payload, this.target)
         return Reply(
-            status=response.status,
+            status=answer.status,
             raw=raw,
-            payload=answer,
+            payload=payload,
             form=this.form,
-            headers=headers,
             attempts=(*this.earlier, this.clock.log()),
         )
 
     async def _open_once(self, this: _Try, n: int) -> StreamReply | Failure:
-        response: aiohttp.ClientResponse | None = None
+        answer: Exchange | None = None
         opened = False
         try:
             async with asyncio.timeout_at(this.deadline_s):
-                response = await self._post(this, accept="text/event-stream")
-                headers = _read_headers(response)
-                if not response.ok or response.status >= 300:
-                    raw = await _read_body(response)
-                    return from_rejection(response.status, headers, raw, this.target)
-            if response.content_type in ("text/html", "application/json"):
-                reason = f"{response.content_type} instead of a stream"
+                answer = await self._post(this, accept="text/event-stream")
+                if not 200 <= answer.status < 300:
+                    raw = await read_body(answer, MAX_ANSWER_BYTES)
+                    return from_rejection(answer.status, answer.headers, raw, this.target)
+            if answer.content_type in ("text/html", "application/json"):
+                reason = f"{answer.content_type} instead of a stream"
                 return from_nonsense(reason, this.target)
             reply = StreamReply(
-                response=response,
-                headers=headers,
+                answer=answer,
                 target=this.target,
                 clock=this.clock,
                 earlier=this.earlier,
@@ -264,44 +247,21 @@ class UpstreamClient:
             failure = await reply.read_first()
             opened = failure is None
             return reply if failure is None else failure
-        except (aiohttp.ClientError, OSError) as exc:
-            return from_exception(exc, this.target, answered=response is not None)
+        except _FAULTS as exc:
+            return from_exception(exc, this.target, answered=answer is not None)
         finally:
-            if response is not None and not opened:
-                response.close()
+            if answer is not None and not opened:
+                answer.close()
 
-    async def _post(self, this: _Try, *, accept: str) -> aiohttp.ClientResponse:
+    async def _post(self, this: _Try, *, accept: str) -> Exchange:
         target = this.target
-        headers = {"Content-Type": "application/json", "Accept": accept, **this.headers}
-        response = await self._open_session.post(
+        answer = await self._open_pool.ask(
+            "POST",
             f"{target.base_url.rstrip('/')}/{this.form.value}",
-            data=this.payload,
-            headers=headers,
-            allow_redirects=False,
-            timeout=_limit_waits(target.connect_timeout_s, target.first_byte_timeout_s),
+            {**_HEADERS, "Accept": accept, **this.headers},
+            this.payload,
+            connect_s=target.connect_timeout_s,
+            silence_s=target.first_byte_timeout_s,
         )
-        this.clock.note_status(response.status)
-        return response
-
-
-@cache
-def _limit_waits(connect_s: float, silence_s: float) -> aiohttp.ClientTimeout:
-    """The whole call's time is kept by its own deadline."""
-    return aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=silence_s)
-
-
-async def _read_body(response: aiohttp.ClientResponse) -> bytes | None:
-    """The body, ``None`` where it is longer than ``MAX_ANSWER_BYTES``."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.content.iter_any():
-        size += len(part)
-        if size > MAX_ANSWER_BYTES:
-            return None
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _read_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
-    headers = {key.lower(): value for key, value in response.headers.items()}
-    return {key: value for key, value in headers.items() if key not in _HIDDEN_HEADERS}
+        this.clock.note_status(answer.status)
+        return answer

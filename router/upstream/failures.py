@@ -1,19 +1,19 @@
 """Everything that can go wrong before an answer begins, mapped once to the errors users see.
 
-Failures are values here, not exceptions: aiohttp's exceptions carry the request's headers, and an
-exception raised while one of them is handled would drag the key into every traceback.
+Failures are values here, not exceptions: what a connection raises is of no use to who asked, and an
+exception raised while it is handled would drag it into every traceback.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
-
+from router.upstream.connection import Closed, NotConnected, NotHttp, Silent
 from router.upstream.model import (
     Billing,
     CallError,
@@ -22,9 +22,11 @@ from router.upstream.model import (
     CallTimedOut,
     UpstreamTarget,
 )
+from router.upstream.pool import BadAddress
 from router.upstream.retry import is_retryable
 from router.wire.form import Form
 from router.wire.hearing import understand
+from router.wire.written_json import read_json
 
 _FORWARDED_ERROR_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
 _NOT_THE_REQUESTS_FAULT = frozenset({401, 402, 404, 408, 409, 429})
@@ -46,16 +48,14 @@ class Failure:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def from_exception(
-    exc: aiohttp.ClientError | TimeoutError | OSError, target: UpstreamTarget, *, answered: bool
-) -> Failure:
-    """Map what aiohttp raised; ``answered``: part of the answer had arrived."""
+def from_exception(exc: OSError | BadAddress, target: UpstreamTarget, *, answered: bool) -> Failure:
+    """Map what a connection raised; ``answered``: part of the answer had arrived."""
     name = f"The upstream of model '{target.key}'"
-    if isinstance(exc, aiohttp.ConnectionTimeoutError):
+    if isinstance(exc, NotConnected):
         reason = f"no connection within {target.connect_timeout_s:g} s"
         message = f"{name} could not be reached: {reason}."
         return Failure(error=CallTimedOut(message), reason=reason, retryable=True)
-    if isinstance(exc, aiohttp.ServerTimeoutError):
+    if isinstance(exc, Silent):
         reason = f"silent for {target.first_byte_timeout_s:g} s"
         message = f"{name} was {reason}."
         error = CallTimedOut(message)
@@ -175,26 +175,22 @@ def _hide_key_in_bytes(raw: bytes, target: UpstreamTarget) -> bytes:
 
 def _parse(raw: bytes) -> Any:
     try:
-        return json.loads(raw)
+        return read_json(raw)
     except (ValueError, RecursionError):
         return None
 
 
-def _describe(exc: Exception) -> tuple[str, bool]:
+def _describe(exc: OSError | BadAddress) -> tuple[str, bool]:
     """A few words for a broken connection, and whether another try may go better."""
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+    if isinstance(exc, ssl.SSLCertVerificationError):
         return "its TLS certificate is not trusted", False
-    if isinstance(exc, aiohttp.ClientSSLError):
+    if isinstance(exc, ssl.SSLError):
         return "the TLS handshake failed", False
-    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+    if isinstance(exc, socket.gaierror):
         return "its host name can't be resolved", True
-    if isinstance(exc, aiohttp.InvalidURL):
-        return "its address is not a valid URL", False
-    if isinstance(exc, aiohttp.ServerDisconnectedError):
-        return "the connection was closed", True
-    if isinstance(exc, aiohttp.ClientPayloadError):
-        return "the connection was closed before its end", True
-    if isinstance(exc, (aiohttp.ClientConnectionError, OSError)):
-        number = (exc.errno or 0) if isinstance(exc, OSError) else 0
-        return os.strerror(number).lower() if number > 0 else "the connection failed", True
-    return "it does not speak HTTP", False
+    if isinstance(exc, Closed):
+        return str(exc), True
+    if isinstance(exc, (BadAddress, NotHttp)):
+        return str(exc), False
+    number = exc.errno or 0
+    return os.strerror(number).lower() if number > 0 else "the connection failed", True

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
-
-from router.upstream.failures import from_exception, from_rejection
+from router.upstream.connection import Exchange, read_body
+from router.upstream.failures import from_exception, from_nonsense, from_rejection
 from router.upstream.model import UpstreamTarget
+from router.upstream.pool import BadAddress, Pool
 from router.wire.calls import write_key
 
 _MOST_BYTES = 64 << 20
@@ -36,41 +36,37 @@ class Forwarded:
     content_type: str
 
 
-async def forward(
-    session: aiohttp.ClientSession, target: UpstreamTarget, inquiry: Inquiry
-) -> Forwarded:
+async def forward(pool: Pool, target: UpstreamTarget, inquiry: Inquiry) -> Forwarded:
     """One try, since whoever asks can ask again. Raises ``CallError``."""
     url = f"{target.base_url.rstrip('/')}/{inquiry.path}"
-    response: aiohttp.ClientResponse | None = None
+    answer: Exchange | None = None
     try:
         async with asyncio.timeout(target.total_timeout_s):
-            response = await session.request(
+            answer = await pool.ask(
                 inquiry.method,
                 f"{url}?{inquiry.query}" if inquiry.query else url,
-                data=None if inquiry.body is None else json.dumps(inquiry.body).encode(),
-                headers={
+                {
+                    "User-Agent": "tutelage",
+                    "Accept-Encoding": "identity",
                     "Content-Type": "application/json",
                     **inquiry.headers,
                     **write_key(target.dialect, target.api_key),
                 },
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=None,
-                    connect=target.connect_timeout_s,
-                    sock_read=target.first_byte_timeout_s,
-                ),
+                None if inquiry.body is None else json.dumps(inquiry.body).encode(),
+                connect_s=target.connect_timeout_s,
+                silence_s=target.first_byte_timeout_s,
             )
-            raw = await response.content.read(_MOST_BYTES)
-            while not response.content.at_eof() and len(raw) < _MOST_BYTES:
-                raw += await response.content.read(_MOST_BYTES)
-    except (aiohttp.ClientError, OSError) as exc:
-        failure = from_exception(exc, target, answered=response is not None)
+            raw = await read_body(answer, _MOST_BYTES)
+    except (OSError, BadAddress) as exc:
+        failure = from_exception(exc, target, answered=answer is not None)
     else:
-        if 200 <= response.status < 300:
-            return Forwarded(raw=raw, content_type=response.content_type)
-        headers = {key.lower(): value for key, value in response.headers.items()}
-        failure = from_rejection(response.status, headers, raw, target)
+        if 200 <= answer.status < 300 and raw is not None:
+            return Forwarded(raw=raw, content_type=answer.content_type)
+        if 200 <= answer.status < 300:
+            failure = from_nonsense(f"more than {_MOST_BYTES} bytes", target)
+        else:
+            failure = from_rejection(answer.status, answer.headers, raw, target)
     finally:
-        if response is not None:
-            response.close()
+        if answer is not None:
+            answer.close()
     raise failure.error

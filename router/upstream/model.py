@@ -139,15 +139,11 @@ class AttemptClock:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A complete answer: ``raw`` as it came in ``form``, ``payload`` understood as a completion.
-
-    ``headers``: lower-case names; those of the connection, the encoding and cookies are left out.
-    """
+    """A complete answer: ``raw`` as it came in ``form``, ``payload`` understood as a completion."""
 
     status: int
     raw: bytes = field(repr=False)
     payload: dict[str, Any]
-    headers: Mapping[str, str]
     attempts: tuple[AttemptLog, ...]
     form: Form = Form.CHAT
 

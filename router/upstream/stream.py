@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-import aiohttp
-
+from router.upstream.connection import Exchange
 from router.upstream.failures import (
     Failure,
     describe_error,
@@ -32,6 +30,7 @@ from router.wire.form import Form, Untranslatable, translating
 from router.wire.hearing import new_reader
 from router.wire.openai import StreamAssembler
 from router.wire.sse import EventTooLarge, SseDecoder, SseEvent
+from router.wire.written_json import read_json
 
 Chunk = tuple[bytes, dict[str, Any]]
 """An event's bytes as they came, and the object in it."""
@@ -45,7 +44,7 @@ class StreamReply:
 
     Leaving it before the end closes the connection, which tells the upstream to stop generating.
     ``assembled``: the answer, usage and model as far as they have come; ``done_seen``: ``[DONE]``,
-    or what ends a stream of its form, has come; ``headers``: the answer's, lower-case names;
+    or what ends a stream of its form, has come;
     ``understood``: the ``chat.completion.chunk`` objects that the latest event stands for;
     ``first_token_s``: when the first piece of an answer came, on the clock ``time.perf_counter``;
     ``on_end``: told once whether the stream was whole, and never where it is left before its end.
@@ -54,8 +53,7 @@ class StreamReply:
     def __init__(
         self,
         *,
-        response: aiohttp.ClientResponse,
-        headers: Mapping[str, str],
+        answer: Exchange,
         target: UpstreamTarget,
         clock: AttemptClock,
         earlier: tuple[AttemptLog, ...],
@@ -64,8 +62,7 @@ class StreamReply:
         form: Form = Form.CHAT,
     ) -> None:
         """``deadline_s``: the end of the whole call on the event loop's clock."""
-        self.status = response.status
-        self.headers = headers
+        self.status = answer.status
         self.assembled = StreamAssembler(n=n)
         self.done_seen = False
         self.form = form
@@ -73,7 +70,7 @@ class StreamReply:
         self.first_token_s: float | None = None
         self._reader = new_reader(form)
         self.on_end: Callable[[bool], None] | None = None
-        self._response = response
+        self._answer = answer
         self._target = target
         self._clock = clock
         self._earlier = earlier
@@ -95,7 +92,7 @@ class StreamReply:
                 failure = from_empty_stream(self._target)
         except StreamBroken as exc:
             failure = from_nonsense(exc.reason, self._target)
-        except (aiohttp.ClientError, OSError) as exc:
+        except OSError as exc:
             failure = from_exception(exc, self._target, answered=False)
             failure = replace(failure, billing="unknown")  # it had begun to answer
         else:
@@ -103,7 +100,7 @@ class StreamReply:
                 self._clock.note_first_byte()
                 return None
             failure = from_nonsense("a stream of something else", self._target)
-        self._response.close()
+        self._answer.close()
         return failure
 
     async def events(self) -> AsyncIterator[Chunk]:
@@ -122,7 +119,7 @@ class StreamReply:
                 yield chunk
         except StreamBroken as exc:
             broken, billing = f"it sent {exc.reason}", "unknown"  # it may go on, unread
-        except (aiohttp.ClientError, OSError) as exc:
+        except OSError as exc:
             if not self.assembled.whole:
                 broken = from_exception(exc, self._target, answered=True).reason
         else:
@@ -132,7 +129,7 @@ class StreamReply:
         self._log = self._clock.log(error=broken, billing=billing)
         if self.on_end is not None:
             self.on_end(broken is None)
-        if broken is not None:  # raised here, so that aiohttp's exception is not its context
+        if broken is not None:  # raised here, so that the other exception is not its context
             raise StreamBroken(broken)
 
     def follow(self, earlier: tuple[AttemptLog, ...]) -> None:
@@ -154,11 +151,11 @@ class StreamReply:
         if self._log is None:
             self._log = self._clock.log(error="left before its end")
         if self._ended:
-            with suppress(aiohttp.ClientError, OSError):
+            with suppress(OSError):
                 async with asyncio.timeout(_LAST_BYTES_S):
-                    while not self._response.content.at_eof():
-                        await self._response.content.readany()
-        self._response.close()
+                    while await self._answer.read():
+                        pass
+        self._answer.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -172,7 +169,7 @@ class StreamReply:
         await self.aclose()
 
     async def _read_chunks(self) -> AsyncIterator[Chunk]:
-        """Chunks until ``[DONE]`` or the end; raises aiohttp's errors and ``StreamBroken``.
+        """Chunks until ``[DONE]`` or the end; raises OSError and ``StreamBroken``.
 
         The reason of the latter completes "The upstream sent ...".
         """
@@ -200,7 +197,7 @@ class StreamReply:
 
     async def _read(self) -> bytes:
         async with asyncio.timeout_at(self._deadline_s):
-            return await self._response.content.readany()
+            return await self._answer.read()
 
     def _take(self, event: SseEvent) -> Chunk:
         chunk = _parse(event.data)
@@ -226,7 +223,7 @@ class StreamReply:
 
 def _parse(data: str) -> dict[str, Any] | None:
     try:
-        chunk = json.loads(data)
+        chunk = read_json(data)
     except (ValueError, RecursionError):
         return None
     return chunk if isinstance(chunk, dict) else None

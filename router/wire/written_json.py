@@ -1,4 +1,4 @@
-"""Writing JSON: compact, in UTF-8, and whatever a client could say."""
+"""JSON as it is written, compact and in UTF-8, and as upstreams are read."""
 
 from __future__ import annotations
 
@@ -31,3 +31,15 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
+
+
+def read_json(text: str | bytes) -> Any:
+    """What an upstream wrote. Raises ValueError or RecursionError where that is no JSON.
+
+    Numbers of more than 64 bits come as floats; what must be passed on as it came isn't written
+    again from this.
+    """
+    try:
+        return orjson.loads(text)
+    except ValueError:  # half of a character, or NaN
+        return json.loads(text)

@@ -1,11 +1,11 @@
-"""The tuning of an encoder, told by standard input; see ``distill.train.encoder.job``."""
+"""The tuning of an encoder; see ``distill.train.encoder.job``. Needs the extra [train]."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 
@@ -13,21 +13,22 @@ from distill.train.encoder.base import open_encoder
 from distill.train.encoder.run import tune_encoder
 from distill.train.encoder.tuning import TuningError, make_tuning, read_rows
 from distill.train.lock import Busy, lock_folder
+from distill.train.talk import Talk, open_talk
 
 
 def main() -> int:
-    out = sys.stdout
-    sys.stdout = sys.stderr  # whatever a library prints, this line of talk is ours
-    try:
-        _tell(out, _tune(json.loads(sys.stdin.readline()), out))
-    except (TuningError, FloatingPointError, Busy) as error:
-        _tell(out, {"error": str(error)})
-        return 1
+    with open_talk(sys.argv[1:]) as talk:
+        try:
+            talk.say(_tune(talk))
+        except (TuningError, FloatingPointError, Busy) as error:
+            talk.say({"error": str(error)})
+            return 1
     return 0
 
 
-def _tune(job: dict[str, Any], out: TextIO) -> dict[str, Any]:
-    rows = read_rows(sys.stdin)
+def _tune(talk: Talk) -> dict[str, Any]:
+    job = json.loads(talk.source.readline())
+    rows = read_rows(talk.source)
     folder = Path(job["folder"])
     lock = lock_folder(folder)
     try:
@@ -36,7 +37,7 @@ def _tune(job: dict[str, Any], out: TextIO) -> dict[str, Any]:
             torch.set_num_threads(job["threads"])
 
         def progress(step: int, steps: int, loss: float) -> None:
-            _tell(out, {"step": step, "steps": steps, "loss": loss})
+            talk.say({"step": step, "steps": steps, "loss": loss})
 
         base = open_encoder(job["base"], pin=job["pin"])
         tuned = tune_encoder(tuning, rows, job["answers"], base, folder, progress)
@@ -49,10 +50,6 @@ def _tune(job: dict[str, Any], out: TextIO) -> dict[str, Any]:
         "curve": str(tuned.curve),
         "manifest": tuned.manifest,
     }
-
-
-def _tell(out: TextIO, said: dict[str, Any]) -> None:
-    print(json.dumps(said), file=out, flush=True)
 
 
 if __name__ == "__main__":

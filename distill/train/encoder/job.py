@@ -1,7 +1,7 @@
-"""The tuning of an encoder as a process in the environment that has torch; this one needs none.
+"""The tuning of an encoder, in the environment that has torch; this one needs none.
 
-The process is ``python -m distill.train.encoder``. To its standard input goes a line that says what
-to do, and then the rows; its last line names the file that serves.
+It is ``python -m distill.train.encoder``, wherever a launcher runs that. The job is a line that
+says what to do and then the rows; its last line names the file that serves.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distill.train.encoder.tuning import BASE, LabelledText, write_rows
-from distill.train.process import Progress, converse
+from distill.launch.job import Call, Job, Launcher
+from distill.train.encoder.tuning import BASE, LabelledText, digest_rows, write_rows
+from distill.train.job import Progress, TrainingFailed, explain_failure
 
 _MODULE = "distill.train.encoder"
 
@@ -49,14 +50,37 @@ def run_tuning(
     rows: Sequence[LabelledText],
     answers: Sequence[str],
     *,
+    launcher: Launcher,
     python: str,
     progress: Progress,
 ) -> TunedFile:
-    """Tune in a process of its own; whatever ends this one ends that, and it goes on from its last
-    checkpoint when called again. ``answers``: their texts, by label. Raises TrainingFailed."""
+    """Tune where ``launcher`` runs jobs; ended in any way, it goes on from its last checkpoint when
+    called again. ``answers``: their texts, by label. Raises TrainingFailed, or LaunchFailed where
+    it couldn't be launched."""
     head = {**asdict(job), "answers": list(answers)}
-    text = json.dumps(head) + "\n" + write_rows(rows)
-    last = converse(_MODULE, text, folder=Path(job.folder), python=python, progress=progress)
+    call = Call(
+        job=Job(
+            workload=Path(job.folder).name,
+            dataset=digest_rows(rows, answers),
+            recipe={"name": "encoder", **job.options},
+            needs={"base": job.pin or job.base},
+            threads=job.threads,
+        ),
+        module=_MODULE,
+        text=json.dumps(head) + "\n" + write_rows(rows),
+        log=Path(job.folder) / "train.log",
+        python=python,
+    )
+    call.log.parent.mkdir(parents=True, exist_ok=True)
+
+    def told(said: Mapping[str, Any]) -> None:
+        if "step" in said:
+            progress(said["step"], said["steps"], said["loss"])
+
+    ended = launcher.run(call, told)
+    last = ended.last
+    if "encoder" not in last:
+        raise TrainingFailed(last.get("error") or explain_failure(ended, call.log))
     return TunedFile(
         path=Path(last["encoder"]),
         digest=last["digest"],

@@ -61,6 +61,8 @@ def save_adapter(
         else:
             model.save_pretrained(draft)
         (draft / "README.md").unlink(missing_ok=True)
+        for name in _CONFIGURATIONS:
+            _put_in_order(draft / name)
         digest = _digest(draft, manifest)
         whole = {"format": 1, "digest": digest, "student": student, "meta": manifest}
         (draft / _MANIFEST).write_text(json.dumps(whole, indent=1, sort_keys=True), "utf-8")
@@ -74,6 +76,15 @@ def save_adapter(
         shutil.rmtree(draft, ignore_errors=True)
         raise
     return Adapter(name=target.name, digest=digest, folder=target, manifest=manifest)
+
+
+def _put_in_order(path: Path) -> None:
+    """peft writes sets in the order of their hashes, which is another in every process."""
+    if path.exists():
+        found = json.loads(path.read_text("utf-8"))
+        if isinstance(found.get("target_modules"), list):
+            found["target_modules"].sort()
+        path.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def open_adapter(folder: Path) -> Adapter:

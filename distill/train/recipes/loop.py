@@ -21,6 +21,7 @@ import torch
 from distill.train.recipes.adapter import CURVE
 from distill.train.recipes.encode import Encoded
 from distill.train.recipes.recipe import Recipe
+from distill.train.recipes.team import ALONE, Team
 
 _CHECKPOINT = "checkpoint.pt"
 _SORTED_BATCHES = 8
@@ -77,41 +78,47 @@ def train_loop(
     *,
     identity: str,
     progress: Progress | None = None,
+    team: Team = ALONE,
 ) -> None:
     """Train to the end of the plan; begins where a checkpoint in ``folder`` left off.
 
-    ``identity``: what the run is made of; a checkpoint of another run raises ValueError.
+    ``identity``: what the run is made of; a checkpoint of another run raises ValueError. ``team``:
+    processes that share each step; the first alone writes.
     """
     weights = {name: value for name, value in model.named_parameters() if value.requires_grad}
     optimizer = torch.optim.AdamW(weights.values(), lr=plan.recipe.learning_rate, weight_decay=0.0)
     torch.manual_seed(plan.recipe.seed)
-    done = _resume(folder, weights, optimizer, identity)
+    done = _resume(folder, weights, optimizer, identity, cut=team.leads)
+    team.wait()  # nobody writes before all have read
     batches = plan.batches()
     for _ in range(done):
         next(batches)
     began_s = time.monotonic()
     model.train()
-    with (folder / CURVE).open("a", encoding="utf-8") as curve:
+    with Path(folder / CURVE if team.leads else os.devnull).open("a", encoding="utf-8") as curve:
         for step in range(done, plan.steps):
             rows = next(batches)
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate(step)
-            loss, parts = step_loss(rows)
+            loss, parts = step_loss(team.share(rows))
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     f"The loss of step {step + 1} is not finite: lower the learning rate."
                 )
             loss.backward()
+            team.average(weights.values(), len(rows))
             norm = torch.nn.utils.clip_grad_norm_(weights.values(), plan.recipe.clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            value = float(loss.detach())
+            value = team.mean(float(loss.detach()), len(rows))
+            parts = {name: team.mean(part, len(rows)) for name, part in parts.items()}
             tokens = sum(row.tokens for row in rows)
             line = {"step": step + 1, "loss": value, "parts": parts, "rate": plan.rate(step)}
             curve.write(json.dumps({**line, "norm": float(norm), "tokens": tokens}) + "\n")
             if (step + 1) % plan.recipe.checkpoint_steps == 0 or step + 1 == plan.steps:
                 curve.flush()
-                _save(folder, weights, optimizer, step + 1, identity)
+                if team.leads:
+                    _save(folder, weights, optimizer, step + 1, identity)
             if progress is not None:
                 progress(step + 1, plan.steps, value, time.monotonic() - began_s)
 
@@ -136,8 +143,11 @@ def _save(
     draft.replace(folder / _CHECKPOINT)
 
 
-def _resume(folder: Path, weights: dict[str, torch.Tensor], optimizer: Any, identity: str) -> int:
-    """Steps that are done. The curve is cut to them: a killed run may have written further."""
+def _resume(
+    folder: Path, weights: dict[str, torch.Tensor], optimizer: Any, identity: str, *, cut: bool
+) -> int:
+    """Steps that are done. ``cut``: the curve to them, since a killed run may have written
+    further."""
     path, curve = folder / _CHECKPOINT, folder / CURVE
     step = 0
     if path.exists():
@@ -152,7 +162,7 @@ def _resume(folder: Path, weights: dict[str, torch.Tensor], optimizer: Any, iden
         optimizer.load_state_dict(kept["optimizer"])
         torch.set_rng_state(kept["random"])
         step = int(kept["step"])
-    if curve.exists():
+    if cut and curve.exists():
         lines = curve.read_text(encoding="utf-8").splitlines(keepends=True)[:step]
         curve.write_text("".join(lines), encoding="utf-8")
     return step

@@ -14,12 +14,18 @@ from distill.train.examples import Example, digest_examples
 from distill.train.recipes.adapter import Adapter, identify, open_adapter, save_adapter
 from distill.train.recipes.base import Base
 from distill.train.recipes.batch import Batch, answer_logits
-from distill.train.recipes.encode import encode
+from distill.train.recipes.encode import Encoding, encode
 from distill.train.recipes.loop import Plan, Progress, train_loop
-from distill.train.recipes.preflight import check_encoding, check_examples, tier_of
+from distill.train.recipes.preflight import (
+    TrainingRefused,
+    check_encoding,
+    check_examples,
+    tier_of,
+)
 from distill.train.recipes.recipe import CONTINUES, Recipe
 from distill.train.recipes.steps import Step
 from distill.train.recipes.teachers import ScoringTeacher
+from distill.train.recipes.team import ALONE, Team
 
 
 def train_student(
@@ -32,12 +38,14 @@ def train_student(
     start: Path | None = None,
     teacher: ScoringTeacher | None = None,
     progress: Progress | None = None,
+    team: Team = ALONE,
 ) -> Adapter:
     """Train, and write ``folder/student@digest``.
 
     ``start``: the adapter to continue. A checkpoint and the curve lie in a folder of the run's own
     under ``folder/runs``; called again after a kill, the run goes on from there. ``base.model`` is
-    changed in place. Raises TrainingRefused, EncodingError or AdapterError before any compute.
+    changed in place. ``team``: processes that each call this alike; the first writes. Raises
+    TrainingRefused, EncodingError or AdapterError before any compute.
     """
     # 1. What must hold.
     check_examples(
@@ -53,12 +61,8 @@ def train_student(
 
     # 2. What the run is made of, which names it.
     manifest = {
-        "recipe": recipe.as_mapping(),
-        "base": {"name": base.name, "digest": base.digest, "vocabulary": base.vocabulary},
-        "dtype": str(base.model.dtype).removeprefix("torch."),
+        **_describe(recipe, base, examples, encoding, team),
         "start": None if begun is None else begun.digest,
-        "examples": {"digest": digest_examples(examples), "count": len(encoding.rows)},
-        "too_long": encoding.too_long,
         "teacher_tier": tier_of(recipe, examples, None if teacher is None else teacher.tier),
     }
     identity = identify(manifest)
@@ -78,8 +82,28 @@ def train_student(
 
     # 4. Train, and write.
     plan = Plan(recipe=recipe, rows=encoding.rows)
-    train_loop(step, model, plan, work, identity=identity, progress=progress)
-    return save_adapter(model, folder, student=student, base=base.name, manifest=manifest)
+    train_loop(step, model, plan, work, identity=identity, progress=progress, team=team)
+    written = None
+    if team.leads:
+        made = save_adapter(model, folder, student=student, base=base.name, manifest=manifest)
+        written = [str(made.folder)]
+    return open_adapter(Path(team.tell(written)[0]))
+
+
+def _describe(
+    recipe: Recipe, base: Base, examples: Sequence[Example], encoding: Encoding, team: Team
+) -> dict[str, Any]:
+    if recipe.name == "on_policy" and team.size > 1:
+        raise TrainingRefused("The recipe on_policy is trained by one process: each would draft.")
+    made = {
+        "recipe": recipe.as_mapping(),
+        "base": {"name": base.name, "digest": base.digest, "vocabulary": base.vocabulary},
+        "dtype": str(base.model.dtype).removeprefix("torch."),
+        "examples": {"digest": digest_examples(examples), "count": len(encoding.rows)},
+        "too_long": encoding.too_long,
+    }
+    # Another number of processes adds up to other weights.
+    return made if team.size == 1 else {**made, "processes": team.size}
 
 
 def _open_student(model: Any, recipe: Recipe, start: Path | None) -> Any:

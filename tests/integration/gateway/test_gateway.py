@@ -57,7 +57,8 @@ async def gateway(folder: Path, upstream: str, **more: Any) -> AsyncIterator[str
 
 
 def client(base: str, key: str = "none") -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"{base}/v1", api_key=key, max_retries=0)
+    # A busy machine may take longer to connect than the five seconds that the client gives itself.
+    return openai.AsyncOpenAI(base_url=f"{base}/v1", api_key=key, max_retries=0, timeout=60.0)
 
 
 async def test_answer_equals_the_upstreams(tmp_path: Path) -> None:

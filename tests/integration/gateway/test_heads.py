@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from router.http.heads import MOST_HEAD_BYTES, choose_protocol
+from router.http.heads import MOST_HEAD_BYTES, BoundedHeads
 from router.testing import FakeUpstream
 from tests.integration.gateway.test_gateway import MESSAGES, gateway
 
@@ -51,7 +51,7 @@ async def bounded() -> AsyncIterator[tuple[str, int]]:
 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(say_ok, http=choose_protocol(), lifespan="off", log_level="error")
+        config = uvicorn.Config(say_ok, http=BoundedHeads, lifespan="off", log_level="error")
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:  # noqa: ASYNC110 - uvicorn offers no event to wait for

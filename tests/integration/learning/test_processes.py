@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from router.record.learning import CYCLE_MAY_TAKE_S
 from router.record.store import Store
 from router.release import load_release
 from tests.integration.learning.messages import make_messages
@@ -58,10 +57,11 @@ def opened(shop: Shop) -> Iterator[Store]:
         store.close()
 
 
-def make_older(shop: Shop, seconds: float) -> None:
-    """Move the beginning of every cycle into the past."""
+def let_leases_end(shop: Shop) -> None:
+    """As if their holders had given no sign of life for long."""
     with closing(sqlite3.connect(shop.folder / "t.db")) as connection, connection:
-        connection.execute("UPDATE cycles SET started_at = started_at - ?", (seconds,))
+        query = "UPDATE meta SET value = json_set(value, '$[1]', 0.0) WHERE key LIKE 'lease:%'"
+        assert connection.execute(query).rowcount == 1
 
 
 def test_watch_waits_for_a_store_learns_and_ends_when_told(shop: Shop) -> None:
@@ -125,13 +125,28 @@ def test_a_killed_cycle_leaves_everything_usable(shop: Shop) -> None:
         process.communicate()
     assert shop.spawn("releases", "list").out == "No releases yet.\n"
     assert "last cycle: running" in shop.spawn("distill", "status").out
-    assert shop.spawn("distill", "run").out.startswith("busy: ")
-    make_older(shop, CYCLE_MAY_TAKE_S)
+    let_leases_end(shop)
     assert shop.spawn("distill", "run").out.startswith("promoted: ")
     with opened(shop) as store:
         assert [cycle.outcome for cycle in store.cycles(9)] == ["promoted", "abandoned"]
         (release,) = store.releases()
         load_release(Path(release.path))
+
+
+@pytest.mark.long
+def test_after_a_kill_the_next_cycle_begins_within_a_minute(shop: Shop) -> None:
+    shop.answer(MESSAGES[:110])
+    with started(shop, "distill", "run") as process, opened(shop) as store:
+        wait_until(lambda: bool(store.cycles(1)), process)
+        process.kill()
+        killed_s = time.monotonic()
+        process.communicate()
+        with started(shop, "distill", "watch", "--look-every", "0.2") as watching:
+            wait_until(lambda: len(store.cycles(9)) == 2, watching)
+            waited_s = time.monotonic() - killed_s
+            assert waited_s < 60.0
+            wait_until(lambda: bool(store.active_releases()), watching)
+        assert store.cycles(9)[1].outcome == "abandoned"
 
 
 def test_of_two_cycles_at_once_the_second_says_so(shop: Shop) -> None:

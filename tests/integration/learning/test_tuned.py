@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from distill.cycle import Learner, run_cycle
-from distill.train.process import TrainingFailed
+from distill.train.job import TrainingFailed
 from distill.train.tuned import Tuner
 from router.errors import ReleaseError
 from router.record.redact import Redactor

@@ -7,6 +7,8 @@ import random
 import shutil
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ import pytest_asyncio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from router.limits.budgets import Budget
+from router.limits.keeper import Limits
 from router.limits.memory import MemoryCoordination
 from router.limits.model import Account, Bucket, Coordination, Refusal
 from router.limits.redis import RedisCoordination
@@ -25,29 +29,40 @@ def account(limit: int, name: str = "key:shop") -> Account:
     return Account(name=name, said="the key shop's budget", limit=limit, ends_at=NEVER)
 
 
-@pytest_asyncio.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.long)])
-async def limits(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Coordination]:
-    if request.param == "memory":
-        yield MemoryCoordination()
-        return
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def redis_server(folder: Path, port: int | None = None) -> AsyncIterator[str]:
+    """The address of a real one, which keeps nothing on disk."""
+    port = free_port() if port is None else port
     program = shutil.which("redis-server")
     assert program is not None, "install redis-server (tests/setup-long.sh does)"
     server = await asyncio.create_subprocess_exec(
-        *(program, "--port", str(port), "--dir", str(tmp_path), "--save", ""),
+        *(program, "--port", str(port), "--dir", str(folder), "--save", ""),
         stdout=asyncio.subprocess.DEVNULL,
     )
     url = f"redis://127.0.0.1:{port}/0"
     try:
         await _wait_for(url)
-        kept = RedisCoordination(url)
-        yield kept
-        await kept.close()
+        yield url
     finally:
         server.terminate()
         await server.wait()
+
+
+@pytest_asyncio.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.long)])
+async def limits(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Coordination]:
+    if request.param == "memory":
+        yield MemoryCoordination()
+        return
+    async with redis_server(tmp_path) as url:
+        kept = RedisCoordination(url)
+        yield kept
+        await kept.close()
 
 
 async def _wait_for(url: str) -> None:
@@ -141,3 +156,47 @@ async def test_a_rate_is_refused_beyond_it_and_refills(limits: Coordination) -> 
     assert (forced.remaining, forced.wait_s) == (0, 0)
     await asyncio.sleep(2.1)
     assert (await limits.take(bucket, 1)).wait_s == 0
+
+
+DOLLAR = Budget(kind="key", subject="shop", usd=Decimal(1), per="month")
+
+
+@pytest.mark.long
+async def test_a_redis_that_comes_back_empty_opens_no_budget_twice(tmp_path: Path) -> None:
+    """Two processes; ``ledger``: what the store would say was spent."""
+    ledger = Decimal(0)
+
+    async def spent_before(budget: Budget, since_s: float) -> Decimal:
+        return ledger
+
+    async with redis_server(tmp_path) as url, Redis.from_url(url) as redis:
+        first = Limits(RedisCoordination(url), spent_before)
+        second = Limits(RedisCoordination(url), spent_before)
+        done = await first.hold("done", [DOLLAR], Decimal("0.4"), Decimal("0.4"))
+        await first.settle(done, Decimal("0.4"))
+        ledger = Decimal("0.4")
+        running = await second.hold("running", [DOLLAR], Decimal("0.3"), Decimal("0.3"))
+        await redis.flushall()
+        late = await first.hold("late", [DOLLAR], Decimal(1), Decimal("0.01"))
+        assert late.usd == Decimal("0.3")  # neither what was spent nor what the other one holds
+        await second.settle(running, Decimal("0.2"))
+        await first.settle(late, Decimal("0.1"))
+        assert await second.spent(DOLLAR) == (Decimal("0.7"), 0)
+        await first.close()
+        await second.close()
+
+
+@pytest.mark.long
+async def test_what_is_settled_before_a_lost_budget_is_open_again_counts(tmp_path: Path) -> None:
+    async def spent_before(budget: Budget, since_s: float) -> Decimal:
+        return Decimal(0)
+
+    async with redis_server(tmp_path) as url, Redis.from_url(url) as redis:
+        kept = Limits(RedisCoordination(url), spent_before)
+        running = await kept.hold("running", [DOLLAR], Decimal("0.9"), Decimal("0.9"))
+        await redis.flushall()
+        waiting = asyncio.create_task(kept.hold("next", [DOLLAR], Decimal("0.5"), Decimal("0.01")))
+        await asyncio.sleep(1.2)  # restored, and not yet open
+        await kept.settle(running, Decimal("0.8"))
+        assert (await waiting).usd == Decimal("0.2")
+        await kept.close()

@@ -52,8 +52,6 @@ async def test_the_answer_passes_untouched(client: UpstreamClient, make_target: 
     assert reply.payload["choices"][0]["message"]["content"] == "größer"
     assert reply.payload["x_note"] == "naïve"
     assert reply.status == 200
-    assert reply.headers["content-type"] == "application/json"
-    assert "content-length" not in reply.headers
 
 
 async def test_the_request_passes_with_only_the_model_replaced(

@@ -57,7 +57,6 @@ async def test_a_whole_stream(client: UpstreamClient, make_target: MakeTarget) -
     assert reply.assembled.model == "big-70b"
     assert reply.assembled.chunks == len(chunks) >= 8
     assert reply.status == 200
-    assert reply.headers["content-type"] == "text/event-stream"
     assert all(chunk["system_fingerprint"] == "fp" for chunk in chunks)
 
 

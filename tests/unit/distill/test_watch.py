@@ -10,6 +10,7 @@ import pytest
 
 from distill.cycle import Learner
 from distill.watch import Standing, run_due, survey
+from router.record.leases import LEASE_S
 from router.record.model import PromiseState
 from router.record.redact import Redactor
 from router.record.store import Store
@@ -122,8 +123,8 @@ def test_while_a_cycle_runs_none_is_due_and_a_killed_one_is_given_up(
     add(store, 200)
     end(store, clock, None, 200)
     assert not stand(store).is_due(clock.now)
-    assert not stand(store).is_due(clock.now + HOUR_S - 11)
-    assert stand(store).is_due(clock.now + HOUR_S)
+    assert not stand(store).is_due(clock.now + LEASE_S - 11)
+    assert stand(store).is_due(clock.now + LEASE_S - 9)
 
 
 def test_workloads_stand_apart(store: Store, clock: Clock) -> None:

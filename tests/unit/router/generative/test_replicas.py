@@ -38,7 +38,7 @@ class Servers:
         if error is not None:
             error.attempts = (LOG,)
             raise error
-        return Reply(status=200, raw=b"", payload={}, headers={}, attempts=(LOG,))
+        return Reply(status=200, raw=b"", payload={}, attempts=(LOG,))
 
 
 def unknown_model() -> CallRejected:

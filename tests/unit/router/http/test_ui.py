@@ -92,3 +92,15 @@ async def test_a_failure_is_not_kept() -> None:
     with pytest.raises(NotFound):
         await views.get("shop", fail)
     assert await views.get("shop", Builder(clock)) == b"1"
+
+
+async def test_several_dear_views_keep_the_store_busy_no_more_than_one() -> None:
+    clock = Clock()
+    views, build = ViewCache(clock), Builder(clock, takes_s=0.5)
+    names = [f"w{n}" for n in range(5)]
+    began_s = clock.now_s
+    while clock.now_s < began_s + 300.0:
+        for name in names:
+            await views.get(name, build)
+        clock.now_s += 0.1
+    assert 0.05 < 0.5 * build.calls / 300.0 < 0.12

@@ -118,11 +118,8 @@ class Response:
         self.content = self
         self._parts = iter([*parts, b""])
 
-    async def readany(self) -> bytes:
+    async def read(self) -> bytes:
         return next(self._parts, b"")
-
-    def at_eof(self) -> bool:
-        return True
 
     def close(self) -> None:
         return
@@ -143,11 +140,10 @@ EVENTS = st.lists(
 
 async def read(parts: list[bytes], form: Form) -> tuple[list[Any], str | None]:
     """The chunks of a stream that begins well, and how it broke."""
-    response: Any = Response(parts)
+    answer: Any = Response(parts)
     deadline_s = asyncio.get_running_loop().time() + 5
     reply = StreamReply(
-        response=response,
-        headers={},
+        answer=answer,
         target=TARGET,
         clock=AttemptClock("t"),
         earlier=(),
