@@ -55,11 +55,6 @@ Result = Literal["promoted", "on_trial", "rejected", "too_few", "open_ended", "f
 _UNPROMISED = Terms(agreement=0.95)
 """At this risk gates are compared where a workload promises nothing."""
 
-_NOTHING_NEW = (
-    f"fewer than {MIN_ANSWERS} questions are new since its encoder was tuned; the release in force "
-    "stays."
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
@@ -199,7 +194,7 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
         if given:
             steps.begin("training")
             gate = replace(train_gate(dataset, seed=learner.seed), student=student)
-            learned: Learned | None = Learned(trained=gate, space=COMMON, vectors=None)
+            learned = Learned(trained=gate, space=COMMON, vectors=None)
         else:
             fit = learner.fit or FitHere(encoder=learner.encoder)
             fitted = fit(dataset, steps, learner.seed, drift.changes)
@@ -207,9 +202,6 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
             learned = _move(learner, fitted, active, steps)
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
-        return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
-    if learned is None:
-        sentence = f"{workload}: {_NOTHING_NEW}"
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
     steps.begin("judging")
     outcome = _decide(learner, dataset, learned, active, detail)
@@ -219,9 +211,9 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     return replace(outcome, detail={**outcome.detail, **told})
 
 
-def _move(learner: Learner, fitted: Fitted, active: Release | None, steps: Steps) -> Learned | None:
+def _move(learner: Learner, fitted: Fitted, active: Release | None, steps: Steps) -> Learned:
     """What was fitted, or instead of it a student and gate over an encoder of the workload's own,
-    where there is or shall be one. None where too little is new to tell how good they are."""
+    where there is or shall be one. Raises NothingToCalibrate where too little is new."""
     lesson = make_lesson(fitted.dataset, fitted.examples)
     if learner.tuner is not None:
         return learn_tuned(
@@ -250,15 +242,7 @@ def _decide(
     workload, settings = dataset.workload, learner.settings
     # 3. The ladder: what is known first, then what live traffic has to say.
     terms = terms_of(settings, workload)
-    known = None if active is None else active.student
-    rungs = [
-        *climb(dataset, trained, active, terms),
-        check_calibration(dataset, trained, terms),
-        check_forgetting(
-            *(dataset, settings, trained.student, known),
-            *(learned.vectors, encode_for(active, learned, dataset, learner.encoder)),
-        ),
-    ]
+    rungs = _climb_what_is_known(learner, dataset, learned, active, terms)
     if learned.report:
         detail["encoder"] = dict(learned.report)
     detail |= {**trained.report, "rungs": [rung.describe() for rung in rungs]}
@@ -303,6 +287,20 @@ def _decide(
             wrong=trained.held_out != dataset.classes,
         ),
     )
+
+
+def _climb_what_is_known(
+    learner: Learner, dataset: Dataset, learned: Learned, active: Release | None, terms: Terms
+) -> list[Rung]:
+    trained, known = learned.trained, None if active is None else active.student
+    return [
+        *climb(dataset, trained, active, terms),
+        check_calibration(dataset, trained, terms),
+        check_forgetting(
+            *(dataset, learner.settings, trained.student, known),
+            *(learned.vectors, encode_for(active, learned, dataset, learner.encoder)),
+        ),
+    ]
 
 
 def _find_unfit(dataset: Dataset, *, closed: bool) -> tuple[Result, str] | None:

@@ -27,6 +27,7 @@ from distill.train.encoder.tuning import BASE, LabelledText
 from distill.train.job import Progress
 from distill.train.kernel_head import Examples, Trained, train
 from distill.wording import answer_text
+from policies.fit.gate import NothingToCalibrate
 from router.release import Release
 from router.students.embedded import Vectors
 from router.students.encoder import Encoder
@@ -202,16 +203,19 @@ def learn_over(
     releases: Path,
     *,
     seed: int,
-) -> Learned | None:
+) -> Learned:
     """Head and gate anew over the encoder in force, which stays as it is. ``asked``: when each
-    question was first asked, in seconds since the epoch. None where too few were since it was tuned
-    to tell how good it is."""
+    question was first asked, in seconds since the epoch. Raises NothingToCalibrate where too few
+    were since it was tuned to tell how good it is, and what ``train`` raises."""
     if space.tuned is None:
         raise ValueError("the common encoder isn't tuned")
     until = json.loads((releases / FOLDER / f"{space.tuned.digest}.json").read_text("utf-8"))
     fresh = np.asarray(asked) > until["learned_until"]
     if fresh.sum() < MIN_ANSWERS:
-        return None
+        raise NothingToCalibrate(
+            f"fewer than {MIN_ANSWERS} questions are new since its encoder was tuned; the release "
+            "in force stays"
+        )
     moved = replace(
         lesson.examples,
         vectors=space.encode(lesson.texts, encoder),
