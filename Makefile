@@ -60,7 +60,8 @@ BENCHMARKS ?= benchmarks.gateway.overhead benchmarks.gateway.footprint \
 	benchmarks.gateway.ledger benchmarks.gateway.budget benchmarks.gateway.journal benchmarks.replay.seeds \
 	benchmarks.replay.repetition benchmarks.promise.budget benchmarks.promise.frontier \
 	benchmarks.promise.simulation benchmarks.frontier.sidebyside benchmarks.promise.held \
-	benchmarks.appraise.against_live
+	benchmarks.appraise.against_live \
+	benchmarks.learning.targeted benchmarks.learning.preserved benchmarks.learning.claim
 
 bench: .venv/stamp
 	set -e; for module in $(BENCHMARKS); do $(BIN)/python -m $$module $(ARGS); done

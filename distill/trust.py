@@ -14,8 +14,9 @@ the same if all stand, n the label's older questions, m the other newer question
     beside     (1 − θ)·r + θ·(1 − p)·t                 t = 3/4 · m / (m + 1), as among its own kind
 
 p is fitted to the older answers alone. Each is held against its nearest one, and against the
-nearest one of another label, as if it were of an intent never seen before: half of what comes may
-be. So p is the label's base rate of contradiction at such a distance, noise and new intents in it.
+nearest one of another label, as if it were of an intent never seen before. That counts for the
+share of newer answers that no older one gave, half at least, nine tenths at most. So p is the base
+rate of agreement at such a distance, noise and new intents in it.
 
 A priori all of a label's answers stand (θ = 1) with probability 1 − c, and with c any share does.
 c, of all labels alike, is estimated from them (empirical Bayes, Robbins 1956), beginning at one in
@@ -48,6 +49,10 @@ _NEIGHBOURS = 7
 _KIN = 0.75
 """Share of questions that have one of their own kind nearest where it has very many: of the bank's
 messages four in five have."""
+
+_STRANGERS = (0.5, 0.9)
+"""Least and most of what comes that is taken for new intents: a teacher that renamed all labels
+would else look like nothing but those."""
 
 _CHANGED, _LABELS = 0.1, 10.0
 """c before anything was heard, and how many labels that counts for."""
@@ -119,7 +124,8 @@ def _weigh(known: Vectors, of_known: Labels, new: Vectors, of_new: Labels) -> Fl
     shape (labels, shares)."""
     names, sizes = np.unique(of_known, return_counts=True)
     weighed = np.zeros((len(names), len(_SHARES)))
-    fitted = _fit_chance(known, of_known)
+    unseen = 1.0 - np.isin(of_new, names).mean() if len(new) else 0.0
+    fitted = _fit_chance(known, of_known, float(np.clip(unseen, *_STRANGERS)))
     if fitted is None or len(new) == 0:
         return weighed
     nearest = _look(new, of_new, known, of_known, "nothing")
@@ -139,8 +145,9 @@ def _weigh(known: Vectors, of_known: Labels, new: Vectors, of_new: Labels) -> Fl
     return weighed
 
 
-def _fit_chance(known: Vectors, labels: Labels) -> Logistic | None:
-    """p by the signs; None where nothing can be told from the older answers."""
+def _fit_chance(known: Vectors, labels: Labels, strangers: float) -> Logistic | None:
+    """p by the signs; None where nothing can be told from the older answers. ``strangers``: share
+    of what comes that is taken for new intents."""
     if len(np.unique(labels)) < 2:
         return None
     itself = _look(known, labels, known, labels, "itself")
@@ -149,7 +156,8 @@ def _fit_chance(known: Vectors, labels: Labels) -> Logistic | None:
     if not same.any():
         return None
     signs = np.vstack([itself.signs, stranger.signs])
-    return fit_logistic(signs, same, np.ones(len(signs)), 0)
+    weights = np.repeat([2.0 * (1.0 - strangers), 2.0 * strangers], len(labels))
+    return fit_logistic(signs, same, weights, 0)
 
 
 def _look(

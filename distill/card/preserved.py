@@ -2,133 +2,87 @@
 
 Measured on answers that both gave to the same request and that may be learned from: drafts made
 before anyone was trained on the question. A draft whose check had the probability π counts as 1/π,
-so that the figures are of all that is drafted.
+so that the figures are of all that is drafted. The same rows give the same figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.card import instructions, style
+from distill.card.estimate import Floats, Preserved, estimate
+from distill.card.pairs import Measure, Pair, apply, pair_up, weigh
+from distill.card.reasoning import Verdicts, measure_reasoning
+from distill.card.vocabulary import measure_vocabulary
 from policies.compare.base import is_refusal
-from policies.types import Answer, Shape
+from policies.types import Answer
 from router.auth import Caller
 from router.deciding.slices import find_slices
 from router.evidence.format import find_format_fault
 from router.record.model import TrainingRow
 from router.settings.model import WorkloadSettings
-from router.wire.openai import answer_from_json, shape_of
 
-Floats = NDArray[np.float64]
-
-_Z95 = 1.96
-_TAIL = 0.95
+_TAIL = 0.05
+_NEAREST = "nearest"
 _MOST_ANSWERS = 20
 _FEWEST = 10
+_FORM: Final = "format compliance"
+_UNJUDGED: Verdicts = MappingProxyType({})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A weighted mean with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preserved:
-    """One thing, of both, over ``n`` answers; ``student`` or ``teacher`` is None where it has no
-    meaning for one alone, as agreement."""
-
-    name: str
-    n: int
-    student: Estimate | None
-    teacher: Estimate | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Pair:
-    row: TrainingRow
-    shape: Shape
-    draft: Answer
-    teacher: Answer
-
-
-def _is_valid(pair: _Pair, answer: Answer) -> float:
+def _is_valid(pair: Pair, answer: Answer) -> float:
     return float(find_format_fault(pair.shape, pair.row.comparer, answer) is None)
 
 
-def _refuses(_: _Pair, answer: Answer) -> float:
-    return float(is_refusal(answer))
-
-
-def _calls(_: _Pair, answer: Answer) -> float:
-    return float(bool(answer.tool_calls))
-
-
-def _is_cut(_: _Pair, answer: Answer) -> float:
-    return float(answer.finish_reason == "length")
-
-
-def _length(_: _Pair, answer: Answer) -> float:
+def _length(_: Pair, answer: Answer) -> float:
     calls = sum(len(call.arguments) for call in answer.tool_calls)
     return float(len(answer.content or "") + calls)
 
 
-_SHARES: Final[Mapping[str, Callable[[_Pair, Answer], float]]] = {
-    "in the form asked for": _is_valid,
-    "refuses": _refuses,
-    "calls tools": _calls,
-    "cut short": _is_cut,
-}
-LENGTH: Final = "characters"
+_FORMS: Final = (
+    Measure(name="in the form asked for", kind=_FORM, of=_is_valid),
+    Measure(name="refuses", kind=_FORM, of=lambda _, answer: float(is_refusal(answer))),
+    Measure(name="calls tools", kind=_FORM, of=lambda _, answer: float(bool(answer.tool_calls))),
+    Measure(
+        name="cut short", kind=_FORM, of=lambda _, answer: float(answer.finish_reason == "length")
+    ),
+    Measure(name="characters", kind=_FORM, of=_length, unit="number"),
+)
 
 
 def measure_preserved(
-    rows: Iterable[TrainingRow], release: str, settings: WorkloadSettings | None
+    rows: Iterable[TrainingRow],
+    release: str,
+    settings: WorkloadSettings | None,
+    verdicts: Verdicts = _UNJUDGED,
 ) -> tuple[list[Preserved], list[Preserved]]:
-    """What is kept in general, and agreement by part; both empty where nothing was drafted."""
-    pairs = [
-        _Pair(
-            row=row,
-            shape=shape_of(row.request or {}),
-            draft=answer_from_json(row.draft),
-            teacher=answer_from_json(row.teacher_answer),
-        )
-        for row in rows
-        if row.release == release and row.draft is not None and row.draft_agreed is not None
-    ]
+    """What is kept in general, and agreement by part; both empty where nothing was drafted.
+
+    ``verdicts``: which answers are right, where that is known.
+    """
+    pairs = pair_up(rows, release)
     if not pairs:
         return [], []
-    weights = np.asarray([1.0 / pair.row.propensity for pair in pairs])
+    measures = (*_FORMS, *instructions.measures(), *style.measures())
+    found = [apply(measure, pairs) for measure in measures]
     kept = [
-        Preserved(
-            name=name,
-            n=len(pairs),
-            student=_estimate([of(pair, pair.draft) for pair in pairs], weights, share=True),
-            teacher=_estimate([of(pair, pair.teacher) for pair in pairs], weights, share=True),
-        )
-        for name, of in _SHARES.items()
+        *(one for one in found if one is not None),
+        style.measure_distance(pairs),
+        *measure_vocabulary(pairs),
+        *measure_reasoning(pairs, verdicts),
     ]
-    lengths = [[_length(pair, one) for pair, one in _answers(pairs, whose)] for whose in (0, 1)]
-    student, teacher = (_estimate(one, weights, share=False) for one in lengths)
-    kept.append(Preserved(name=LENGTH, n=len(pairs), student=student, teacher=teacher))
-    return kept, _by_part(pairs, weights, settings)
-
-
-def _answers(pairs: Sequence[_Pair], whose: int) -> list[tuple[_Pair, Answer]]:
-    return [(pair, (pair.draft, pair.teacher)[whose]) for pair in pairs]
+    return kept, _by_part(pairs, weigh(pairs), settings)
 
 
 def _by_part(
-    pairs: Sequence[_Pair], weights: Floats, settings: WorkloadSettings | None
+    pairs: Sequence[Pair], weights: Floats, settings: WorkloadSettings | None
 ) -> list[Preserved]:
-    """Agreement with the teacher in all, in the slices, in the longest twentieth, and by answer."""
+    """Agreement with the teacher in all, in the slices, in the rare tail, and by answer."""
     agreed = np.asarray([float(bool(pair.row.draft_agreed)) for pair in pairs])
     parts: dict[str, NDArray[np.bool_]] = {"all": np.ones(len(pairs), dtype=np.bool_)}
     for one in () if settings is None else settings.slices:
@@ -138,7 +92,12 @@ def _by_part(
         ]
         parts[f"slice {one.name}"] = np.asarray(inside)
     lengths = np.asarray([len(pair.row.input_text) for pair in pairs])
-    parts["the longest twentieth"] = lengths >= np.quantile(lengths, _TAIL)
+    parts["the longest twentieth"] = lengths >= np.quantile(lengths, 1.0 - _TAIL)
+    near = [pair.row.evidence.get(_NEAREST) for pair in pairs]
+    known = np.asarray([np.nan if one is None else one for one in near])
+    if not np.isnan(known).all():
+        # A question like none that was learned from: its nearest one lies far away.
+        parts["the most unusual twentieth"] = known <= np.nanquantile(known, _TAIL)
     said = [_name(pair.teacher) for pair in pairs]
     names, counts = np.unique(said, return_counts=True)
     for i in np.argsort(-counts, kind="stable")[:_MOST_ANSWERS]:
@@ -147,7 +106,7 @@ def _by_part(
         Preserved(
             name=name,
             n=int(rows.sum()),
-            student=_estimate(agreed[rows].tolist(), weights[rows], share=True),
+            student=estimate(agreed[rows].tolist(), weights[rows], "share"),
             teacher=None,
         )
         for name, rows in parts.items()
@@ -155,7 +114,7 @@ def _by_part(
     ]
 
 
-def _asked(pair: _Pair) -> tuple[Mapping[str, object], Caller]:
+def _asked(pair: Pair) -> tuple[Mapping[str, object], Caller]:
     row = pair.row
     caller = Caller(tenant=row.tenant, key_name=row.key_name, train_on=True)
     return row.request or {}, caller
@@ -164,15 +123,3 @@ def _asked(pair: _Pair) -> tuple[Mapping[str, object], Caller]:
 def _name(answer: Answer) -> str:
     text = answer.content or ", ".join(call.name for call in answer.tool_calls) or "without words"
     return text if len(text) <= 40 else f"{text[:39]}…"
-
-
-def _estimate(values: Sequence[float], weights: Floats, *, share: bool) -> Estimate:
-    """Shares stay within 0..1, and rows that are all alike don't prove that all are."""
-    numbers, total = np.asarray(values), weights.sum()
-    mean = float((weights * numbers).sum() / total)
-    spread = float(np.sqrt((weights**2 * (numbers - mean) ** 2).sum()) / total)
-    half = _Z95 * spread
-    if not share:
-        return Estimate(value=mean, low=mean - half, high=mean + half)
-    half = max(half, 3.0 * float((weights**2).sum() / total**2))
-    return Estimate(value=mean, low=max(0.0, mean - half), high=min(1.0, mean + half))

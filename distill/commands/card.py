@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distill.card.card import build_card
-from distill.card.preserved import LENGTH
 from distill.commands.common import add_json, add_own_config, describe_time, open_workplace
 from router.promotion import find_release
 
@@ -47,8 +46,8 @@ def write_card(card: Mapping[str, Json]) -> str:
         *("## Student", "", *_list_of(card["student"]), ""),
         *("## Data", "", *_list_of(_read_times(card["data"])), ""),
         *("## What it passed", "", *_write_rungs(card["rungs"]), ""),
-        *("## What it preserved", "", *_write_preserved(card["preserved"]), ""),
-        *("## Agreement with the teacher", "", *_write_preserved(card["agreement"]), ""),
+        *("## What it preserved", "", *write_preserved(card["preserved"]), ""),
+        *("## Agreement with the teacher", "", *write_preserved(card["agreement"]), ""),
         *("## What was done with it", ""),
         *(
             f"- {describe_time(one['at'])} {one['action'].replace('_', ' ')}: {one['reason']}"
@@ -90,15 +89,19 @@ def _write_rungs(rungs: Sequence[Mapping[str, Json]]) -> list[str]:
     ]
 
 
-def _write_preserved(kept: Sequence[Mapping[str, Json]]) -> list[str]:
-    """Shares in per cent with their intervals; lengths as they are."""
+def write_preserved(kept: Sequence[Mapping[str, Json]]) -> list[str]:
+    """Shares in per cent, numbers as they are, with their intervals."""
     if not kept:
         return ["No draft of it has been compared yet."]
     head = ["| | student | teacher | n |", "|---|--:|--:|--:|"]
     return head + [
-        f"| {_cell(one['name'])} | {_show(one, 'student')} | {_show(one, 'teacher')} | {one['n']} |"
+        f"| {_cell(_name(one))} | {_show(one, 'student')} | {_show(one, 'teacher')} | {one['n']} |"
         for one in kept
     ]
+
+
+def _name(one: Mapping[str, Json]) -> str:
+    return f"{one['kind']}: {one['name']}" if one["kind"] else one["name"]
 
 
 def _show(one: Mapping[str, Json], whose: str) -> str:
@@ -106,8 +109,8 @@ def _show(one: Mapping[str, Json], whose: str) -> str:
     if found is None:
         return "–"
     value, low, high = found["value"], found["low"], found["high"]
-    if one["name"] == LENGTH:
-        return f"{value:.0f} ({low:.0f}–{high:.0f})"
+    if one["unit"] == "number":
+        return f"{value:.3g} ({low:.3g}–{high:.3g})"
     return f"{100 * value:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
 
 

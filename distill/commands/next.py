@@ -17,6 +17,13 @@ from distill.commands.common import (
     read_count,
     read_seed,
 )
+from distill.commands.questions import (
+    Targets,
+    add_questions,
+    describe_targets,
+    find_targets,
+    write_targets,
+)
 from distill.dataset.model import Tally
 from distill.drift import find_drift
 from distill.next.checked import find_release, gather, thin_out
@@ -24,7 +31,7 @@ from distill.next.clusters import Cluster, find_clusters
 from distill.next.history import History, find_terms, read_history
 from distill.next.payback import Payback, Terms, count_calls, weigh
 from distill.wording import count_of
-from router.errors import StoreError
+from router.errors import StoreError, UsageError
 from router.record.redact import Redactor
 from router.students.encoder import Encoder
 
@@ -47,7 +54,7 @@ class _Need:
 class _Report:
     """One workload. ``wrong``: estimated share of all traffic where drafts of ``release`` disagree
     with the teacher, None where none was compared; ``changed``: only of drafts since the teacher
-    was last seen to say something else."""
+    was last seen to say something else; ``targets``: None unless questions were wanted."""
 
     workload: str
     release: str | None
@@ -59,6 +66,7 @@ class _Report:
     history: History
     terms: Terms
     payback: Payback
+    targets: Targets | None
 
 
 def add_next(actions: Any) -> None:
@@ -66,7 +74,8 @@ def add_next(actions: Any) -> None:
     parser = actions.add_parser(
         "next",
         help="what to learn next, and whether another cycle pays",
-        epilog="example: tutelage distill next --config tutelage.yaml --workload support-intent",
+        epilog="example: tutelage distill next --config tutelage.yaml --workload support-intent "
+        "--questions 200 --ask --usd 0.50",
     )
     parser.add_argument("--workload", metavar="W", help="only this one; else all with answers")
     parser.add_argument(
@@ -79,12 +88,15 @@ def add_next(actions: Any) -> None:
     ):
         parser.add_argument(f"--{name}", type=read_amount, default=default, metavar="X", help=said)
     parser.add_argument("--seed", type=read_seed, default=0, help="of all random choices (0)")
+    add_questions(parser)
     add_own_config(parser)
     add_json(parser)
     parser.set_defaults(run=_next)
 
 
 def _next(args: Namespace) -> int:
+    if args.questions is None and (args.ask or args.usd is not None):
+        raise UsageError("--ask and --usd need --questions N: how many to ask the teacher about.")
     with open_workplace(args.config) as place:
         known = sorted(place.store.answers_by_workload())
         if args.workload is not None and args.workload not in known:
@@ -137,6 +149,7 @@ def _report(place: Workplace, workload: str, encoder: Encoder, args: Namespace) 
         history=history,
         terms=terms,
         payback=weigh(terms),
+        targets=None if args.questions is None else find_targets(place, workload, encoder, args),
     )
 
 
@@ -152,6 +165,7 @@ def _find_need(cluster: Cluster, answers: int, teacher_usd: float | None) -> _Ne
 
 def _to_json(report: _Report) -> dict[str, Any]:
     history, terms = report.history, report.terms
+    targets = {} if report.targets is None else {"targets": write_targets(report.targets)}
     return {
         "workload": report.workload,
         "release": report.release,
@@ -168,6 +182,7 @@ def _to_json(report: _Report) -> dict[str, Any]:
             }
             for need in report.needs
         ],
+        **targets,
         "next_cycle": {
             **asdict(report.payback),
             **asdict(terms),
@@ -200,6 +215,8 @@ def _describe(report: _Report, answers: int) -> Iterator[str]:
         yield f"  left out: {counts}"
     for place, need in enumerate(report.needs, 1):
         yield from _describe_need(place, need, answers)
+    if report.targets is not None:
+        yield from describe_targets(report.targets)
     for stage in report.history.stages:
         yield (
             f"  release {stage.number}: {stage.spared.share:.1%} answered without the teacher "

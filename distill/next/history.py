@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from distill.next.asking import TARGETED
 from distill.next.payback import Gain, Spared, Terms, find_gain
 from policies.types import Tier
 from router.record.model import Release
@@ -78,7 +79,7 @@ def _measure(store: Store, release: Release) -> Stage:
     seen = [
         (one.release, one.tier is Tier.STUDENT and not (one.seen or one.audited))
         for one in store.decisions(release.workload, release.digest)
-        if one.release in (None, release.digest)
+        if one.release in (None, release.digest) and one.reason != TARGETED
     ]
     while seen and seen[-1][0] is None:
         seen.pop()

@@ -41,7 +41,7 @@ MIN_DRAFTS = 100
 _GRID = 60
 _PLACES = 5
 _CALLERS = ("forced", "pinned")
-_REPEAT = "repeat"
+_ON_PURPOSE = ("repeat", "targeted")
 _CONFIDENCE = 0.95
 
 
@@ -180,8 +180,8 @@ def _select(
 ) -> Iterable[Decision]:
     """Those about which a threshold of this release would decide, or the teacher whatever it is."""
     for decision in decisions:
-        if decision.reason == _REPEAT:
-            left_out["asked_again_on_purpose"] += 1
+        if decision.reason in _ON_PURPOSE:
+            left_out["asked_on_purpose"] += 1
         elif decision.reason in _CALLERS:
             left_out["chosen_by_caller"] += 1
         elif decision.release not in (None, release):

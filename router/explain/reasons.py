@@ -167,6 +167,10 @@ _BY_NAME: dict[str, Reason] = {
         sentence="The teacher was asked the same again on purpose, after its answer was delivered,"
         " to measure how far it agrees with itself (audit.repeats); nobody waited for it.",
     ),
+    "targeted": Reason(
+        sentence="The teacher was asked on purpose about what the student had answered before, to"
+        " learn from it (tutelage distill next --ask); nobody waited for it.",
+    ),
     "forced": Reason(
         sentence="The request forces this tier (tutelage.force), whatever the policy says.",
         dropped=("policy", "the request names who answers"),

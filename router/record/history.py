@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Select, func, select
 
 from policies.compare.fold import fold_label
-from policies.types import Trial
+from policies.types import Tier, Trial
 from router.record import rows
 from router.record.database import Database
 from router.record.schema import attempts, interactions
@@ -47,6 +47,19 @@ class Answered:
     teacher_model: str | None
     teacher_version: str | None
     comparer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unasked:
+    """One interaction that a student answered and about which the teacher was never asked;
+    ``request``: the body as stored, redacted."""
+
+    id: str
+    created_at: float
+    tenant: str
+    key_name: str
+    input_text: str
+    request: Mapping[str, Any]
 
 
 class History:
@@ -172,6 +185,27 @@ class History:
         with self._database.read() as connection:
             found = connection.execute(newest).mappings().all()
         return [Answered(**row) for row in reversed(found)]
+
+    def unasked(self, workload: str, limit: int) -> list[Unasked]:
+        """The newest ``limit`` interactions that a student answered and the teacher didn't, not
+        even for a check, and that may be trained on once it does, newest first."""
+        table = interactions.c
+        newest = (
+            select(*(table[field.name] for field in fields(Unasked)))
+            .where(
+                table.workload == workload,
+                table.tier == str(Tier.STUDENT),
+                table.status == "ok",
+                table.train_ok,
+                table.teacher_answer.is_(None),
+                table.request.is_not(None),
+                table.input_text != "",
+            )
+            .order_by(table.seq.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [Unasked(**row) for row in connection.execute(newest).mappings()]
 
 
 def _trials_of(workload: str, release: str | None) -> Select[Any]:

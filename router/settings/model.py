@@ -240,7 +240,8 @@ class LearningSettings(Section):
 
     ``every``: seconds between two cycles at least; ``min_new_answers``: None lets the number grow
     with what is known already. ``on_drift``: also at an alarm of the watch, and answers from before
-    a change of what the teacher says are trusted less. ``ladder``: how a candidate is tried.
+    a change of what the teacher says are trusted less. ``max_usd_per_cycle``: that asking the
+    teacher to learn from it may cost at a time. ``ladder``: how a candidate is tried.
     ``launcher``: where students are trained.
     ``usd_per_core_hour``: what an hour of a processor's core costs that a cycle trains on; None
     leaves training out of all sums.

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from router.settings.document import Document
 from router.settings.model import STUDENT_KEY
 from router.settings.problems import Path, Problem, dotted
 from router.settings.rules import View, known_price
-
-_NOT_ENFORCED = "is accepted but not enforced in this version"
 
 
 def find_warnings(document: Document) -> Iterator[Problem]:
@@ -22,7 +19,6 @@ def find_warnings(document: Document) -> Iterator[Problem]:
 
 
 def _find(view: View) -> Iterator[tuple[Path, str]]:
-    yield from _not_enforced(view)
     yield from _teachers(view)
     yield from _addresses(view)
     for i, key in view.keys.items():
@@ -34,17 +30,6 @@ def _find(view: View) -> Iterator[tuple[Path, str]]:
         if teacher and workload.get("recall", False) is not False:
             yield ("workloads", i, "recall"), "plays no part under policy teacher"
     yield from _unreachable(view)
-
-
-def _not_enforced(view: View) -> Iterator[tuple[Path, str]]:
-    learning = view.top.get("learning")
-    given: list[tuple[Path, Any, tuple[str, ...]]] = [
-        (("learning",), learning, ("max_usd_per_cycle",)),
-    ]
-    for path, section, names in given:
-        for name in names:
-            if isinstance(section, dict) and name in section:
-                yield (*path, name), _NOT_ENFORCED
 
 
 def _budgets(view: View) -> Iterator[tuple[Path, str]]:

@@ -49,10 +49,22 @@ class EmbeddedStudent:
 
     def classify(self, vectors: Vectors) -> NDArray[np.intp]:
         """The likeliest answer to each query, shape (rows,): an index into ``answers``."""
-        similarity = vectors @ self.support.T
-        scores = np.exp(-2.0 * self.gamma * (1.0 - similarity)) @ self.weights
-        top: NDArray[np.intp] = scores.argmax(axis=1)
+        top: NDArray[np.intp] = self._score(vectors).argmax(axis=1)
         return top
+
+    def margins(self, vectors: Vectors) -> Scores:
+        """By how much the likeliest answer's score exceeds the second's, shape (rows,)."""
+        scores = self._score(vectors).astype(np.float64)
+        if scores.shape[1] == 1:
+            return scores[:, 0]
+        second, first = np.partition(scores, -2, axis=1)[:, -2:].T
+        margin: Scores = first - second
+        return margin
+
+    def _score(self, vectors: Vectors) -> NDArray[np.float32]:
+        similarity = vectors @ self.support.T
+        scores: NDArray[np.float32] = np.exp(-2.0 * self.gamma * (1.0 - similarity)) @ self.weights
+        return scores
 
 
 def measure(

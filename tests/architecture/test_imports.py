@@ -14,6 +14,7 @@ from tests.architecture.sources import FIRST_PARTY, SHIPPED, Source, is_within, 
 ROUTER_FOR_DISTILL = (
     "app",
     "auth",
+    "billing",
     "deciding",
     "deps",
     "drafting",

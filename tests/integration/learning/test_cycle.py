@@ -91,6 +91,7 @@ def test_a_cycle_tells_how_far_it_is_and_what_its_student_learned(
     detail = last_cycle(store).detail
     names = list(dict.fromkeys(told))
     assert names == ["reading", "encoding", "training", "judging", "explaining"]
+    assert detail["core_seconds"] > 0
     assert [step["name"] for step in detail["steps"]] == names
     assert "progress" not in detail
     assert [point["questions"] for point in detail["curve"]] == [50, 100, 200]

@@ -51,15 +51,21 @@ class World:
 
 
 def make(
-    seed: int, known: Sequence[int], coming: Sequence[int], older: int = 480, newer: int = 200
+    seed: int,
+    known: Sequence[int],
+    coming: Sequence[int],
+    older: int = 480,
+    newer: int = 200,
+    own_part: float = 0.25,
 ) -> World:
-    """Any two intents have a cosine of about .5, two questions of one intent of .75."""
+    """Any two intents have a cosine of about .5, questions of one intent ``own_part`` more."""
     rng = np.random.default_rng(seed)
     shared = rng.normal(size=384)
     own = rng.normal(size=(100, 384))
     intents = np.concatenate([rng.choice(known, older), rng.choice(coming, newer)])
     clouds = rng.normal(size=(older + newer, 384))
-    vectors = np.sqrt(0.5) * shared + np.sqrt(0.25) * own[intents] + np.sqrt(0.25) * clouds
+    vectors = np.sqrt(0.5) * shared + np.sqrt(own_part) * own[intents]
+    vectors += np.sqrt(0.5 - own_part) * clouds
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return World(vectors=vectors.astype(np.float32), intents=intents.astype(np.int32), older=older)
 
@@ -92,6 +98,13 @@ def test_new_intents_take_no_trust_though_old_ones_are_not_heard_of_again(seed: 
     trust = make(seed, ALL, range(INTENTS, INTENTS + 12)).standing()
     assert trust.min() > 0.75
     assert trust.mean() > 0.9
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_many_new_intents_beside_few_old_ones_take_no_trust_either(seed: int) -> None:
+    """Nearly all that is heard is new, and much of it is nearest to some old question."""
+    world = make(seed, range(8), range(8, 60), older=80, newer=600, own_part=0.05)
+    assert world.standing().mean() > 0.9
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -42,6 +42,7 @@ def test_what_was_checked_or_not_drafted_is_not_spared(store: Store) -> None:
     add(store, "before", 50, None)
     add(store, "spared", 40, "r1", **SPARED)
     add(store, "undrafted", 20, None)
+    add(store, "asked-on-purpose", 25, None, reason="targeted")  # nobody's interactions
     add(store, "audited", 30, "r1", tier=Tier.STUDENT)
     add(store, "escalated", 10, "r1")
     add(store, "after", 50, None)

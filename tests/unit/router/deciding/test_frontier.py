@@ -145,9 +145,15 @@ def test_what_says_nothing_about_a_threshold_is_left_out_and_counted() -> None:
         make_decision(reason="forced"),
         make_decision(reason="pinned", release=None, confidence=None),
         make_decision(release="older"),
+        make_decision(reason="repeat"),
+        make_decision(reason="targeted", release=None, confidence=None),
     ]
     found = read([*make_log(), *others])
-    assert found.left_out == {"chosen_by_caller": 2, "another_release": 1}
+    assert found.left_out == {
+        "chosen_by_caller": 2,
+        "another_release": 1,
+        "asked_on_purpose": 2,
+    }
     assert found.interactions == 400
 
 

@@ -120,6 +120,10 @@ def test_an_alarm_takes_the_level_away_is_counted_and_told(
     assert (account.level(), account.withheld is None) == (None, False)
     assert "Drift in workload w: drafts agree with the teacher less often" in caplog.text
     assert keeper.last_alarm("unknown") is None
+    assert keeper.take_raised() == [("w", keeper.last_alarm("w"))]
+    assert keeper.take_raised() == []
+    assert keeper.is_tightened("w")
+    assert not keeper.is_tightened("unknown")
 
 
 def test_an_alarm_outlives_a_restart() -> None:
@@ -133,7 +137,9 @@ def test_an_alarm_outlives_a_restart() -> None:
     assert isinstance(account, Certificate)
     assert account.withheld is not None
     assert again.last_alarm("w") == keeper.last_alarm("w")
-    # It was counted when it was raised, not when it was read.
+    # It was told when it was raised, not when it was read.
+    assert again.take_raised() == []
+    assert again.is_tightened("w")
     assert b'tutelage_drift_alarms_total{kind="agreement",workload="w"} 1.0' in metrics.render()[0]
 
 

@@ -339,12 +339,6 @@ def test_a_student_behind_a_server_has_a_price_and_is_no_teacher() -> None:
     assert [p.key for p in alone] == ["models"]  # and nothing else can answer for auto
 
 
-@pytest.mark.parametrize(("name", "warned"), [("max_usd_per_cycle", True), ("on_drift", False)])
-def test_only_what_is_not_enforced_is_called_so(name: str, warned: bool) -> None:
-    found = check_settings(TEACHER + f"learning: {{{name}: 1}}\n", {})
-    assert [p.key for p in found] == [f"learning.{name}"] * warned
-
-
 @pytest.mark.parametrize("share", ["0", "-0.1", "1.1", "true", ".nan"])
 def test_a_promise_needs_some_random_asking(share: str) -> None:
     text = TEACHER + f"workloads: [{{name: a, audit: {{proof_share: {share}}}}}]\n"
@@ -359,7 +353,7 @@ def test_a_promise_needs_some_random_asking(share: str) -> None:
         ("keys: [{name: a, key_env: A, rate: {requests_per_minute: 0}}]\n", "requests_per_minute"),
     ],
 )
-def test_budgets_and_rates_are_checked_though_not_enforced(added: str, key: str) -> None:
+def test_budgets_and_rates_are_checked(added: str, key: str) -> None:
     found = only_error(TEACHER + added, {"A": "s"})
     assert found.line == 7
     assert found.key.endswith(f".{key}")
