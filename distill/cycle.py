@@ -25,13 +25,14 @@ from distill.drift import Drift, find_drift
 from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
 from distill.heartbeat import Heartbeat
-from distill.launch.embedded import Fit, FitHere
+from distill.launch.embedded import Fit, FitHere, Fitted
 from distill.next.learned import describe_learned
 from distill.noise import find_noise
 from distill.promote import Rung, climb, may_promote
 from distill.steps import Steps, Stopped, Superseded
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained
+from distill.train.tuned import Learned, Tuner, encode_for, learn_over, learn_tuned, make_lesson
 from distill.trial import plan_trial
 from distill.wording import count_of
 from policies.fit.gate import NothingToCalibrate
@@ -46,8 +47,9 @@ from router.record.store import Store
 from router.release import Release, load_release, save_release
 from router.settings.model import Settings
 from router.staging.judge import Judged
-from router.students.embedded import EmbeddedStudent, Vectors
-from router.students.encoder import WEIGHTS_SHA256, Encoder
+from router.students.embedded import EmbeddedStudent
+from router.students.encoder import Encoder
+from router.students.space import COMMON
 from router.workload import find_settings
 
 Result = Literal["promoted", "on_trial", "rejected", "too_few", "open_ended", "failed", "busy"]
@@ -92,7 +94,7 @@ class Learner:
     tried on it, and people look at what was learned; ``ended``: whether the cycle is to end, asked
     before each step; ``fit``: where an embedded student is trained, None: here, by ``encoder``;
     ``memory``: of what earlier cycles read, where one process goes through many of the same store
-    and settings.
+    and settings; ``tuner``: tunes an encoder of the workload's own, None leaves the one in force.
     """
 
     settings: Settings
@@ -109,6 +111,7 @@ class Learner:
     ended: Callable[[], bool] = lambda: False
     fit: Fit | None = None
     memory: RowMemory | None = None
+    tuner: Tuner | None = None
 
 
 def run_cycle(learner: Learner, workload: str) -> Outcome:
@@ -193,21 +196,40 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     try:
         if given:
             steps.begin("training")
-            trained = replace(train_gate(dataset, seed=learner.seed), student=student)
+            gate = replace(train_gate(dataset, seed=learner.seed), student=student)
+            learned = Learned(trained=gate, space=COMMON, vectors=None)
         else:
             fit = learner.fit or FitHere(encoder=learner.encoder)
             fitted = fit(dataset, steps, learner.seed, drift.changes)
-            dataset, examples, trained = fitted.dataset, fitted.examples, fitted.trained
+            dataset, examples = fitted.dataset, fitted.examples
+            learned = _move(learner, fitted, active, steps)
     except NothingToCalibrate as error:
         sentence = f"{workload}: {error}."
         return Outcome(workload=workload, result="too_few", sentence=sentence, detail=detail)
     steps.begin("judging")
-    known = None if examples is None else examples.vectors
-    outcome = _decide(learner, dataset, trained, active, known, detail)
-    if examples is None or not learner.live:
+    outcome = _decide(learner, dataset, learned, active, detail)
+    if examples is None or learned.rows is not None or not learner.live:
         return outcome
-    learned = _explain(dataset, examples, trained, steps, seed=learner.seed)
-    return replace(outcome, detail={**outcome.detail, **learned})
+    told = _explain(dataset, examples, learned.trained, steps, seed=learner.seed)
+    return replace(outcome, detail={**outcome.detail, **told})
+
+
+def _move(learner: Learner, fitted: Fitted, active: Release | None, steps: Steps) -> Learned:
+    """What was fitted, or instead of it a student and gate over an encoder of the workload's own,
+    where there is or shall be one. Raises NothingToCalibrate where too little is new."""
+    lesson = make_lesson(fitted.dataset, fitted.examples)
+    if learner.tuner is not None:
+        return learn_tuned(
+            *(learner.tuner, lesson, fitted.trained, learner.folder),
+            seed=learner.seed,
+            tell=steps.advance,
+        )
+    if active is not None and active.space.tuned is not None:
+        asked = [question.sources[0].created_at for question in fitted.dataset.questions]
+        return learn_over(
+            *(active.space, lesson, asked, learner.encoder, learner.folder), seed=learner.seed
+        )
+    return Learned(trained=fitted.trained, space=COMMON, vectors=fitted.examples.vectors)
 
 
 def _rows_of(
@@ -222,22 +244,20 @@ def _rows_of(
 
 def _decide(
     learner: Learner,
-    dataset: Dataset,
-    trained: Trained,
+    whole: Dataset,
+    learned: Learned,
     active: Release | None,
-    vectors: Vectors | None,
     detail: dict[str, Any],
 ) -> Outcome:
     """The second half of a cycle: what was trained becomes the release in force, or doesn't."""
+    # Only what no encoder was tuned on can be judged by.
+    dataset, trained = whole.only(learned.rows), learned.trained
     workload, settings = dataset.workload, learner.settings
     # 3. The ladder: what is known first, then what live traffic has to say.
     terms = terms_of(settings, workload)
-    known = None if active is None else active.student
-    rungs = [
-        *climb(dataset, trained, active, terms),
-        check_calibration(dataset, trained, terms),
-        check_forgetting(dataset, settings, trained.student, known, vectors),
-    ]
+    rungs = _climb_what_is_known(learner, dataset, learned, active, terms)
+    if learned.report:
+        detail["encoder"] = dict(learned.report)
     detail |= {**trained.report, "rungs": [rung.describe() for rung in rungs]}
     trial: Judged | None = None
     if may_promote(rungs):
@@ -248,7 +268,7 @@ def _decide(
         )
         detail["rungs"] += [dict(rung) for rung in trial.rungs]
     # 4. Release, and the pointer to it.
-    release = _keep(learner, dataset, trained, detail)
+    release = _keep(learner, dataset, learned, detail)
     if trial is None or release.state == "rejected":
         sentence = f"{workload}: {_explain_rejection(rungs)}"
         if active is None or active.digest != release.digest:
@@ -258,7 +278,7 @@ def _decide(
         )
     sentence = (
         f"{workload}: release {release.number} learned from "
-        f"{count_of(len(dataset.questions), 'question')} with "
+        f"{count_of(len(whole.questions), 'question')} with "
         f"{count_of(len(dataset.answers), 'different answer')}."
     )
     if isinstance(trial.to, tuple) and release.state != "active":
@@ -280,6 +300,20 @@ def _decide(
             wrong=trained.held_out != dataset.classes,
         ),
     )
+
+
+def _climb_what_is_known(
+    learner: Learner, dataset: Dataset, learned: Learned, active: Release | None, terms: Terms
+) -> list[Rung]:
+    trained, known = learned.trained, None if active is None else active.student
+    return [
+        *climb(dataset, trained, active, terms),
+        check_calibration(dataset, trained, terms),
+        check_forgetting(
+            *(dataset, learner.settings, trained.student, known),
+            *(learned.vectors, encode_for(active, learned, dataset, learner.encoder)),
+        ),
+    ]
 
 
 def _find_unfit(dataset: Dataset, *, closed: bool) -> tuple[Result, str] | None:
@@ -330,15 +364,16 @@ def terms_of(settings: Settings, workload: str) -> Terms:
 
 
 def _keep(
-    learner: Learner, dataset: Dataset, trained: Trained, report: Mapping[str, Any]
+    learner: Learner, dataset: Dataset, learned: Learned, report: Mapping[str, Any]
 ) -> ReleaseRecord:
+    trained = learned.trained
     is_embedded = isinstance(trained.student, EmbeddedStudent)
     try:
         digest, path = save_release(
             learner.folder,
             workload=dataset.workload,
             comparer=dataset.comparer,
-            encoder=WEIGHTS_SHA256,
+            encoder=learned.space.digest,
             student=trained.student,
             gate=trained.gate,
             # A student that isn't trained here may answer in forms that hardly two requests share.

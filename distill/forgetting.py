@@ -80,12 +80,14 @@ def check_forgetting(
     candidate: Student | None,
     in_force: Student | None,
     vectors: Vectors | None,
+    known_vectors: Vectors | None,
 ) -> Rung:
     """The candidate still gets right what is in the suite, as often as the release in force does
     now, in every part.
 
-    ``candidate``, ``in_force``: students; ``vectors``: of the questions, None where they weren't
-    encoded. Skipped for students that don't run here; whoever has drafts of theirs uses ``judge``.
+    ``candidate``, ``in_force``: students; ``vectors``: of the questions as the candidate sees them,
+    ``known_vectors`` as the release in force does, None where they weren't encoded. Skipped for
+    students that don't run here; whoever has drafts of theirs uses ``judge``.
     """
     if in_force is None:
         return _skip("There is no release in force, so nothing can be forgotten.")
@@ -93,12 +95,12 @@ def check_forgetting(
         return _skip("The student is the one in force: only its gate is new.")
     if not isinstance(candidate, EmbeddedStudent) or not isinstance(in_force, EmbeddedStudent):
         return _skip("The students don't run here, so they can't draft the suite.")
-    if vectors is None:
+    if vectors is None or known_vectors is None:
         return _skip("The questions weren't encoded.")
     suite = build_suite(dataset, settings)
     if len(suite.rows) == 0:
         return _skip("No release has answered a question yet as the teacher did.")
-    before = _find_right(dataset, suite.rows, in_force, vectors)
+    before = _find_right(dataset, suite.rows, in_force, known_vectors)
     after = _find_right(dataset, suite.rows, candidate, vectors)
     return judge(suite, before, after)
 

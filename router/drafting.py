@@ -115,7 +115,7 @@ class EmbeddedDrafter:
     async def prepare(self, release: Release) -> None:
         loop = asyncio.get_running_loop()
         # Without a thread of its own the loop's serves: nothing drafts at the same time.
-        await loop.run_in_executor(self._worker, self._encoder.encode, ["warm up"])
+        await loop.run_in_executor(self._worker, release.space.encode, ["warm up"], self._encoder)
 
     async def tend(self, neighbours: Sequence[Release]) -> None:
         """What it needs is in the releases themselves."""

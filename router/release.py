@@ -22,6 +22,7 @@ from router.generative.student import KIND, GenerativeStudent, read_student
 from router.record.store import Store
 from router.students.embedded import EmbeddedStudent
 from router.students.encoder import Encoder
+from router.students.space import COMMON, Space, find_space, is_tuned
 from router.wire.profile import Profile
 
 Student = EmbeddedStudent | GenerativeStudent
@@ -29,7 +30,8 @@ Student = EmbeddedStudent | GenerativeStudent
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """``digest``: names the content; ``encoder``: digest of the weights it was trained over.
+    """``digest``: names the content; ``encoder``: digest of the weights it was trained over, and
+    ``space`` those themselves.
 
     ``student``: None where the drafts come from elsewhere and only the gate was learned.
     ``gate``: None where nothing was learned about the drafts yet: they are recorded, never served.
@@ -47,6 +49,7 @@ class Release:
     forms: frozenset[str] | None = None
     prompts: frozenset[str] | None = None
     dataset: str | None = None
+    space: Space = COMMON
 
     def knows(self, profile: Profile) -> bool:
         """Whether it was learned from requests with such instructions and form of answer."""
@@ -56,12 +59,13 @@ class Release:
 
     def draft(self, text: str, encoder: Encoder) -> tuple[Answer, Evidence]:
         """The student's answer to ``text`` and its evidence, the gate's confidence included.
+        ``encoder``: the common one.
 
         Raises ReleaseError where the release has no student that runs in process.
         """
         if not isinstance(self.student, EmbeddedStudent):
             raise ReleaseError(f"The release {self.digest} holds no embedded student.")
-        answer, evidence = self.student.draft(encoder.encode([text])[0])
+        answer, evidence = self.student.draft(self.space.encode([text], encoder)[0])
         return answer, self.judge(evidence)
 
     def judge(self, evidence: Evidence) -> Evidence:
@@ -129,7 +133,7 @@ def save_release(
             "gamma": student.gamma,
         }
         arrays |= {
-            "support": student.support,
+            _support_of(encoder): student.support,
             "weights": student.weights,
             "classes": student.classes,
         }
@@ -145,13 +149,14 @@ def load_release(path: Path) -> Release:
             workload=meta["workload"],
             comparer=meta["comparer"],
             encoder=meta["encoder"],
-            student=_read_student(meta["student"], arrays, path.parent),
+            student=_read_student(meta, arrays, path.parent),
             gate=None
             if meta["scorer"] is None
             else Gate.from_arrays(tuple(meta["signals"]), meta["scorer"], arrays),
             forms=_read_set(meta["forms"]),
             prompts=_read_set(meta["prompts"]),
             dataset=meta.get("dataset"),
+            space=find_space(meta["encoder"], path.parent),
         )
     except (artifact.ArtifactError, KeyError) as error:
         raise ReleaseError(f"The release can't be used: {error}.") from error
@@ -161,16 +166,22 @@ def _read_set(names: list[str] | None) -> frozenset[str] | None:
     return None if names is None else frozenset(names)
 
 
+def _support_of(encoder: str) -> str:
+    """A gateway from before encoders were tuned must not take such vectors for the common ones."""
+    return "tuned_support" if is_tuned(encoder) else "support"
+
+
 def _read_student(
-    meta: Mapping[str, Any] | None, arrays: Mapping[str, NDArray[Any]], releases: Path
+    release: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], releases: Path
 ) -> Student | None:
+    meta = release["student"]
     if meta is None:
         return None
     if meta.get("kind") == KIND:
         return read_student(meta, releases)
     return EmbeddedStudent(
         answers=meta["answers"],
-        support=arrays["support"],
+        support=arrays[_support_of(release["encoder"])],
         weights=arrays["weights"],
         classes=arrays["classes"],
         queries=meta["queries"],

@@ -22,10 +22,12 @@ from distill.commands.common import (
 from distill.commands.progress import Progress
 from distill.noise import write_noise
 from distill.replay.line import write_trace
+from distill.replay.recorded import has_student
 from distill.replay.result import summarize
-from distill.replay.run import Replayed, has_student, order, replay
+from distill.replay.run import Replayed, order, replay
 from distill.replay.terms import settings_for, slices_of
 from distill.streams import read_stream
+from distill.train.tuned import Tuner
 from distill.wording import count_of
 from router.errors import ConfigError, UsageError
 from router.settings.load import load_settings
@@ -83,6 +85,12 @@ def register(commands: _SubParsersAction[Any]) -> None:
         help="learn student, gate and threshold from this stream first, then nothing more",
     )
     parser.add_argument(
+        "--tune",
+        metavar="PYTHON",
+        help="with --fit: tune an encoder, too, in the environment of this Python with "
+        "tutelage[train]; checkpoints lie beside --out",
+    )
+    parser.add_argument(
         "--label-delay",
         type=read_whole,
         default=0,
@@ -109,6 +117,8 @@ def _replay(args: Namespace) -> int:
         *(None, None, None),
     ):
         raise UsageError("--fit needs something to serve under: give --promise 0.95, say.")
+    if args.tune is not None and args.fit is None:
+        raise UsageError("--tune belongs to --fit: an encoder is tuned on that stream's answers.")
     rows = read_stream(args.stream)
     if args.fit is not None and args.fit.exists() and args.fit.samefile(args.stream):
         raise UsageError("--fit names the stream itself, which would measure memory: name another.")
@@ -127,6 +137,8 @@ def _replay(args: Namespace) -> int:
             "replayed instead of the recorded one.",
             file=sys.stderr,
         )
+    if args.tune is not None and has_student([*fit, *ordered]):
+        raise UsageError("--tune tunes embedded students, but the stream has recorded drafts.")
     progress = Progress()
     run = asyncio.run(
         replay(
@@ -137,6 +149,7 @@ def _replay(args: Namespace) -> int:
             fit=fit,
             label_delay=args.label_delay,
             progress=progress.tell,
+            tuner=_find_tuner(args, progress),
         )
     )
     progress.end()
@@ -148,6 +161,19 @@ def _replay(args: Namespace) -> int:
     args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result) if args.json else _describe(result, args))
     return 0
+
+
+def _find_tuner(args: Namespace, progress: Progress) -> Tuner | None:
+    """Called again with the same rows, seed and --out, it goes on from its last checkpoint."""
+    if args.tune is None:
+        return None
+    return Tuner(
+        python=args.tune,
+        folder=args.out.absolute().with_suffix(".training"),
+        progress=lambda step, steps, loss: progress.tell(
+            step, steps, f"tuning the encoder, loss {loss:.3f}"
+        ),
+    )
 
 
 def _choose_promise(args: Namespace) -> PromiseSettings | None:

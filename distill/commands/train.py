@@ -1,4 +1,4 @@
-"""``tutelage distill train``: from recorded answers to an adapter that serves."""
+"""``tutelage distill train``: from recorded answers to an adapter, or an encoder, that serves."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,14 +22,17 @@ from distill.commands.common import (
     read_seed,
 )
 from distill.commands.progress import Progress
+from distill.cycle import run_cycle
 from distill.dataset import BuildTerms, Bundle, build_dataset
 from distill.dataset.folder import DatasetError, find, load, save
 from distill.dataset.model import Target
 from distill.generative import need_student
 from distill.heartbeat import hold
 from distill.launch.choose import make_launcher
+from distill.train.encoder.tuning import BASE
 from distill.train.job import Job
 from distill.train.onward import Course, train_and_adopt
+from distill.train.tuned import Tuner, write_choice
 from distill.wording import count_of
 from router.errors import StoreError, TutelageError, UsageError
 from router.record.redact import Redactor
@@ -41,6 +45,7 @@ _RECIPES = {"sequence": "sequence", "preference": "preference", "fine-tune": "fi
 """Those that learn from recorded answers alone, as the command line and as ``RECIPES`` call them:
 the others need a teacher's log-probabilities."""
 
+_ENCODER = "encoder"
 _OPTIONS = ("epochs", "batch", "learning_rate", "rank", "max_tokens", "checkpoint_steps")
 
 
@@ -48,15 +53,24 @@ def add_train(actions: _SubParsersAction[Any]) -> None:
     """Add ``train`` to the actions of ``distill``."""
     parser = actions.add_parser(
         "train",
-        help="train a student that writes, fit its gate, enter it as a candidate",
+        help="train a student that writes, or tune the encoder of an embedded one",
         epilog="example: tutelage distill train invoices --base ./smollm2 --python ~/t/bin/python",
     )
     parser.add_argument("workload", nargs="?", metavar="W", help="its answers are the dataset")
     parser.add_argument(
         "--dataset", metavar="DIGEST", help="one that was built; also to resume: else a new one"
     )
-    parser.add_argument("--recipe", choices=sorted(_RECIPES), default="sequence")
-    parser.add_argument("--base", required=True, help="weights: a folder, a file, an id of a hub")
+    parser.add_argument(
+        "--recipe",
+        choices=sorted([*_RECIPES, _ENCODER]),
+        default="sequence",
+        help="encoder: tunes that of the embedded student, and runs a learning cycle over it",
+    )
+    parser.add_argument(
+        "--base",
+        help="weights: a folder, a file, an id of a hub; for the recipe encoder, without it, "
+        f"those of the package {BASE}",
+    )
     parser.add_argument("--pin", metavar="DIGEST", help="how the digest of the weights must start")
     parser.add_argument("--start", metavar="ADAPTER", help="the folder of one to continue")
     parser.add_argument(
@@ -106,6 +120,10 @@ def _train(args: Namespace) -> int:
         raise UsageError("Name either a workload or --dataset.")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # an exception, so that the process that trains ends, too
+    if args.recipe == _ENCODER:
+        return _tune(args)
+    if args.base is None:
+        raise UsageError(f"The recipe {args.recipe} needs --base: the weights of the servers.")
     progress = Progress()
     with open_workplace(args.config) as place:
         need_student(place.settings)
@@ -145,6 +163,42 @@ def _train(args: Namespace) -> int:
     return 0
 
 
+def _tune(args: Namespace) -> int:
+    """A learning cycle that tunes an encoder on the way; its ladder decides as ever."""
+    if args.workload is None:
+        raise UsageError("The recipe encoder learns from a workload's answers: name the workload.")
+    for name in ("start", "rank", "no_gate"):
+        if getattr(args, name):
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} is for students that write, not for an encoder.")
+    progress = Progress()
+    with open_workplace(args.config) as place:
+        if place.settings.generative_student is not None:
+            raise UsageError("The configured student writes; an encoder is for embedded ones.")
+        launcher = make_launcher(place.settings)
+        tuner = Tuner(
+            python=args.python,
+            folder=_folder_of(place, args.workload),
+            base=BASE if args.base is None else _absolute(args.base),
+            pin=args.pin,
+            options=_options_of(args),
+            threads=args.threads or launcher.threads,
+            launcher=launcher,
+            progress=lambda step, steps, loss: progress.tell(step, steps, f"loss {loss:.4f}"),
+        )
+        try:
+            outcome = run_cycle(replace(place.learner(args.seed), tuner=tuner), args.workload)
+        finally:
+            progress.end()
+    said = {"workload": args.workload, "result": outcome.result, "sentence": outcome.sentence}
+    told = outcome.detail.get("encoder")
+    if args.json:
+        print(json.dumps({**said, "encoder": told}))
+    else:
+        print("\n".join([outcome.sentence, *write_choice(told)]))
+    return 0 if outcome.result in ("promoted", "on_trial") else 1
+
+
 def _find_dataset(place: Workplace, args: Namespace) -> Bundle:
     if args.dataset is not None:
         return load(find(place.datasets, args.dataset))
@@ -171,19 +225,30 @@ def _find_dataset(place: Workplace, args: Namespace) -> Bundle:
 
 
 def _describe_job(place: Workplace, args: Namespace, bundle: Bundle, threads: int | None) -> Job:
-    given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
-    slug = re.sub(r"[^\w.-]+", "_", _workload_of(bundle))
-    # A base on this disk is meant from here, wherever the process runs.
-    base = Path(args.base).expanduser()
     return Job(
-        base=str(base.absolute()) if base.exists() else args.base,
+        base=_absolute(args.base),
         pin=args.pin,
-        folder=str(place.settings.store.beside("training").absolute() / slug),
+        folder=str(_folder_of(place, _workload_of(bundle))),
         recipe=_RECIPES[args.recipe],
-        options={**given, "seed": args.seed},
+        options={**_options_of(args), "seed": args.seed},
         start=None if args.start is None else str(Path(args.start).absolute()),
         threads=args.threads or threads,
     )
+
+
+def _options_of(args: Namespace) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
+
+
+def _absolute(base: str) -> str:
+    """A base on this disk is meant from here, wherever the process runs."""
+    place = Path(base).expanduser()
+    return str(place.absolute()) if place.exists() else base
+
+
+def _folder_of(place: Workplace, workload: str) -> Path:
+    slug = re.sub(r"[^\w.-]+", "_", workload)
+    return place.settings.store.beside("training").absolute() / slug
 
 
 def _workload_of(bundle: Bundle) -> str:

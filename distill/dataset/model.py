@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -206,6 +206,18 @@ class Dataset:
     def bundle(self) -> Bundle:
         """The same as it is stored."""
         return self.make_bundle()
+
+    def only(self, rows: NDArray[np.intp] | None) -> Dataset:
+        """With these questions alone, all of them for None; stored it is the same dataset."""
+        if rows is None:
+            return self
+        questions = [self.questions[i] for i in rows]
+        return replace(
+            self,
+            questions=questions,
+            classes=self.classes[rows],
+            make_bundle=lambda: self.bundle,
+        )
 
     @cached_property
     def weights(self) -> NDArray[np.float64]:

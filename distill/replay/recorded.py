@@ -116,3 +116,8 @@ class RecordedStudent:
 
     def close(self) -> None:
         """There is nothing to end."""
+
+
+def has_student(rows: Sequence[StreamRow]) -> bool:
+    """Whether every row has a recorded draft, so that the recorded student can be replayed."""
+    return all(row.student is not None for row in rows)

@@ -26,11 +26,12 @@ from distill.noise import TeacherNoise
 from distill.replay.knowledge import DelayedPromises, DelayedRecall, DelayedRecords
 from distill.replay.line import Line, line_of
 from distill.replay.noise import RecordedNoise
-from distill.replay.recorded import RecordedStudent, RecordedTeacher
+from distill.replay.recorded import RecordedStudent, RecordedTeacher, has_student
 from distill.replay.result import Claim
 from distill.replay.spending import RecordedCosts, claim_proven
 from distill.replay.terms import STREAM_WORKLOAD, claim, observe_only, terms_of
 from distill.streams import StreamRow
+from distill.train.tuned import Tuner
 from distill.trigger import count_needed
 from distill.wording import count_of
 from policies.promise.batch import Proven, certify_batch
@@ -86,7 +87,8 @@ class Replay:
     ``recorded_student``: the stream's drafts are used, and only the gate over them is learned.
     ``store_url``: where it is recorded; a release in force there is taken up. ``folder``: where
     releases are written; ``encoder``: one that may know
-    texts already, so that several runs needn't encode them again.
+    texts already, so that several runs needn't encode them again; ``tuner``: tunes an encoder on
+    what is fitted on.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Replay:
         label_delay: int = 0,
         store_url: str = ":memory:",
         encoder: Encoder | None = None,
+        tuner: Tuner | None = None,
     ) -> None:
         self._settings = settings
         self._seed = seed
@@ -134,7 +137,7 @@ class Replay:
             proven=self._proven,
             plugins=load_policies(settings),
         )
-        self._learner = self._hire(folder)
+        self._learner = self._hire(folder, tuner)
         self._learning = True
         self._fitted: set[str] = set()
         self._answers: dict[str, int] = {}
@@ -143,7 +146,7 @@ class Replay:
         self._changed_at: dict[str, int] = {}
         self._releases = 0
 
-    def _hire(self, folder: Path) -> Learner:
+    def _hire(self, folder: Path, tuner: Tuner | None) -> Learner:
         return Learner(
             settings=self._settings,
             store=self._store,
@@ -156,6 +159,7 @@ class Replay:
             find_drift=self._find_drift,
             live=False,
             memory=RowMemory(),
+            tuner=tuner,
         )
 
     async def run(
@@ -362,12 +366,13 @@ async def replay(
     label_delay: int = 0,
     progress: Progress = lambda done, total, what: None,
     encoder: Encoder | None = None,
+    tuner: Tuner | None = None,
 ) -> Replayed:
     """Replay ``rows`` in the order given; releases are written to a folder that is gone after.
 
     ``label_delay``: an answer of the teacher's is known to nothing that learns or proves before
     that many more queries have been answered.
-    ``encoder``: see ``Replay``.
+    ``encoder``, ``tuner``: see ``Replay``.
     """
     with tempfile.TemporaryDirectory(prefix="tutelage-replay-") as folder:
         run_of = Replay(
@@ -378,13 +383,9 @@ async def replay(
             recorded_student=has_student([*warm_start, *fit, *rows]),
             encoder=encoder,
             label_delay=label_delay,
+            tuner=tuner,
         )
         return await run_of.run(rows, warm_start=warm_start, fit=fit)
-
-
-def has_student(rows: Sequence[StreamRow]) -> bool:
-    """Whether every row has a recorded draft, so that the recorded student can be replayed."""
-    return all(row.student is not None for row in rows)
 
 
 def order(rows: Sequence[StreamRow], *, seed: int, shuffle: bool) -> list[StreamRow]:

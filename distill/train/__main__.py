@@ -6,7 +6,6 @@ torchrun may start several of it: the first reads the job, tells the others, spe
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from distill.train.examples import ExamplesError, read_examples
+from distill.train.lock import Busy, lock_folder
 from distill.train.losses.spec import LossSpecError
 from distill.train.recipes.adapter import AdapterError
 from distill.train.recipes.base import BaseError, open_base
@@ -39,10 +39,6 @@ _TOLD = (
 _STUDENT = "student"
 
 
-class _Busy(ValueError):
-    """Another run trains in the same folder."""
-
-
 def main() -> int:
     team = join_team()
     with open_talk(sys.argv[1:] if team.leads else []) as talk:
@@ -50,7 +46,7 @@ def main() -> int:
             made = _train(team, talk)
             if team.leads:
                 talk.say(made)
-        except (*_TOLD, _Busy) as error:
+        except (*_TOLD, Busy) as error:
             if team.leads:
                 talk.say({"error": str(error)})
             return 1
@@ -64,7 +60,7 @@ def _train(team: Team, talk: Talk) -> dict[str, Any]:
     job = json.loads(job)
     examples = read_examples(lines, "examples")
     folder = Path(job["folder"])
-    lock = _lock(folder) if team.leads else None
+    lock = lock_folder(folder) if team.leads else None
     try:
         recipe = make_recipe(job["recipe"], **job["options"])
         if job["threads"] is not None:
@@ -91,18 +87,6 @@ def _train(team: Team, talk: Talk) -> dict[str, Any]:
         "curve": str(adapter.curve),
         "manifest": dict(adapter.manifest),
     }
-
-
-def _lock(folder: Path) -> sqlite3.Connection:
-    """Two never train in one folder. SQLite's lock works alike on all systems, and ends with the
-    process, however that ends."""
-    lock = sqlite3.connect(folder / "lock.db", timeout=0.0, isolation_level=None)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        lock.close()
-        raise _Busy(f"Another run is training in {folder}: wait for it, or end it.") from error
-    return lock
 
 
 if __name__ == "__main__":

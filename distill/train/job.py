@@ -25,7 +25,7 @@ Progress = Callable[[int, int, float], None]
 
 
 class TrainingFailed(TutelageError):
-    """There is no adapter; the message says why and what to do."""
+    """Nothing was trained; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +87,11 @@ def run_job(
         return Trained(
             adapter=Path(last["adapter"]), curve=Path(last["curve"]), manifest=last["manifest"]
         )
-    raise TrainingFailed(last.get("error") or _explain(ended, call.log))
+    raise TrainingFailed(last.get("error") or explain_failure(ended, call.log))
 
 
-def _explain(ended: Ended, log: Path) -> str:
+def explain_failure(ended: Ended, log: Path) -> str:
+    """Why a training ended without a result."""
     said = explain(ended, log)
     if "No module named" in said:
         return (

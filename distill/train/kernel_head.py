@@ -43,7 +43,9 @@ class Examples:
     ``vectors``: of the queries, shape (rows, 384); ``classes``: the answer of each row, an index
     into ``answers`` and ``answer_vectors`` (the encoded texts of the answers); ``weights``: how
     many interactions each row stands for (1/propensity), times its ``trust``, 0..1 (None: 1): the
-    noise of a row trusted a tenth is ten times that of the others.
+    noise of a row trusted a tenth is ten times that of the others;
+    ``fresh``: whether the encoder was tuned without the row's answer (None: it wasn't tuned): only
+    such rows say how good it is.
     """
 
     vectors: NDArray[np.float32]
@@ -52,6 +54,13 @@ class Examples:
     answer_vectors: NDArray[np.float32]
     weights: Floats
     trust: Floats | None = None
+    fresh: NDArray[np.bool_] | None = None
+
+    @property
+    def honest(self) -> NDArray[np.intp]:
+        """The rows that the gate may learn from."""
+        rows = np.arange(len(self.vectors))
+        return rows if self.fresh is None else rows[self.fresh]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +75,7 @@ class Trained:
     held_out: NDArray[np.intp]
     confidence: Floats
     report: Mapping[str, Any]
+    area: float = 0.0
 
 
 def train(examples: Examples, *, seed: int) -> Trained:
@@ -78,7 +88,9 @@ def train(examples: Examples, *, seed: int) -> Trained:
     scale = laid.scale
     noise, solution = _choose_noise(examples, kernel, targets, near, classes, scale, seed)
     weights, held_out = solution or _solve(kernel, targets, noise * scale)
-    top, signals = measure(held_out[:queries], near, classes)
+    rows = examples.honest
+    top, signals = measure(held_out[rows], near[rows], classes)
+    right, row_weights = top == examples.classes[rows], examples.weights[rows]
     student = EmbeddedStudent(
         answers=examples.answers,
         support=support,
@@ -87,13 +99,14 @@ def train(examples: Examples, *, seed: int) -> Trained:
         queries=queries,
         gamma=GAMMA,
     )
-    fitted = fit_gate(signals, EMBEDDED_SIGNALS, top == examples.classes, examples.weights, seed)
+    fitted = fit_gate(signals, EMBEDDED_SIGNALS, right, row_weights, seed)
     return Trained(
         student=student,
         gate=fitted.gate,
         held_out=top,
         confidence=fitted.held_out,
         report={"noise": noise, "gate": fitted.name, "losses": fitted.losses},
+        area=_risk_area(signals[:, 0], right, row_weights),
     )
 
 
@@ -156,11 +169,12 @@ def _choose_noise(
     whole = len(queries) == len(near)
     inner = kernel if whole else kernel[np.ix_(rows, rows)]
     close = near if whole else near[np.ix_(queries, queries)]
-    right, weights = examples.classes[queries], examples.weights[queries]
+    honest = np.flatnonzero(np.isin(queries, examples.honest))
+    right, weights = examples.classes[queries[honest]], examples.weights[queries[honest]]
     best: tuple[float, float, Solution] | None = None
     for noise in _NOISES:
         solution = _solve(inner, targets[rows], noise * scale[rows])
-        top, signals = measure(solution[1][: len(queries)], close, classes[rows])
+        top, signals = measure(solution[1][honest], close[honest], classes[rows])
         area = _risk_area(signals[:, 0], top == right, weights)
         if best is None or area < best[0]:
             best = (area, noise, solution)

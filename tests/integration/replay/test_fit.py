@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration.learning.trainer import write_trainer
 from tests.integration.replay.streams import Run, make_stream, replay, write_config, write_stream
 from tests.integration.replay.test_recorded_student import make_drafted
 
@@ -154,3 +156,23 @@ def test_nothing_is_known_where_the_delay_outlasts_the_stream(folder: Path, conf
     stream = write_stream(folder / "never.jsonl", make_stream(300))
     run = replay(stream, "--config", config, "--label-delay", "300")
     assert (run.result["asked"], run.result["releases"]) == (300, 0)
+
+
+def test_an_encoder_is_tuned_on_what_is_fitted_on_and_nothing_else(
+    folder: Path, config: Path, first: Path
+) -> None:
+    later = make_stream(60, seed=5)
+    stream = write_stream(folder / "tuned.jsonl", later)
+    run = replay(stream, "--config", config, "--fit", first, "--tune", write_trainer(folder))
+    assert (run.code, run.result["releases"]) == (0, 1)
+    (seen,) = folder.rglob("seen.json")
+    texts = set(json.loads(seen.read_text()))
+    fitted_on = {row["request"]["messages"][-1]["content"] for row in make_stream(700, seed=6)}
+    assert 100 < len(texts) <= len(fitted_on) - 100
+    assert texts < fitted_on
+
+
+def test_there_is_nothing_to_tune_on_without_fit(folder: Path, config: Path, first: Path) -> None:
+    run = replay(first, "--config", config, "--tune", "python")
+    assert run.code == 2
+    assert "--tune belongs to --fit" in run.err

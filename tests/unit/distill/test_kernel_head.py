@@ -116,3 +116,19 @@ def test_what_is_trusted_less_gives_way_to_newer_answers() -> None:
         return float(np.mean(np.array(drafts) == [f"intent {one}" for one in fresh.classes]))
 
     assert agreement(replace(joined, trust=trust)) > agreement(joined) + 0.05
+
+
+def test_rows_that_an_encoder_was_tuned_on_say_nothing_of_how_good_it_is() -> None:
+    """Their vectors give their answers away; all others tell nothing."""
+    rng = np.random.default_rng(0)
+    examples = make_examples(3, spread=9.0)
+    fresh = rng.random(len(examples.vectors)) < 0.5
+    told = np.where(fresh[:, None], examples.vectors, np.eye(CLASSES, 384)[examples.classes])
+    leaky = replace(examples, vectors=told.astype(np.float32))
+    fooled, honest = train(leaky, seed=0), train(replace(leaky, fresh=fresh), seed=0)
+    assert len(honest.held_out) == len(honest.confidence) == fresh.sum()
+    assert (fooled.held_out[fresh] == honest.held_out).mean() > 0.9
+    right = (honest.held_out == examples.classes[fresh]).mean()
+    assert abs(honest.confidence.mean() - right) < 0.05
+    assert (fooled.held_out == examples.classes).mean() > right + 0.2
+    assert fooled.area < honest.area
