@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from distill.next.asking import TARGETED
 from policies.base import Policy
 from policies.budget import BudgetPolicy
 from policies.promise.certificate import LEVEL_MULTIPLES, Certificate, Terms
@@ -109,8 +110,9 @@ def test_every_reason_in_the_sources_has_its_words() -> None:
 
 
 def test_no_words_are_kept_for_a_reason_that_nobody_gives() -> None:
-    # The pipeline refuses with the one as an error's code; the other is a constant beside its Ask.
-    unused = {"max_cost_exceeded", REPEAT}
+    # The pipeline refuses with the first as an error's code; the others are constants beside their
+    # Asks, the last one in the learning plane.
+    unused = {"max_cost_exceeded", REPEAT, TARGETED}
     assert REASONS.keys() - _find_reasons(list(_sources())) == unused
 
 
