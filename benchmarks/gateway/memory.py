@@ -44,6 +44,7 @@ async def measure(gateway: Server, requests: int, together: int) -> list[tuple[i
     for _ in range(_STEPS):
         await asyncio.gather(*(work(number) for number in range(together)))
         found.append((found[-1][0] + each * together, gateway.rss_mb))
+        print(f"{found[-1][0]:,} requests: {found[-1][1]:.0f} MB", flush=True)
     for client in clients:
         await client.close()
     return found
