@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import distill.cycle
+import distill.launch.embedded
 from distill.cycle import Learner, run_cycle
 from distill.train.kernel_head import Examples, Trained, train
 from router.record.redact import Redactor
@@ -148,7 +148,7 @@ def sabotage_training(
     def spoil(examples: Examples, *, seed: int) -> Trained:
         return change(train(examples, seed=seed), examples)
 
-    monkeypatch.setattr(distill.cycle, "train", spoil)
+    monkeypatch.setattr(distill.launch.embedded, "train", spoil)
 
 
 def permute(trained: Trained, examples: Examples) -> Trained:
