@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from policies.types import Tier
 from router.meter.prices import Price, Rates, Usage, cost_of
-from router.record.model import Basis
+from router.record.model import Attempt, Basis, Purpose
 from router.upstream.model import AttemptLog
 
 _CHARS_PER_TOKEN = 2
@@ -30,6 +31,38 @@ class Bill:
     cost_usd: Decimal | None = None
     rates: Rates | None = None
     held_usd: Decimal | None = None
+
+
+def write_attempt(
+    log: AttemptLog,
+    bill: Bill,
+    *,
+    interaction_id: str,
+    n: int,
+    tier: Tier,
+    model: str,
+    purpose: Purpose,
+    version: str | None,
+) -> Attempt:
+    """One try as it is recorded. ``version``: what the upstream called its model, where it
+    answered."""
+    return Attempt(
+        interaction_id=interaction_id,
+        n=n,
+        tier=tier,
+        model=model,
+        purpose=purpose,
+        started_at=log.started_at,
+        latency_ms=log.latency_ms,
+        status=log.status,
+        error=log.error,
+        usage=bill.usage,
+        cost_usd=bill.cost_usd,
+        upstream_model=version if log.billing == "answer" else None,
+        basis=bill.basis,
+        rates=None if bill.rates is None else bill.rates.to_json(),
+        held_usd=bill.held_usd,
+    )
 
 
 def bill_tries(

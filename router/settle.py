@@ -12,7 +12,14 @@ from policies.compare import choose_comparer, get_comparer
 from policies.promise.policy import PROOF, PROOF_FAILED, TEACHER_FAILED
 from policies.purse import Payment
 from policies.types import Answer, InSlice, Shape, Tier, Trial
-from router.billing import Bill, bill_tries, count_tokens_at_most, hold_for, sum_costs
+from router.billing import (
+    Bill,
+    bill_tries,
+    count_tokens_at_most,
+    hold_for,
+    sum_costs,
+    write_attempt,
+)
 from router.deps import Deps
 from router.meter.prices import Price, Usage, cost_of
 from router.outcome import Billed, Outcome, Tries
@@ -279,22 +286,15 @@ def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
     by_chance = outcome.ask.reason in (PROOF, PROOF_FAILED)
     purpose: Purpose = "audit" if outcome.audit else "proof" if by_chance else "answer"
     return tuple(
-        Attempt(
+        write_attempt(
+            log,
+            bill,
             interaction_id=outcome.id,
             n=n,
             tier=tier,
             model=STUDENT_KEY if tier is Tier.STUDENT else log.model or outcome.model,
             purpose="draft" if tier is Tier.STUDENT else purpose,
-            started_at=log.started_at,
-            latency_ms=log.latency_ms,
-            status=log.status,
-            error=log.error,
-            usage=bill.usage,
-            cost_usd=bill.cost_usd,
-            upstream_model=versions[tier] if log.billing == "answer" else None,
-            basis=bill.basis,
-            rates=None if bill.rates is None else bill.rates.to_json(),
-            held_usd=bill.held_usd,
+            version=versions[tier],
         )
         for n, (tier, log, bill) in enumerate(tries)
     )

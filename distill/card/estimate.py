@@ -9,19 +9,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.estimate import Estimate
+
 Floats = NDArray[np.float64]
 Unit = Literal["share", "number"]
 
 _Z95 = 1.96
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A weighted mean with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +32,8 @@ class Preserved:
 
 
 def estimate(values: Sequence[float], weights: Floats, unit: Unit) -> Estimate:
-    """Shares stay within 0..1, and rows that are all alike don't prove that all are."""
+    """A weighted mean with its 95 % interval. Shares stay within 0..1, and rows that are all alike
+    don't prove that all are."""
     numbers, total = np.asarray(values), weights.sum()
     mean = float((weights * numbers).sum() / total)
     spread = float(np.sqrt((weights**2 * (numbers - mean) ** 2).sum()) / total)

@@ -15,8 +15,9 @@ from typing import Final
 
 import numpy as np
 
-from distill.card.estimate import Estimate, Floats, Preserved, Unit
+from distill.card.estimate import Floats, Preserved, Unit
 from distill.card.pairs import Measure, Pair, text_of, weigh
+from policies.estimate import Estimate
 from policies.types import Answer
 
 KIND: Final = "coding and writing style"

@@ -17,7 +17,14 @@ from typing import Final
 
 from distill.next.pool import Question
 from policies.types import Answer, Ask, Tier
-from router.billing import Bill, bill_tries, count_tokens_at_most, hold_for, sum_costs
+from router.billing import (
+    Bill,
+    bill_tries,
+    count_tokens_at_most,
+    hold_for,
+    sum_costs,
+    write_attempt,
+)
 from router.meter.money import plain_usd
 from router.meter.prices import Usage, cost_of
 from router.record.model import Attempt, Interaction, write_ask
@@ -204,22 +211,15 @@ def _write_attempts(
     version: str | None,
 ) -> tuple[Attempt, ...]:
     return tuple(
-        Attempt(
+        write_attempt(
+            one,
+            bill,
             interaction_id=interaction_id,
             n=n,
             tier=Tier.TEACHER,
             model=model,
             purpose="answer",
-            started_at=one.started_at,
-            latency_ms=one.latency_ms,
-            status=one.status,
-            error=one.error,
-            usage=bill.usage,
-            cost_usd=bill.cost_usd,
-            upstream_model=version if one.billing == "answer" else None,
-            basis=bill.basis,
-            rates=None if bill.rates is None else bill.rates.to_json(),
-            held_usd=bill.held_usd,
+            version=version,
         )
         for n, (one, bill) in enumerate(zip(tries, bills, strict=True))
     )

@@ -7,11 +7,9 @@ counted is kept, folded into one file by the process that started them all.
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +23,6 @@ from router.record.file_lock import FileLock
 _READING = ".reading"
 _LOCK = ".lock"
 _ENDED = "ended"
-_LOCK_TRIES = 100
 _MOST_VALUES = 100
 _MOST_NAMES = 100
 """Of folded files; a file is deleted right after it was folded, so that few are ever looked up."""
@@ -39,7 +36,7 @@ class Board:
         self._folder = folder
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._turn = threading.Lock()
-        self._alive = _take_lock(folder / f"{self._name}{_LOCK}")
+        self._alive = FileLock.take_own(folder / f"{self._name}{_LOCK}")
 
     def post(self, read: Callable[[], Reading]) -> Reading:
         """Read the metrics and show them to the others. Raises OSError."""
@@ -118,16 +115,6 @@ def _read_all(folder: Path) -> dict[str, Reading]:
         with suppress(FileNotFoundError):
             found[path.name.removesuffix(_READING)] = parse_reading(path.read_bytes())
     return found
-
-
-def _take_lock(path: Path) -> FileLock:
-    """Whoever looks for dead workers may hold it for a moment. Raises OSError."""
-    for _ in range(_LOCK_TRIES):
-        lock = FileLock.take(path)
-        if lock is not None:
-            return lock
-        time.sleep(0.01)
-    raise OSError(errno.EAGAIN, "the lock of a worker's metrics is held by another process")
 
 
 def _is_alive(folder: Path, name: str) -> bool:

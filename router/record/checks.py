@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,18 @@ class Checks:
     weight: float
     square_weight: float
     wrong_weight: float
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Checks:
+        """Of a row of sums, whose weights are None where nothing was checked."""
+        return cls(
+            answered=row["answered"],
+            served=row["served"],
+            checked=row["checked"],
+            weight=row["weight"] or 0.0,
+            square_weight=row["square_weight"] or 0.0,
+            wrong_weight=row["wrong_weight"] or 0.0,
+        )
 
 
 def estimate_agreement(checks: Checks) -> dict[str, Any] | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import time
 from pathlib import Path
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
+
+_TRIES = 100
+_PAUSE_S = 0.01
 
 
 class FileLock:
@@ -37,6 +42,17 @@ class FileLock:
             return cls(descriptor, path)
         os.close(descriptor)
         return None
+
+    @classmethod
+    def take_own(cls, path: Path) -> FileLock:
+        """The lock of this process's own file: whoever looks for dead owners may hold it for a
+        moment. Raises OSError where it is held for longer, or as ``take`` does."""
+        for _ in range(_TRIES):
+            lock = cls.take(path)
+            if lock is not None:
+                return lock
+            time.sleep(_PAUSE_S)
+        raise OSError(errno.EAGAIN, "its lock is held by another process")
 
     def give_back(self, *, remove: bool) -> None:
         """Let go; ``remove`` takes the file away as well."""

@@ -8,11 +8,9 @@ or by one that runs beside it: ``router.record.recovery``.
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import secrets
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +20,6 @@ from router.record.file_lock import FileLock
 SEGMENT_BYTES = 16 << 20
 LOCK_SUFFIX = ".lock"
 SEGMENT_SUFFIX = ".journal"
-_LOCK_TRIES = 100
 
 
 @dataclass(kw_only=True)
@@ -56,7 +53,7 @@ class Journal:
         self._flushing: asyncio.Future[None] | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = self._take_lock()
+            lock = FileLock.take_own(self.folder / f"{self.owner}{LOCK_SUFFIX}")
             self._descriptor = self._open_segment()
         except OSError as error:
             raise StoreError(
@@ -134,16 +131,6 @@ class Journal:
                     segment.path.unlink(missing_ok=True)
                     del self._segments[number]
             self._lock.give_back(remove=not self._segments)
-
-    def _take_lock(self) -> FileLock:
-        """A process that looks for journals without an owner may hold it for a moment."""
-        path = self.folder / f"{self.owner}{LOCK_SUFFIX}"
-        for _ in range(_LOCK_TRIES):
-            lock = FileLock.take(path)
-            if lock is not None:
-                return lock
-            time.sleep(0.01)
-        raise OSError(errno.EAGAIN, "its lock is held by another process")
 
     def _rotate(self) -> _Segment:
         before = self._descriptor

@@ -174,14 +174,7 @@ def to_figures(row: Row) -> Figures:
         **values,
         by_tier={tier: row[f"by_{tier.value}"] for tier in Tier},
         agreement=_agreement(row),
-        checks=Checks(
-            answered=row["answered"],
-            served=row["served"],
-            checked=row["measured"],
-            weight=row["weight"] or 0.0,
-            square_weight=row["square_weight"] or 0.0,
-            wrong_weight=row["wrong_weight"] or 0.0,
-        ),
+        checks=Checks.of({**row, "checked": row["measured"]}),
     )
 
 

