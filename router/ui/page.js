@@ -80,6 +80,7 @@ async function load() {
   const mine = turn;
   const place = readPlace();
   const page = PAGES[place.name];
+  const hash = location.hash;
   const isCurrent = () => mine === turn;
   try {
     await page.ready.load(place, isCurrent);
@@ -88,6 +89,7 @@ async function load() {
     byId("key-form").hidden = true;
     byId("refused").hidden = true;
     byId("main").hidden = false;
+    byId("main").dataset.shown = hash;
     setStatus(`${paused ? "Paused at" : "Updated"} ${showClock(updatedAt)}`, paused ? "" : "good");
   } catch (error) {
     if (!isCurrent()) return;

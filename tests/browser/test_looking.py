@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.steered import seed_log
 from tests.browser.test_dashboard import CHROMIUM, column
-from tests.browser.test_steering import opened, visit
+from tests.browser.test_steering import opened, shown, visit
 
 pytestmark = [
     pytest.mark.long,
@@ -21,12 +21,8 @@ async def test_words_are_searched_and_typed_ones_stay_in_the_address(tmp_path: P
     async with opened(tmp_path) as (base, page, watch):
         await visit(page, base, "interactions")
         await page.get_by_label("Words of the request").fill("PARCEL my")
-        await page.wait_for_function("() => location.hash.includes('text=PARCEL')")
+        await shown(page, "text=PARCEL")
         await page.locator("[role=status]", has_text="50 of more").wait_for()
-        await page.wait_for_function(
-            """() => [...document.querySelectorAll('[data-table=found] td[data-label=Request]')]
-            .every(cell => cell.textContent.includes('parcel'))"""
-        )
         found = set(await column(page, "found", "Request"))
         await page.reload()
         await page.locator("[role=status]", has_text="50 of more").wait_for()

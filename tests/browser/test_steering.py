@@ -56,7 +56,12 @@ async def opened(folder: Path, **more: Any) -> AsyncIterator[tuple[str, Page, Wa
 
 async def visit(page: Page, base: str, place: str) -> None:
     await page.goto(f"{base}/ui#/{place}")
-    await page.locator("#status-text", has_text="Updated").wait_for()
+    await page.locator(f'#main[data-shown="#/{place}"]').wait_for()
+
+
+async def shown(page: Page, query: str) -> None:
+    """Until the page shows what an address with ``query`` asks for, and not what was there before."""
+    await page.locator(f'#main[data-shown*="{query}"]').wait_for()
 
 
 async def confirm(page: Page, reason: str) -> None:
@@ -233,17 +238,14 @@ async def test_interactions_are_filtered_and_one_is_judged(tmp_path: Path) -> No
         await visit(page, base, "interactions")
         assert len(await column(page, "found", "Tier")) == 50
         await page.get_by_label("Tier", exact=True).select_option("student")
-        await page.locator("[role=status]", has_text=re.compile(r"^50 of more|^\d+,")).wait_for()
-        await page.wait_for_function("() => location.hash.includes('tier=student')")
+        await shown(page, "tier=student")
         await page.get_by_role("link", name="Older").click()
         await page.get_by_role("link", name="Newest").wait_for()
         older = await column(page, "found", "Tier")
         await page.get_by_role("button", name="Clear").click()
         await page.get_by_label("Disagreed with the teacher").select_option("draft")
-        await page.wait_for_function("() => location.hash.includes('disagreed=draft')")
         await page.get_by_label("Cost from, USD").fill("0.0004")
-        await page.wait_for_function("() => location.hash.includes('least_usd')")
-        await page.locator('[data-table="found"] td[data-label="Draft agreed"]').first.wait_for()
+        await shown(page, "disagreed=draft&least_usd=0.0004")
         verdicts = set(await column(page, "found", "Draft agreed"))
         await page.screenshot(path=tmp_path / "interactions.png", full_page=True)
         await page.locator('[data-table="found"] a').first.click()
