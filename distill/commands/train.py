@@ -36,17 +36,29 @@ from distill.train.tuned import Tuner, write_choice
 from distill.wording import count_of
 from router.errors import StoreError, TutelageError, UsageError
 from router.record.redact import Redactor
+from router.settings.model import Settings
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, _SubParsersAction
 
 _SHORT = 12
-_RECIPES = {"sequence": "sequence", "preference": "preference", "fine-tune": "fine_tune"}
-"""Those that learn from recorded answers alone, as the command line and as ``RECIPES`` call them:
-the others need a teacher's log-probabilities."""
+_RECIPES = {
+    "sequence": "sequence",
+    "preference": "preference",
+    "fine-tune": "fine_tune",
+    "standard": "standard",
+    "on-policy": "on_policy",
+}
+"""As the command line and as ``RECIPES`` call them."""
+
+_SCORED = ("standard", "on-policy")
+"""Those that need a teacher's log-probabilities, which no record keeps."""
 
 _ENCODER = "encoder"
-_OPTIONS = ("epochs", "batch", "learning_rate", "rank", "max_tokens", "checkpoint_steps")
+_OPTIONS = (
+    *("epochs", "batch", "learning_rate", "rank"),
+    *("max_tokens", "new_tokens", "checkpoint_steps"),
+)
 
 
 def add_train(actions: _SubParsersAction[Any]) -> None:
@@ -74,6 +86,12 @@ def add_train(actions: _SubParsersAction[Any]) -> None:
     parser.add_argument("--pin", metavar="DIGEST", help="how the digest of the weights must start")
     parser.add_argument("--start", metavar="ADAPTER", help="the folder of one to continue")
     parser.add_argument(
+        "--scorer",
+        metavar="MODEL",
+        help=f"for {' and '.join(_SCORED)}: the configured model, behind vLLM, that tells how "
+        "likely it finds each token",
+    )
+    parser.add_argument(
         "--python",
         default=sys.executable,
         help="of the environment that has tutelage[train] (this one)",
@@ -92,6 +110,7 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=_read_positive, help=f"its peak{said}")
     parser.add_argument("--rank", type=read_count, help=f"of the adapter{said}")
     parser.add_argument("--max-tokens", type=read_count, help=f"longer examples stay out{said}")
+    parser.add_argument("--new-tokens", type=read_count, help=f"of a draft, on-policy{said}")
     parser.add_argument("--checkpoint-steps", type=read_count, help=f"between checkpoints{said}")
     parser.add_argument("--seed", type=read_seed, default=0, help="of all random choices (0)")
     parser.add_argument("--threads", type=read_count, help="of the training process; else torch's")
@@ -124,9 +143,16 @@ def _train(args: Namespace) -> int:
         return _tune(args)
     if args.base is None:
         raise UsageError(f"The recipe {args.recipe} needs --base: the weights of the servers.")
+    if (args.scorer is not None) != (args.recipe in _SCORED):
+        raise UsageError(
+            f"The recipe {args.recipe} needs --scorer: who tells how likely each token is."
+            if args.scorer is None
+            else f"The recipe {args.recipe} learns from text: --scorer is for {', '.join(_SCORED)}."
+        )
     progress = Progress()
     with open_workplace(args.config) as place:
         need_student(place.settings)
+        scorer = None if args.scorer is None else _find_scorer(place.settings, args.scorer)
         launcher = make_launcher(place.settings)
         bundle = _find_dataset(place, args)
         note = f"Learning from the dataset {bundle.digest[:_SHORT]} of {_workload_of(bundle)}."
@@ -135,7 +161,7 @@ def _train(args: Namespace) -> int:
             settings=place.settings,
             store=place.store,
             bundle=bundle,
-            job=_describe_job(place, args, bundle, launcher.threads),
+            job=_describe_job(place, args, bundle, launcher.threads, scorer),
             launcher=launcher,
             python=args.python,
             releases=place.settings.store.beside("releases").absolute(),
@@ -167,7 +193,7 @@ def _tune(args: Namespace) -> int:
     """A learning cycle that tunes an encoder on the way; its ladder decides as ever."""
     if args.workload is None:
         raise UsageError("The recipe encoder learns from a workload's answers: name the workload.")
-    for name in ("start", "rank", "no_gate"):
+    for name in ("start", "rank", "no_gate", "scorer", "new_tokens"):
         if getattr(args, name):
             option = name.replace("_", "-")
             raise UsageError(f"--{option} is for students that write, not for an encoder.")
@@ -224,7 +250,33 @@ def _find_dataset(place: Workplace, args: Namespace) -> Bundle:
     return dataset.bundle
 
 
-def _describe_job(place: Workplace, args: Namespace, bundle: Bundle, threads: int | None) -> Job:
+def _find_scorer(settings: Settings, name: str) -> dict[str, str | float | None]:
+    """A configured model as ``open_scorer`` takes it: what it says is taught, so it must be one
+    whose licence allows that."""
+    model = settings.models.get(name)
+    if model is None or model.upstream is None:
+        served = ", ".join(key for key, one in settings.models.items() if one.upstream is not None)
+        raise UsageError(f"--scorer {name}: the configured models with an upstream are {served}.")
+    if model.distillation != "allowed":
+        raise TutelageError(
+            f"The scorer {name} has distillation: {model.distillation}. Only a model whose licence "
+            f"allows it may teach: then set models.{name}.distillation to allowed."
+        )
+    return {
+        "upstream": model.upstream,
+        "model": model.model,
+        "key_env": model.api_key_env,
+        "timeout_s": model.timeout_s.total,
+    }
+
+
+def _describe_job(
+    place: Workplace,
+    args: Namespace,
+    bundle: Bundle,
+    threads: int | None,
+    scorer: Mapping[str, str | float | None] | None,
+) -> Job:
     return Job(
         base=_absolute(args.base),
         pin=args.pin,
@@ -233,6 +285,7 @@ def _describe_job(place: Workplace, args: Namespace, bundle: Bundle, threads: in
         options={**_options_of(args), "seed": args.seed},
         start=None if args.start is None else str(Path(args.start).absolute()),
         threads=args.threads or threads,
+        scorer=scorer,
     )
 
 

@@ -21,6 +21,7 @@ from distill.train.recipes.encode import EncodingError
 from distill.train.recipes.preflight import TrainingRefused
 from distill.train.recipes.recipe import RecipeError, make_recipe
 from distill.train.recipes.run import train_student
+from distill.train.recipes.teachers import TeacherError, open_scorer
 from distill.train.recipes.team import Team, join_team
 from distill.train.talk import Talk, open_talk
 
@@ -32,6 +33,7 @@ _TOLD = (
     FloatingPointError,
     LossSpecError,
     RecipeError,
+    TeacherError,
     TrainingRefused,
 )
 """What the user can do something about: told in a sentence."""
@@ -69,13 +71,15 @@ def _train(team: Team, talk: Talk) -> dict[str, Any]:
         def progress(step: int, steps: int, loss: float, seconds: float) -> None:
             talk.say({"step": step, "steps": steps, "loss": loss, "seconds": seconds})
 
+        base = open_base(job["base"], pin=job["pin"])
         adapter = train_student(
             recipe,
             examples,
-            open_base(job["base"], pin=job["pin"]),
+            base,
             folder,
             student=_STUDENT,
             start=None if job["start"] is None else Path(job["start"]),
+            teacher=None if job["scorer"] is None else open_scorer(job["scorer"], base),
             progress=progress if team.leads else None,
             team=team,
         )

@@ -33,7 +33,8 @@ class Job:
     """``base``: a folder, a file or an id of a hub; ``pin``: how the digest of its weights must
     start; ``folder``: of checkpoints, curves and adapters; ``recipe``, ``options``: as
     ``make_recipe`` takes them; ``start``: the adapter to continue; ``threads``: None for torch's
-    own choice."""
+    own choice; ``scorer``: of the teacher that scores, as ``teachers.open_scorer`` takes it, or
+    None."""
 
     base: str
     folder: str
@@ -42,6 +43,7 @@ class Job:
     pin: str | None = None
     start: str | None = None
     threads: int | None = None
+    scorer: Mapping[str, str | float | None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

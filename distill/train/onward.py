@@ -101,6 +101,7 @@ def train_and_adopt(course: Course, tell: Tell) -> Entered:
         "adapter": {"name": trained.adapter.name, "folder": str(trained.adapter)},
         "base": trained.manifest["base"],
         "teacher_tier": trained.manifest["teacher_tier"],
+        **_scored_by(course.job),
         "curve": str(trained.curve),
         "judged": None if judgement is None else judgement.report,
     }
@@ -114,9 +115,13 @@ def _describe(course: Course) -> Described:
         workload=course.workload,
         dataset=course.bundle.digest,
         recipe={"name": job.recipe, **job.options},
-        needs={"base": job.base, "pin": job.pin, "start": job.start},
+        needs={"base": job.base, "pin": job.pin, "start": job.start, **_scored_by(job)},
         threads=job.threads,
     )
+
+
+def _scored_by(job: Job) -> dict[str, str]:
+    return {} if job.scorer is None else {"scorer": str(job.scorer["model"])}
 
 
 def _judge(course: Course, trained: Trained, tell: Tell) -> tuple[Judgement | None, str]:

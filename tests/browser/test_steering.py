@@ -60,7 +60,7 @@ async def visit(page: Page, base: str, place: str) -> None:
 
 
 async def shown(page: Page, query: str) -> None:
-    """Until the page shows what an address with ``query`` asks for, and not what was there before."""
+    """Until the page shows what an address with ``query`` asks for, not what was there before."""
     await page.locator(f'#main[data-shown*="{query}"]').wait_for()
 
 

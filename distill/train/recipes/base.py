@@ -63,6 +63,7 @@ def open_base(name: str, *, pin: str | None = None, dtype: torch.dtype | None = 
     else:
         model = AutoModelForCausalLM.from_pretrained(place, dtype=dtype)
         tokenizer = AutoTokenizer.from_pretrained(place)
+    model.get_output_embeddings().register_forward_pre_hook(_in_one_piece)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return Base(
@@ -72,6 +73,11 @@ def open_base(name: str, *, pin: str | None = None, dtype: torch.dtype | None = 
         model=model,
         tokenizer=tokenizer,
     )
+
+
+def _in_one_piece(_: Any, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Of a slice of the sequence, torch would multiply each row by a copy of all the head."""
+    return (given[0].contiguous(), *given[1:])
 
 
 def fast_dtype() -> torch.dtype:

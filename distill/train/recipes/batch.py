@@ -3,12 +3,14 @@ that end of the sequence needs logits: with long prompts, most of the work of a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from peft.helpers import disable_input_dtype_casting
 from torch import Tensor
 
 from distill.train.losses.compose import TopK
@@ -61,11 +63,17 @@ def collate(
     )
 
 
-def in_own_precision(model: Any) -> torch.autocast:
+@contextmanager
+def in_own_precision(model: Any) -> Iterator[None]:
     """Multiply in bfloat16 where the base weights are: peft keeps an adapter in float32, so that
-    small updates aren't lost, and would multiply in it too."""
+    small updates aren't lost, and would multiply in it too, and copy what comes in to it."""
+    low = model.dtype == torch.bfloat16
     device = next(model.parameters()).device.type
-    return torch.autocast(device, torch.bfloat16, enabled=model.dtype == torch.bfloat16)
+    with (
+        torch.autocast(device, torch.bfloat16, enabled=low),
+        disable_input_dtype_casting(model, active=low),
+    ):
+        yield
 
 
 def answer_logits(model: Any, batch: Batch) -> Tensor:

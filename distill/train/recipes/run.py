@@ -65,6 +65,8 @@ def train_student(
         "start": None if begun is None else begun.digest,
         "teacher_tier": tier_of(recipe, examples, None if teacher is None else teacher.tier),
     }
+    if teacher is not None:
+        manifest["scorer"] = teacher.name
     identity = identify(manifest)
     work = folder / "runs" / identity[:16]
     work.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ import pytest
 from router.record.store import Store
 from router.release import Release, load_release
 from tests.integration.generative.fake_vllm import FakeVllm, said_by_teacher
-from tests.training_environment import run_there, training_python
+from tests.training_environment import training_python
 
 pytestmark = pytest.mark.long
 
@@ -66,13 +66,6 @@ async def tutelage(*words: str | Path) -> tuple[int, str, str]:
     process = await start(*words)
     out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("base")
-    run_there(f"from tests.train.recipes.tiny_base import save_tiny; save_tiny({str(folder)!r})")
-    return folder
 
 
 async def prepare(folder: Path, server: FakeVllm) -> tuple[Path, str]:
