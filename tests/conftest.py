@@ -8,6 +8,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
 
 _RESOLVERS = frozenset({"socket.getaddrinfo", "socket.gethostbyname"})
 _SENDERS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})

@@ -149,6 +149,8 @@ def _train(args: Namespace) -> int:
             if args.scorer is None
             else f"The recipe {args.recipe} learns from text: --scorer is for {', '.join(_SCORED)}."
         )
+    if args.new_tokens is not None and args.recipe != "on-policy":
+        raise UsageError("--new-tokens is for the recipe on-policy: the others sample no drafts.")
     progress = Progress()
     with open_workplace(args.config) as place:
         need_student(place.settings)
@@ -250,7 +252,7 @@ def _find_dataset(place: Workplace, args: Namespace) -> Bundle:
     return dataset.bundle
 
 
-def _find_scorer(settings: Settings, name: str) -> dict[str, str | float | None]:
+def _find_scorer(settings: Settings, name: str) -> dict[str, Any]:
     """A configured model as ``open_scorer`` takes it: what it says is taught, so it must be one
     whose licence allows that."""
     model = settings.models.get(name)
@@ -263,10 +265,9 @@ def _find_scorer(settings: Settings, name: str) -> dict[str, str | float | None]
             f"allows it may teach: then set models.{name}.distillation to allowed."
         )
     return {
-        "upstream": model.upstream,
-        "model": model.model,
-        "key_env": model.api_key_env,
-        "timeout_s": model.timeout_s.total,
+        **{"name": name, "upstream": model.upstream, "model": model.model},
+        **{"key_env": model.api_key_env, "retries": model.retries},
+        **{"connect_s": model.timeout_s.connect, "total_s": model.timeout_s.total},
     }
 
 
@@ -275,7 +276,7 @@ def _describe_job(
     args: Namespace,
     bundle: Bundle,
     threads: int | None,
-    scorer: Mapping[str, str | float | None] | None,
+    scorer: Mapping[str, Any] | None,
 ) -> Job:
     return Job(
         base=_absolute(args.base),

@@ -16,7 +16,7 @@ from router.settings.model import Settings
 _POLL_S = 0.1
 _TAKEN_UP_S = 1.2
 """The gateway looks once a second for a new release."""
-_MOST_S = 90.0
+_MOST_S = 180.0
 """On a machine that learns slowly the demo must end all the same."""
 
 

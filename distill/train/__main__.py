@@ -21,7 +21,8 @@ from distill.train.recipes.encode import EncodingError
 from distill.train.recipes.preflight import TrainingRefused
 from distill.train.recipes.recipe import RecipeError, make_recipe
 from distill.train.recipes.run import train_student
-from distill.train.recipes.teachers import TeacherError, open_scorer
+from distill.train.recipes.scorer import open_scorer
+from distill.train.recipes.teachers import TeacherError
 from distill.train.recipes.team import Team, join_team
 from distill.train.talk import Talk, open_talk
 
@@ -51,6 +52,8 @@ def main() -> int:
         except (*_TOLD, Busy) as error:
             if team.leads:
                 talk.say({"error": str(error)})
+            else:
+                sys.stderr.write(f"{error}\n")  # the log's: it may be this process's alone
             return 1
         finally:
             team.leave()

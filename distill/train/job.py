@@ -33,8 +33,8 @@ class Job:
     """``base``: a folder, a file or an id of a hub; ``pin``: how the digest of its weights must
     start; ``folder``: of checkpoints, curves and adapters; ``recipe``, ``options``: as
     ``make_recipe`` takes them; ``start``: the adapter to continue; ``threads``: None for torch's
-    own choice; ``scorer``: of the teacher that scores, as ``teachers.open_scorer`` takes it, or
-    None."""
+    own choice; ``scorer``: the teacher that scores, as ``open_scorer`` takes it, with its
+    configured ``name``; or None."""
 
     base: str
     folder: str
@@ -43,7 +43,7 @@ class Job:
     pin: str | None = None
     start: str | None = None
     threads: int | None = None
-    scorer: Mapping[str, str | float | None] | None = None
+    scorer: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -115,13 +115,15 @@ def _describe(course: Course) -> Described:
         workload=course.workload,
         dataset=course.bundle.digest,
         recipe={"name": job.recipe, **job.options},
-        needs={"base": job.base, "pin": job.pin, "start": job.start, **_scored_by(job)},
+        needs={"base": job.base, "pin": job.pin, "start": job.start, **_scored_by(job, "upstream")},
         threads=job.threads,
     )
 
 
-def _scored_by(job: Job) -> dict[str, str]:
-    return {} if job.scorer is None else {"scorer": str(job.scorer["model"])}
+def _scored_by(job: Job, *more: str) -> dict[str, str]:
+    if job.scorer is None:
+        return {}
+    return {"scorer": " ".join(str(job.scorer[part]) for part in ("name", "model", *more))}
 
 
 def _judge(course: Course, trained: Trained, tell: Tell) -> tuple[Judgement | None, str]:

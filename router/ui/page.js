@@ -81,7 +81,7 @@ async function load() {
   const place = readPlace();
   const page = PAGES[place.name];
   const hash = location.hash;
-  const isCurrent = () => mine === turn;
+  const isCurrent = () => mine === turn && location.hash === hash;
   try {
     await page.ready.load(place, isCurrent);
     if (!isCurrent()) return;

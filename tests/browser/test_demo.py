@@ -30,7 +30,7 @@ async def test_the_page_and_the_table_agree(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(TUTELAGE, *words, stdout=PIPE, stderr=PIPE)
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(300):
+        async with asyncio.timeout(400):
             told = b""
             while b"until Ctrl-C" not in told:
                 told = await process.stderr.readline()

@@ -54,10 +54,16 @@ def check_examples(
         raise TrainingRefused(" ".join(problems))
 
 
-def check_encoding(recipe: Recipe, encoding: Encoding) -> None:
-    """Raises TrainingRefused where nothing fits, or packed log-probabilities don't line up."""
+def check_encoding(recipe: Recipe, encoding: Encoding, *, context: int | None = None) -> None:
+    """Raises TrainingRefused where nothing fits, or packed log-probabilities don't line up.
+
+    ``context``: tokens of the longest sequence that a scoring teacher takes, one of which it writes
+    itself; None for any.
+    """
     if not encoding.rows:
         raise TrainingRefused(f"No example fits into {recipe.max_tokens} tokens: raise max_tokens.")
+    if context is not None:
+        _check_context(recipe, encoding, context - 1)
     if not recipe.losses.has(SOFT_TERMS):
         return
     for row in encoding.rows:
@@ -68,6 +74,19 @@ def check_encoding(recipe: Recipe, encoding: Encoding) -> None:
                 f"The example {row.example.id} has log-probabilities for {packed.tokens} tokens, "
                 f"but its answer has {len(row.answer)}: they are of another tokenizer or text."
             )
+
+
+def _check_context(recipe: Recipe, encoding: Encoding, most: int) -> None:
+    drafted = recipe.name == "on_policy"
+    longest = max(
+        len(row.prompt) + recipe.new_tokens if drafted else row.tokens for row in encoding.rows
+    )
+    if longest > most:
+        what = "a prompt with a draft of new_tokens" if drafted else "an example"
+        options = "max_tokens or new_tokens" if drafted else "max_tokens"
+        raise TrainingRefused(
+            f"The scorer takes {most} tokens, but {what} has {longest}: lower {options}."
+        )
 
 
 def _data_problems(examples: Sequence[Example]) -> list[str]:

@@ -57,7 +57,7 @@ def train_student(
     )
     begun = None if start is None else open_adapter(start)
     encoding = encode(examples, base.tokenizer, max_tokens=recipe.max_tokens)
-    check_encoding(recipe, encoding)
+    check_encoding(recipe, encoding, context=None if teacher is None else teacher.context)
 
     # 2. What the run is made of, which names it.
     manifest = {

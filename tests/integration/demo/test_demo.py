@@ -19,7 +19,7 @@ TUTELAGE = Path(sys.executable).parent / "tutelage"
 
 def _demo(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [TUTELAGE, "demo", *words], capture_output=True, text=True, timeout=400, check=False
+        [TUTELAGE, "demo", *words], capture_output=True, text=True, timeout=500, check=False
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
+from aiohttp import web
 
 from policies.types import Answer
 from router.drafting import EmbeddedDrafter
@@ -29,10 +31,22 @@ async def until(http: httpx.AsyncClient, **requests: int) -> None:
             await asyncio.sleep(0.01)
 
 
+class Held(FakeUpstream):
+    """Answers once it may: ``go``."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__(answer)
+        self.go = asyncio.Event()
+
+    async def _respond(self, *given: Any) -> web.StreamResponse:
+        await self.go.wait()
+        return await super()._respond(*given)
+
+
 async def test_one_is_answered_one_waits_one_is_turned_away(tmp_path: Path) -> None:
     server = {"max_in_flight": 1, "max_waiting": 1}
     async with (
-        FakeUpstream("soon", latency_s=0.5) as up,
+        Held("soon") as up,
         gateway(tmp_path, up.base_url, server=server) as base,
         httpx.AsyncClient(base_url=base) as http,
     ):
@@ -41,6 +55,7 @@ async def test_one_is_answered_one_waits_one_is_turned_away(tmp_path: Path) -> N
         asked.append(asyncio.create_task(http.post("/v1/chat/completions", json=BODY)))
         await until(http, running=1, waiting=1)
         refused = await http.post("/v1/chat/completions", json=BODY)
+        up.go.set()
         answers = await asyncio.gather(*asked)
         ready = (await http.get("/health/ready")).json()
         metrics = (await http.get("/metrics")).text

@@ -30,8 +30,9 @@ FORMS: dict[str, dict[str, Any]] = {
 class Stopped:
     """A gateway that is stopped while it answers, and waits a second for the answers to end."""
 
-    def __init__(self, folder: Path, upstream: str) -> None:
-        teacher = {"upstream": upstream, "model": "m", "price": {"input": 1, "output": 1}}
+    def __init__(self, folder: Path, up: FakeUpstream) -> None:
+        self.up = up
+        teacher = {"upstream": up.base_url, "model": "m", "price": {"input": 1, "output": 1}}
         document = {"store": {"url": f"sqlite:///{folder}/t.db"}, "models": {"teacher": teacher}}
         (folder / "t.yaml").write_text(yaml.safe_dump(document))
         settings = load_settings(folder / "t.yaml", {})
@@ -49,7 +50,8 @@ class Stopped:
         async with httpx.AsyncClient(base_url=base, timeout=20) as asking:
             body = {"model": "auto", **FORMS[form], **more}
             answering = asyncio.create_task(asking.post(f"/{form}", json=body))
-            await asyncio.sleep(1.0)
+            await self.up.wait_for_request(timeout_s=20)
+            await asyncio.sleep(0.5)
             self.server.should_exit = True
             answer = await answering
         with suppress(asyncio.CancelledError):
@@ -60,7 +62,7 @@ class Stopped:
 @pytest.mark.parametrize("form", FORMS)
 async def test_a_stream_ends_with_an_error_and_without_done(tmp_path: Path, form: str) -> None:
     async with FakeUpstream("word " * 200, chunk_delay_s=0.1) as up:
-        answer = await Stopped(tmp_path, up.base_url).ask(form, stream=True)
+        answer = await Stopped(tmp_path, up).ask(form, stream=True)
         await up.wait_for_disconnect()
     *_, last = [line for line in answer.text.splitlines() if line.startswith("data: ")]
     told = json.loads(last.removeprefix("data: "))
@@ -76,6 +78,6 @@ async def test_a_stream_ends_with_an_error_and_without_done(tmp_path: Path, form
 
 async def test_an_answer_that_has_not_begun_is_a_503(tmp_path: Path) -> None:
     async with FakeUpstream("late", latency_s=15) as up:
-        answer = await Stopped(tmp_path, up.base_url).ask("chat/completions")
+        answer = await Stopped(tmp_path, up).ask("chat/completions")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["error"]["code"] == "gateway_stopping"

@@ -26,7 +26,7 @@ async def ask(base: str, **options: Any) -> str:
     )
     name: str = raw.headers["x-tutelage-id"]
     async with httpx.AsyncClient(headers=AUTH) as http:
-        for _ in range(100):
+        for _ in range(1000):
             if (await http.get(f"{base}/v1/interactions/{name}")).status_code == 200:
                 return name
             await asyncio.sleep(0.02)

@@ -100,7 +100,7 @@ async def test_headers_record_and_cost(tmp_path: Path) -> None:
         assert float(answer.headers["x-tutelage-cost-usd"]) == pytest.approx(60e-6)
         url = f"{base}/v1/interactions/{answer.headers['x-tutelage-id']}"
         async with httpx.AsyncClient() as http:
-            for _ in range(100):
+            for _ in range(1000):
                 found = await http.get(url)
                 if found.status_code == 200:
                     break

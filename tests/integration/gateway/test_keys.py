@@ -41,8 +41,8 @@ async def is_let_in(base: str, key: str) -> bool:
 
 
 async def until(base: str, key: str, *, wanted: bool) -> bool:
-    """Within two seconds it is so."""
-    for _ in range(40):
+    """Soon it is so."""
+    for _ in range(200):
         if await is_let_in(base, key) is wanted:
             return True
         await asyncio.sleep(0.05)
@@ -69,8 +69,9 @@ async def test_a_key_is_let_in_until_it_is_revoked(tmp_path: Path, keys: Any) ->
         ("shop", False),
     ]
     store = Store.open(f"sqlite:///{tmp_path}/t.db")
-    assert {record.key_name for record in store.latest(9)} == {"", "shop", "other"}
-    assert {record.train_ok for record in store.latest(9) if record.key_name == "shop"} == {True}
+    records = store.latest(500)
+    assert {record.key_name for record in records} == {"", "shop", "other"}
+    assert {record.train_ok for record in records if record.key_name == "shop"} == {True}
     store.close()
     assert made["key"].encode() not in (tmp_path / "t.db").read_bytes()
 

@@ -58,9 +58,11 @@ async def test_repeated_questions_are_recalled_once_that_is_proven(tmp_path: Pat
                     break
             stream = await talk.create(model="auto", messages=messages, stream=True)
             text = "".join([c.choices[0].delta.content or "" async for c in stream if c.choices])
-            await asyncio.sleep(0.5)
             url = f"{base}/v1/interactions/{raw.headers['x-tutelage-id']}"
-            shown = (await http.get(url)).json()
+            async with asyncio.timeout(30):
+                while (found := await http.get(url)).status_code != 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            shown = found.json()
             metrics = (await http.get(f"{base}/metrics")).text
     headers = raw.headers
     assert (headers["x-tutelage-tier"], headers["x-tutelage-reason"]) == ("recall", "certified")

@@ -117,9 +117,16 @@ def read(folder: Path, count: int) -> list[Interaction]:
 
 async def measure_flip(base: str, folder: Path, digest: str) -> float:
     """Seconds from the pointer's move until the gateway says that the release is in force."""
-    async with httpx.AsyncClient() as http:
+
+    def point() -> float:
+        store = Store.open(f"sqlite:///{folder}/t.db")
         began_s = time.perf_counter()
-        await asyncio.to_thread(promote, folder, digest)
+        store.set_active("shop", digest, "test")
+        store.close()
+        return began_s
+
+    async with httpx.AsyncClient() as http:
+        began_s = await asyncio.to_thread(point)
         async with asyncio.timeout(30):
             while (  # noqa: ASYNC110 - it is another process's to know
                 f"openai@{digest[:12]}" not in (await http.get(f"{base}/metrics")).text

@@ -160,14 +160,15 @@ async def train(folder: Path, dataset: str, seed: int) -> tuple[str, str]:
 async def measure_flip(base: str, folder: Path, digest: str, move: Any) -> float:
     """Seconds from the pointer's move until the gateway says that the release is in force."""
 
-    def point() -> None:
+    def point() -> float:
         store = Store.open(f"sqlite:///{folder}/t.db")
+        began_s = time.perf_counter()
         move(store)
         store.close()
+        return began_s
 
     async with httpx.AsyncClient() as http:
-        began_s = time.perf_counter()
-        await asyncio.to_thread(point)
+        began_s = await asyncio.to_thread(point)
         async with asyncio.timeout(30):
             while (  # noqa: ASYNC110 - it is another process's to know
                 f"openai@{digest[:12]}" not in (await http.get(f"{base}/metrics")).text

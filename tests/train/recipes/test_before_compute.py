@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from json import dumps, loads
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
@@ -24,13 +19,12 @@ from distill.train.examples import (  # noqa: E402
     write_examples,
 )
 from distill.train.recipes.base import BaseError, fast_dtype, open_base  # noqa: E402
-from distill.train.recipes.batch import collate  # noqa: E402
 from distill.train.recipes.drafts import likelihood_grade, sample_drafts  # noqa: E402
 from distill.train.recipes.encode import EncodingError, encode, encode_one  # noqa: E402
 from distill.train.recipes.preflight import TrainingRefused, tier_of  # noqa: E402
 from distill.train.recipes.recipe import RecipeError, make_recipe  # noqa: E402
 from distill.train.recipes.run import train_student  # noqa: E402
-from distill.train.recipes.teachers import LocalTeacher, TeacherError, VllmTeacher  # noqa: E402
+from distill.train.recipes.teachers import LocalTeacher  # noqa: E402
 from distill.train.topk import pack_top_k  # noqa: E402
 from tests.train.recipes.tiny_base import (  # noqa: E402
     character_tokenizer,
@@ -157,53 +151,6 @@ def test_drafts_are_ranked_by_the_teachers_likelihood() -> None:
     ranked = [draft.grade for draft in found[0].ranked()]
     assert ranked == sorted(ranked, reverse=True)
     assert max(ranked) <= 0
-
-
-class _Vllm(BaseHTTPRequestHandler):
-    """Answers as vLLM does: nothing for the first token, then the prompt's log-probabilities."""
-
-    def do_POST(self) -> None:
-        body = loads(self.rfile.read(int(self.headers["content-length"])))
-        scored = [
-            None
-            if place == 0
-            else {str(token): {"logprob": -0.25, "rank": 1}, "3": {"logprob": -2}}
-            for place, token in enumerate(body["prompt"])
-        ]
-        reply = {"choices": [{"prompt_logprobs": scored}]} if body["model"] == "big" else {}
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(dumps(reply).encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def vllm() -> Iterator[httpx.Client]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Vllm)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}") as client:
-        yield client
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_teacher_behind_vllm_scores_in_the_labels_places(vllm: httpx.Client) -> None:
-    tokenizer = character_tokenizer()
-    rows = encode(copying(2), tokenizer, max_tokens=99).rows
-    batch = collate(rows, 0, [rows[0].answer, rows[1].answer[:2]])
-    top = VllmTeacher(client=vllm, model="big", vocabulary="v", k=2).score(batch)
-    assert torch.equal(top.ids[0, :, 0], batch.labels[0])
-    assert top.ids[1].tolist() == [
-        [-1, -1],
-        [-1, -1],
-        [rows[1].answer[0], 3],
-        [rows[1].answer[1], 3],
-    ]
-    assert top.log_probs[0, 0].tolist() == pytest.approx([-0.25, -2.0], abs=2e-4)
-    with pytest.raises(TeacherError, match="gave no prompt_logprobs"):
-        VllmTeacher(client=vllm, model="small", vocabulary="v").score(batch)
 
 
 def test_the_packaged_weights_load_train_ready_and_pinned() -> None:
