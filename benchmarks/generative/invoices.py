@@ -119,7 +119,11 @@ def same_document(expected: str, given: str) -> bool:
 def write_drafts(
     base: Base, adapter: Adapter, documents: Sequence[Document], path: Path, *, batch: int
 ) -> list[dict[str, Any]]:
-    """The student's documents with their mean log-probability; those in ``path`` are kept."""
+    """The student's documents with their mean log-probability; those in ``path`` are kept.
+
+    The adapter is merged into the weights: it writes nearly twice as fast, and one document in some
+    dozens otherwise than an adapter served beside them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     known = {row["id"]: row for row in map(json.loads, lines)}
@@ -127,7 +131,7 @@ def write_drafts(
     missing = sorted((row for row in rows if row.example.id not in known), key=lambda r: r.tokens)
     model = base.model
     if missing:
-        model = PeftModel.from_pretrained(base.model, adapter.folder).eval()
+        model = PeftModel.from_pretrained(base.model, adapter.folder).merge_and_unload().eval()
     with path.open("a", encoding="utf-8") as file:
         for start in range(0, len(missing), batch):
             for draft in _write(model, base.tokenizer, missing[start : start + batch]):
@@ -254,7 +258,7 @@ def main() -> None:
     trained_s = time.monotonic() - began_s
     drafts = write_drafts(
         open_base(arguments.base, pin=pin), adapter, test,
-        arguments.work / "drafts" / f"{adapter.name}.jsonl", batch=16,
+        arguments.work / "drafts" / f"{adapter.name}.jsonl", batch=32,
     )  # fmt: skip
     result = {
         "adapter": adapter.name,
