@@ -51,6 +51,7 @@ _RECIPES = {
 }
 """As the command line and as ``RECIPES`` call them."""
 
+_TOP = 20
 _SCORED = ("standard", "on-policy")
 """Those that need a teacher's log-probabilities, which no record keeps."""
 
@@ -90,6 +91,11 @@ def add_train(actions: _SubParsersAction[Any]) -> None:
         metavar="MODEL",
         help=f"for {' and '.join(_SCORED)}: the configured model, behind vLLM, that tells how "
         "likely it finds each token",
+    )
+    parser.add_argument(
+        "--scorer-top",
+        type=read_count,
+        help=f"so many tokens in each place, which its --max-logprobs must allow ({_TOP})",
     )
     parser.add_argument(
         "--python",
@@ -143,18 +149,11 @@ def _train(args: Namespace) -> int:
         return _tune(args)
     if args.base is None:
         raise UsageError(f"The recipe {args.recipe} needs --base: the weights of the servers.")
-    if (args.scorer is not None) != (args.recipe in _SCORED):
-        raise UsageError(
-            f"The recipe {args.recipe} needs --scorer: who tells how likely each token is."
-            if args.scorer is None
-            else f"The recipe {args.recipe} learns from text: --scorer is for {', '.join(_SCORED)}."
-        )
-    if args.new_tokens is not None and args.recipe != "on-policy":
-        raise UsageError("--new-tokens is for the recipe on-policy: the others sample no drafts.")
+    _check_scoring(args)
     progress = Progress()
     with open_workplace(args.config) as place:
         need_student(place.settings)
-        scorer = None if args.scorer is None else _find_scorer(place.settings, args.scorer)
+        scorer = None if args.scorer is None else _find_scorer(place.settings, args)
         launcher = make_launcher(place.settings)
         bundle = _find_dataset(place, args)
         note = f"Learning from the dataset {bundle.digest[:_SHORT]} of {_workload_of(bundle)}."
@@ -191,11 +190,24 @@ def _train(args: Namespace) -> int:
     return 0
 
 
+def _check_scoring(args: Namespace) -> None:
+    if (args.scorer is not None) != (args.recipe in _SCORED):
+        raise UsageError(
+            f"The recipe {args.recipe} needs --scorer: who tells how likely each token is."
+            if args.scorer is None
+            else f"The recipe {args.recipe} learns from text: --scorer is for {', '.join(_SCORED)}."
+        )
+    if args.scorer_top is not None and args.scorer is None:
+        raise UsageError("--scorer-top is for a scorer: name one by --scorer.")
+    if args.new_tokens is not None and args.recipe != "on-policy":
+        raise UsageError("--new-tokens is for the recipe on-policy: the others sample no drafts.")
+
+
 def _tune(args: Namespace) -> int:
     """A learning cycle that tunes an encoder on the way; its ladder decides as ever."""
     if args.workload is None:
         raise UsageError("The recipe encoder learns from a workload's answers: name the workload.")
-    for name in ("start", "rank", "no_gate", "scorer", "new_tokens"):
+    for name in ("start", "rank", "no_gate", "scorer", "scorer_top", "new_tokens"):
         if getattr(args, name):
             option = name.replace("_", "-")
             raise UsageError(f"--{option} is for students that write, not for an encoder.")
@@ -252,9 +264,10 @@ def _find_dataset(place: Workplace, args: Namespace) -> Bundle:
     return dataset.bundle
 
 
-def _find_scorer(settings: Settings, name: str) -> dict[str, Any]:
+def _find_scorer(settings: Settings, args: Namespace) -> dict[str, Any]:
     """A configured model as ``open_scorer`` takes it: what it says is taught, so it must be one
     whose licence allows that."""
+    name = args.scorer
     model = settings.models.get(name)
     if model is None or model.upstream is None:
         served = ", ".join(key for key, one in settings.models.items() if one.upstream is not None)
@@ -266,7 +279,7 @@ def _find_scorer(settings: Settings, name: str) -> dict[str, Any]:
         )
     return {
         **{"name": name, "upstream": model.upstream, "model": model.model},
-        **{"key_env": model.api_key_env, "retries": model.retries},
+        **{"key_env": model.api_key_env, "top": args.scorer_top or _TOP, "retries": model.retries},
         **{"connect_s": model.timeout_s.connect, "total_s": model.timeout_s.total},
     }
 

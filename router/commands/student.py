@@ -51,7 +51,9 @@ def register(commands: _SubParsersAction[Any]) -> None:
         metavar="FILE",
         help="of the environment that vLLM is installed in, which is never the gateway's (python3)",
     )
-    serve.add_argument("--adapters", type=int, default=4, help="used at once (4)")
+    serve.add_argument(
+        "--adapters", type=int, default=4, help="used at once (4); 0: none, a teacher that scores"
+    )
     serve.add_argument("--rank", type=int, default=64, help="the highest of an adapter (64)")
     serve.add_argument("--context", type=int, metavar="TOKENS", help="longest (the model's)")
     serve.add_argument(

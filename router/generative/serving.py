@@ -21,8 +21,9 @@ _NVIDIA = Path("/dev/nvidiactl")
 @dataclass(frozen=True, kw_only=True)
 class Serving:
     """What to serve. ``weights``: a folder, or an id of a model hub; ``name``: of the base model
-    for clients; ``adapters``: how many are used at once; ``rank``: the highest of an adapter;
-    ``kv_cache_gib``: on the CPU; ``more``: further options of vLLM's own."""
+    for clients; ``adapters``: how many are used at once, 0 for a server of whole weights, which
+    also scores prompts; ``rank``: the highest of an adapter; ``kv_cache_gib``: on the CPU;
+    ``more``: further options of vLLM's own."""
 
     weights: str
     name: str
@@ -44,15 +45,20 @@ class Serving:
             *(self.python, "-m", _ENTRY),
             *("--model", self.weights, "--served-model-name", self.name),
             *("--host", self.host, "--port", str(self.port)),
+            *(self._lend_adapters() if self.adapters else []),
+            *context,
+            # Compiling for the CPU takes longer than it saves on so small a model.
+            *(["--enforce-eager", "--dtype", "bfloat16"] if self.device == "cpu" else []),
+            *self.more,
+        ]
+
+    def _lend_adapters(self) -> list[str]:
+        return [
             "--enable-lora",
             *("--max-loras", str(self.adapters), "--max-lora-rank", str(self.rank)),
             # Those that are not in use wait in memory: the release before, and the next.
             *("--max-cpu-loras", str(4 * self.adapters)),
             *("--max-logprobs", str(TOP)),
-            *context,
-            # Compiling for the CPU takes longer than it saves on so small a model.
-            *(["--enforce-eager", "--dtype", "bfloat16"] if self.device == "cpu" else []),
-            *self.more,
         ]
 
     @property

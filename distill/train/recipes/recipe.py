@@ -42,7 +42,8 @@ class Recipe:
 
 RECIPES: Mapping[str, Mapping[str, object]] = {
     "standard": {"forward_kl": 1.0},
-    "on_policy": {"jsd": {"beta": 0.5}},
+    # Where the scorer is unsure, likelihood would teach the student its own draft: no min_mass.
+    "on_policy": {"jsd": {"beta": 0.5, "min_mass": 0.0}},
     "sequence": {"nll": 1.0},
     "preference": {"dpo": {"beta": 0.1, "anchor": 0.2}},
     "fine_tune": {"nll": 1.0, "replay_kl": 1.0},

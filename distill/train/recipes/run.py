@@ -62,11 +62,9 @@ def train_student(
     # 2. What the run is made of, which names it.
     manifest = {
         **_describe(recipe, base, examples, encoding, team),
+        **_describe_teacher(recipe, examples, teacher),
         "start": None if begun is None else begun.digest,
-        "teacher_tier": tier_of(recipe, examples, None if teacher is None else teacher.tier),
     }
-    if teacher is not None:
-        manifest["scorer"] = teacher.name
     identity = identify(manifest)
     work = folder / "runs" / identity[:16]
     work.mkdir(parents=True, exist_ok=True)
@@ -106,6 +104,14 @@ def _describe(
     }
     # Another number of processes adds up to other weights.
     return made if team.size == 1 else {**made, "processes": team.size}
+
+
+def _describe_teacher(
+    recipe: Recipe, examples: Sequence[Example], teacher: ScoringTeacher | None
+) -> dict[str, str]:
+    if teacher is None:
+        return {"teacher_tier": tier_of(recipe, examples, None)}
+    return {"teacher_tier": tier_of(recipe, examples, teacher.tier), "scorer": teacher.name}
 
 
 def _open_student(model: Any, recipe: Recipe, start: Path | None) -> Any:

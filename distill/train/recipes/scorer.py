@@ -132,7 +132,8 @@ def open_scorer(given: Mapping[str, Any], base: Base) -> VllmTeacher:
     """The teacher at ``given["upstream"]``, a vLLM's address that ends in ``/v1``.
 
     ``given``: ``model``, as the server calls it; ``key_env``: the variable of this process that
-    holds its key, or None; ``connect_s``, ``total_s``, ``retries``. Asks what the server serves,
+    holds its key, or None; ``top``: of how many tokens in each place it is asked; ``connect_s``,
+    ``total_s``, ``retries``. Asks what the server serves,
     how it writes every token id of the base's, since by a hash alone a vocabulary can't be known
     from afar, and for one score. Raises TeacherError where any of it fails or differs.
     """
@@ -149,6 +150,7 @@ def open_scorer(given: Mapping[str, Any], base: Base) -> VllmTeacher:
         model=given["model"],
         vocabulary=base.vocabulary,
         tokens=len(base.tokenizer),
+        k=given["top"],
         retries=given["retries"],
         weights=str(served.get("root", "")),
         context=served.get("max_model_len"),

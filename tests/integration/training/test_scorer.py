@@ -97,6 +97,7 @@ async def test_a_scoring_teacher_is_learned_from(
         (WORDS, ["--recipe", "standard"], "needs --scorer"),
         (WORDS, ["--scorer", "scorer"], "learns from text"),
         (WORDS, ["--new-tokens", "9"], "sample no drafts"),
+        (WORDS, ["--scorer-top", "9"], "is for a scorer"),
         (
             WORDS,
             ["--recipe", "standard", "--scorer", "nobody"],
@@ -106,7 +107,16 @@ async def test_a_scoring_teacher_is_learned_from(
         (WORDS[::-1], ["--recipe", "standard", "--scorer", "scorer"], "different vocabularies"),
         (WORDS[:-1], ["--recipe", "standard", "--scorer", "scorer"], "different vocabularies"),
     ],
-    ids=["none", "unused", "undrafted", "unknown", "licence", "other words", "fewer words"],
+    ids=[
+        "none",
+        "unused",
+        "undrafted",
+        "no top",
+        "unknown",
+        "licence",
+        "other words",
+        "fewer words",
+    ],
 )
 async def test_a_scorer_that_cannot_teach_is_told_in_a_sentence(
     words: list[str],

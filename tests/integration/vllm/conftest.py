@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -26,15 +26,29 @@ _UP_WITHIN_S = 420.0
 @pytest.fixture(scope="session")
 def vllm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a vLLM that calls its base model ``small`` and has no adapter yet."""
+    with _served(tmp_path_factory.mktemp("vllm"), "--rank", "8") as url:
+        yield url
+
+
+@pytest.fixture
+def scorer_url(tmp_path: Path) -> Iterator[str]:
+    """The address of another that lends no adapters: with them vLLM 0.32 ends on the CPU where
+    several prompts are scored at once."""
+    with _served(tmp_path, "--adapters", "0") as url:
+        yield url
+
+
+@contextmanager
+def _served(folder: Path, *more: str) -> Iterator[str]:
     built = locate()
     if built is None:
         pytest.skip("there is no vLLM: make vllm builds one")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("vllm") / "vllm.log"
+    log = folder / "vllm.log"
     command = [str(TUTELAGE), "student", "serve", str(built.base_model)]
-    options = ["--device", "cpu", "--name", "small", "--context", "512", "--rank", "8"]
+    options = ["--device", "cpu", "--name", "small", "--context", "512", *more]
     place = ["--port", str(port), "--python", str(built.python)]
     with log.open("wb") as out:
         server = subprocess.Popen(

@@ -32,8 +32,8 @@ def write_log(path: Path) -> Path:
     return path
 
 
-def configure(folder: Path, vllm_url: str) -> Path:
-    server = {"upstream": vllm_url, "model": "small", "timeout_s": {"total": 240}}
+def configure(folder: Path, scorer_url: str) -> Path:
+    server = {"upstream": scorer_url, "model": "small", "timeout_s": {"total": 240}}
     config = folder / "tutelage.yaml"
     given = {
         "store": {"url": f"sqlite:///{folder}/t.db"},
@@ -56,13 +56,13 @@ def read_losses(said: dict[str, Any]) -> list[float]:
 
 
 async def test_a_base_that_scores_itself_has_nothing_to_learn(
-    tmp_path: Path, vllm_url: str
+    tmp_path: Path, scorer_url: str
 ) -> None:
     """Student and teacher are the same weights, in two programs: at the first step they differ by
     no more than arithmetic in bfloat16 does, which holds tokens, places and tails together."""
     built = locate()
     assert built is not None
-    config = configure(tmp_path, vllm_url)
+    config = configure(tmp_path, scorer_url)
     log = write_log(tmp_path / "log.jsonl")
     brought = ["data", "import", log, "--workload", "shop", "--teacher", "teacher"]
     code, _, err = await tutelage(*brought, "--config", config)

@@ -102,7 +102,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def given(server: Server, **more: Any) -> dict[str, Any]:
     usual = {"upstream": server.url, "model": "big", "key_env": None}
-    return {**usual, "connect_s": 2.0, "total_s": 20.0, "retries": 2, **more}
+    return {**usual, "top": 20, "connect_s": 2.0, "total_s": 20.0, "retries": 2, **more}
 
 
 def make(server: Server, model: str = "big") -> VllmTeacher:

@@ -35,6 +35,15 @@ def test_on_the_cpu_it_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert words[-2:] == ["--seed", "7"]
 
 
+def test_without_adapters_it_lends_none_and_tells_as_many_tokens_as_vllm_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["student", "serve", str(tmp_path), "--adapters", "0", "--print"]) == 0
+    told = capsys.readouterr().out
+    assert "lora" not in told.replace("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "")
+    assert "logprobs" not in told
+
+
 def test_name_and_address_are_those_of_the_configuration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
