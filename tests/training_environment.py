@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -25,3 +26,8 @@ def run_there(code: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def read_losses(curve: Path) -> list[float]:
+    """A training's losses, step by step."""
+    return [json.loads(line)["loss"] for line in curve.read_text().splitlines()]

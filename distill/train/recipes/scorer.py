@@ -19,6 +19,7 @@ from distill.train.recipes.base import Base
 from distill.train.recipes.batch import Batch
 from distill.train.recipes.teachers import TeacherError
 from distill.train.topk import TopKError, pack_rows
+from router.upstream.retry import FIRST_BACKOFF_S, is_retryable
 
 _TOKENS_A_CALL = 2048
 """How many token ids are compared at once."""
@@ -27,10 +28,6 @@ _AT_ONCE = 16
 _IDLE_S = 3.0
 """vLLM closes a connection that was idle for five seconds."""
 
-_PAUSE_S = 0.5
-"""Before the first further try; it doubles with each."""
-
-_AGAIN = (408, 429, 500, 502, 503, 504)
 _SAID = 300
 """So many characters of what a server says are passed on."""
 
@@ -114,7 +111,7 @@ class VllmTeacher:
         """What the server answers, tried again while it is busy or out of reach."""
         for tried in range(self.retries + 1):
             if tried:
-                time.sleep(_PAUSE_S * 2 ** (tried - 1))
+                time.sleep(FIRST_BACKOFF_S * 2 ** (tried - 1))
             try:
                 reply = self.client.post(path, json=body)
             except httpx.TransportError as error:
@@ -123,7 +120,7 @@ class VllmTeacher:
             if reply.is_success:
                 return _read(reply)
             why = f"answered {reply.status_code} to {path}: {_reason(reply)}"
-            if reply.status_code not in _AGAIN:
+            if not is_retryable(reply.status_code, reply.headers):
                 break
         raise TeacherError(f"The scorer {self.model} {why}")
 
@@ -197,10 +194,12 @@ def _read(reply: httpx.Response) -> Any:
 
 
 def _reason(reply: httpx.Response) -> str:
-    """What the server says is wrong, in one line."""
+    """What the server says is wrong, in one line. Careless servers quote the key."""
     said = _read(reply)
     for name in ("error", "message", "detail"):
         if isinstance(said, dict) and name in said:
             said = said[name]
     text = said if isinstance(said, str) else reply.text
+    key = reply.request.headers.get("authorization", "").removeprefix("Bearer ")
+    text = text.replace(key, "***") if key else text
     return " ".join(text.split())[:_SAID] or "nothing more"

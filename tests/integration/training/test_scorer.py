@@ -14,11 +14,17 @@ from aiohttp import web
 
 from tests.integration.generative.fake_vllm import FakeVllm
 from tests.integration.training.test_train_command import prepare, train, tutelage
+from tests.training_environment import read_losses
 
 pytestmark = pytest.mark.long
 
 WORDS = ["<pad>", "</s>", "<a>", "<u>", "<unk>", *string.ascii_lowercase, " "]
 """As ``tests.train.recipes.tiny_base`` numbers them."""
+
+
+@pytest.fixture(autouse=True)
+def scorer_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCORER_KEY", "sk-scorer")
 
 
 class ScoringVllm(FakeVllm):
@@ -59,10 +65,6 @@ async def prepare_scored(folder: Path, server: ScoringVllm) -> tuple[Path, str]:
     return config, dataset
 
 
-def read_losses(curve: Path) -> list[float]:
-    return [json.loads(line)["loss"] for line in curve.read_text().splitlines()]
-
-
 def read_all(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
@@ -72,9 +74,7 @@ async def test_a_scoring_teacher_is_learned_from(
     recipe: str,
     tmp_path: Path,
     base: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("SCORER_KEY", "sk-scorer")
     async with ScoringVllm(WORDS) as server:
         config, dataset = await prepare_scored(tmp_path, server)
         words = train(config, base, dataset, "--no-gate", "--recipe", recipe, "--scorer", "scorer")
@@ -124,9 +124,7 @@ async def test_a_scorer_that_cannot_teach_is_told_in_a_sentence(
     said: str,
     tmp_path: Path,
     base: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("SCORER_KEY", "sk-scorer")
     async with ScoringVllm(words) as server:
         config, dataset = await prepare_scored(tmp_path, server)
         code, _, err = await tutelage(*train(config, base, dataset, "--no-gate", *more))

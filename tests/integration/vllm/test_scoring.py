@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -13,7 +12,7 @@ from benchmarks.vllm.environment import locate
 from distill.demo.shop import read_shop
 from router.record.store import Store
 from tests.integration.training.test_train_command import tutelage
-from tests.training_environment import training_python
+from tests.training_environment import read_losses, training_python
 
 pytestmark = pytest.mark.long
 
@@ -50,11 +49,6 @@ def configure(folder: Path, scorer_url: str) -> Path:
     return config
 
 
-def read_losses(said: dict[str, Any]) -> list[float]:
-    lines = Path(said["curve"]).read_text().splitlines()
-    return [json.loads(line)["loss"] for line in lines]
-
-
 async def test_a_base_that_scores_itself_has_nothing_to_learn(
     tmp_path: Path, scorer_url: str
 ) -> None:
@@ -76,5 +70,5 @@ async def test_a_base_that_scores_itself_has_nothing_to_learn(
         assert code == 0, err
         said = json.loads(out)
         assert (said["teacher_tier"], said["scorer"]) == ("top-k", "scorer small")
-        first = read_losses(said)[0]
+        first = read_losses(Path(said["curve"]))[0]
         assert 0.0 <= first < 0.05, (recipe, first)

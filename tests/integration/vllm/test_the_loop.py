@@ -27,7 +27,7 @@ from router.testing import FakeUpstream
 from tests.integration.gateway.test_gateway import client, gateway
 from tests.integration.generative.test_adapters import until
 from tests.integration.vllm.test_real_vllm import PATIENT_S, configure
-from tests.training_environment import training_python
+from tests.training_environment import read_losses, training_python
 
 pytestmark = pytest.mark.long
 
@@ -128,10 +128,6 @@ async def record(folder: Path, teacher: FakeUpstream, vllm_url: str, messages: l
             assert {tier for _, tier, _ in found} == {"teacher"}
     built = ["distill", "dataset", "build", "--workload", "shop", "--near", "0"]
     return str((await tutelage(folder, *built, "--held-out", HELD_OUT))["digest"])
-
-
-def read_losses(curve: Path) -> list[float]:
-    return [json.loads(line)["loss"] for line in curve.read_text().splitlines()]
 
 
 async def train(folder: Path, dataset: str, seed: int) -> tuple[str, str]:

@@ -57,7 +57,8 @@ class _Vllm(BaseHTTPRequestHandler):
         self.server.hits += 1
         if self.server.failures:
             status = self.server.failures.pop()
-            self._answer(status, {"error": {"message": "Not\n now.", "code": status}})
+            given = self.headers["authorization"] or ""
+            self._answer(status, {"error": {"message": f"Not\n now. {given}", "code": status}})
         elif body["model"] == "silent":
             self._answer(200, {"choices": [{"text": "a"}], "prompt": None})
         elif body["model"] == "unsure":
@@ -97,7 +98,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distill.train.recipes.scorer._PAUSE_S", 0.0)
+    monkeypatch.setattr("distill.train.recipes.scorer.FIRST_BACKOFF_S", 0.0)
 
 
 def given(server: Server, **more: Any) -> dict[str, Any]:
@@ -170,6 +171,15 @@ def test_a_server_that_is_away_is_told() -> None:
     teacher = VllmTeacher(client=client, model="big", vocabulary="v", tokens=9)
     with pytest.raises(TeacherError, match="could not be asked: ConnectError"):
         teacher.ask([1])
+
+
+def test_a_server_that_quotes_the_key_is_not_quoted_with_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCORER_KEY", "sk-secret")
+    server.failures = [401]
+    with pytest.raises(TeacherError, match=r"answered 401 .*: Not now\. Bearer \*\*\*$"):
+        open_scorer(given(server, key_env="SCORER_KEY"), tiny_base())
 
 
 @pytest.mark.parametrize("key", ["", "sk-secret\r", "sk-secret ", "sk-sécret"])
