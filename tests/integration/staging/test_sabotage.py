@@ -43,6 +43,9 @@ CANARY = replace(PLAN, shadow=0)
 LONG_CANARY = replace(PLAN, shadow=0, shares=(0.4,), each=300)
 """What is served wrongly is seen three times in ten: that takes longer to show."""
 
+DISAGREES = {"agreement", "served_disagreement"}
+"""A coin says which of the two a canary of permuted labels shows first."""
+
 
 def permuted(trained: Trained) -> dict[str, Any]:
     assert isinstance(trained.student, EmbeddedStudent)
@@ -72,15 +75,15 @@ async def test_a_good_release_goes_all_the_way(tmp_path: Path, plan: Plan) -> No
 
 
 @pytest.mark.parametrize(
-    ("plan", "sabotage", "rung", "signal"),
+    ("plan", "sabotage", "rung", "signals"),
     [
-        pytest.param(PLAN, permuted, "shadow", "agreement", id="permuted-in-the-shadow"),
-        pytest.param(CANARY, permuted, "canary", "agreement", id="permuted-in-the-canary"),
+        pytest.param(PLAN, permuted, "shadow", {"agreement"}, id="permuted-in-the-shadow"),
+        pytest.param(CANARY, permuted, "canary", DISAGREES, id="permuted-in-the-canary"),
         pytest.param(
             LONG_CANARY,
             lambda _: {"gate": SURE},
             "canary",
-            "served_disagreement",
+            {"served_disagreement"},
             id="overconfident",
         ),
     ],
@@ -90,7 +93,7 @@ async def test_what_is_wrong_is_taken_back(
     plan: Plan,
     sabotage: Callable[[Trained], dict[str, Any]],
     rung: str,
-    signal: str,
+    signals: set[str],
 ) -> None:
     async with open_world(tmp_path) as world:
         first, bad = world.enter(GOOD), world.enter(GOOD, **sabotage(GOOD))
@@ -99,7 +102,8 @@ async def test_what_is_wrong_is_taken_back(
         await world.put_on_trial(bad, plan)
         ended = await world.try_out(bad)
         told = rung_of(world, bad, rung)
-        assert (ended.state, told["verdict"], told["signal"]) == ("rejected", "failed", signal)
+        assert (ended.state, told["verdict"]) == ("rejected", "failed")
+        assert told["signal"] in signals
         assert told["low"] < told["high"]
         last = world.store.release_events(WORKLOAD)[-1]
         assert (last.digest, last.action, last.reason) == (bad, "rejected", told["sentence"])
