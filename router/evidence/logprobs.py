@@ -22,13 +22,18 @@ Floats = NDArray[np.float64]
 
 
 def measure_tokens(logprobs: object) -> dict[str, float]:
-    """Named signals of a choice's ``logprobs``; none where there are no log-probabilities.
+    """``summarise_tokens`` as a gate reads it."""
+    return read_signals(summarise_tokens(logprobs))
+
+
+def summarise_tokens(logprobs: object) -> dict[str, float]:
+    """Named signals of a choice's ``logprobs``, as streams record them; none where there are no
+    log-probabilities.
 
     ``mean_logprob``, ``min_logprob``, ``tenth_logprob`` (quantile .1), ``window_logprob`` (lowest
     mean of 8 tokens in a row), ``first_logprob``; ``tokens`` (log1p of their number);
     ``least_margin`` and ``mean_entropy`` over the reported alternatives (nats). The summed
-    log-probability is left out: it measures length. As ``read_signals`` has it, what ends with
-    ``logprob`` is given as log-odds.
+    log-probability is left out: it measures length.
     """
     tokens = _tokens_of(logprobs)
     values = np.maximum([_number(token.get("logprob")) for token in tokens], _LEAST)
@@ -48,7 +53,7 @@ def measure_tokens(logprobs: object) -> dict[str, float]:
     if all(len(top) > 1 for top in tops):
         found["least_margin"] = min(float(top[0] - top[1]) for top in tops)
         found["mean_entropy"] = float(np.mean([-(np.exp(top) * top).sum() for top in tops]))
-    return read_signals(found)
+    return found
 
 
 def read_signals(recorded: Mapping[str, float]) -> dict[str, float]:

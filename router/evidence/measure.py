@@ -8,6 +8,7 @@ from typing import Any
 
 from policies.types import Answer
 from router.evidence.calls import Schema, check_calls
+from router.evidence.extracted import check_values
 from router.evidence.worked import check_solution
 from router.wire.openai import count_prompt_chars, input_text
 
@@ -22,8 +23,9 @@ def measure_draft(body: Mapping[str, Any], answer: Answer) -> dict[str, float]:
     """Named signals of a draft, all finite; which ones depends on what kind of answer it is.
 
     Of every draft: lengths, turns, whether it refuses or was cut short. Where tools were offered:
-    checks of the calls against their schemas and the question (``call_…``). Of a longer text:
-    checks of what it calculates (``q_…``, ``d_…``).
+    checks of the calls against their schemas and the question (``call_…``). Of JSON: where its
+    values stand in the question (``value_…``). Of another longer text: checks of what it calculates
+    (``q_…``, ``d_…``).
     """
     content = answer.content or ""
     signals = {
@@ -38,6 +40,8 @@ def measure_draft(body: Mapping[str, Any], answer: Answer) -> dict[str, float]:
     if tools:
         checks = check_calls(question, tools, answer.tool_calls)
         signals |= {f"call_{name}": value for name, value in checks.items()}
+    elif values := check_values(question, content):
+        signals |= values
     elif len(content.split()) >= _WORKED_WORDS:
         signals |= check_solution(question, content)
     return signals
