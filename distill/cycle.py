@@ -7,34 +7,31 @@ the last step, which moves one pointer in the store.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from distill.calibration import check_calibration
-from distill.dataset import MAX_QUESTIONS, MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
+from distill.dataset import MIN_ANSWERS, MIN_COVERAGE, Dataset, build_dataset
 from distill.dataset.folder import save as save_dataset
-from distill.dataset.memory import RowMemory
 from distill.dataset.model import LEARNING_TERMS
-from distill.drift import Drift, find_drift
+from distill.drift import Drift
 from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
 from distill.heartbeat import Heartbeat
-from distill.launch.embedded import Fit, FitHere, Fitted
+from distill.launch.embedded import FitHere, Fitted
+from distill.learner import HeldOut, Learner, Outcome, Result, load_active, terms_of
 from distill.next.learned import describe_learned
 from distill.noise import find_noise
 from distill.promote import Rung, climb, may_promote
 from distill.steps import Steps, Stopped, Superseded
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained
-from distill.train.tuned import Learned, Tuner, encode_for, learn_over, learn_tuned, make_lesson
-from distill.trial import plan_trial
+from distill.train.tuned import Learned, encode_for, learn_over, learn_tuned, make_lesson
+from distill.trial import plan_trial, put_forward
 from distill.wording import count_of
+from distill.writing import learn_writing
 from policies.fit.gate import NothingToCalibrate
 from policies.promise.certificate import Terms
 from router.errors import ReleaseError
@@ -42,76 +39,11 @@ from router.generative.student import GenerativeStudent
 from router.record.learning import cycle_lease
 from router.record.model import Release as ReleaseRecord
 from router.record.model import TrainingRow
-from router.record.redact import Redactor
-from router.record.store import Store
-from router.release import Release, load_release, save_release
-from router.settings.model import Settings
+from router.release import Release, save_release
 from router.staging.judge import Judged
 from router.students.embedded import EmbeddedStudent
-from router.students.encoder import Encoder
 from router.students.space import COMMON
 from router.workload import find_settings
-
-Result = Literal["promoted", "on_trial", "rejected", "too_few", "open_ended", "failed", "busy"]
-
-_UNPROMISED = Terms(agreement=0.95)
-"""At this risk gates are compared where a workload promises nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """Every question's draft by a student that had not seen it: the confidence in it, in
-    ``scores``, of a gate that had not either, and whether it disagrees with the teacher. ``ids``:
-    of the interaction that asked each question last."""
-
-    ids: Sequence[str]
-    scores: NDArray[np.float64]
-    wrong: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a cycle ended. ``sentence``: the same for people; ``detail``: what the store keeps;
-    ``held_out``: drafts for the questions it learned from; None where it didn't come to that."""
-
-    workload: str
-    result: Result
-    sentence: str
-    release: ReleaseRecord | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
-    held_out: HeldOut | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learner:
-    """What a cycle works with.
-
-    ``folder``: where releases are written; ``seed``: of all choices; ``drafts``: "embedded" trains
-    a student and its gate, "given" only the gate over drafts that come from elsewhere, "served" the
-    gate over those of a student behind a server; ``most_questions``: of more, a random sample is
-    learned from; ``datasets``: where what was learned from is kept, None where it isn't;
-    ``find_drift``: tells a workload's alarms; ``live``: traffic follows, so that a candidate can be
-    tried on it, and people look at what was learned; ``ended``: whether the cycle is to end, asked
-    before each step; ``fit``: where an embedded student is trained, None: here, by ``encoder``;
-    ``memory``: of what earlier cycles read, where one process goes through many of the same store
-    and settings; ``tuner``: tunes an encoder of the workload's own, None leaves the one in force.
-    """
-
-    settings: Settings
-    store: Store
-    encoder: Encoder
-    redactor: Redactor
-    folder: Path
-    seed: int = 0
-    drafts: Literal["embedded", "given", "served"] = "embedded"
-    most_questions: int = MAX_QUESTIONS
-    datasets: Path | None = None
-    find_drift: Callable[[Store, str], Drift] = find_drift
-    live: bool = True
-    ended: Callable[[], bool] = lambda: False
-    fit: Fit | None = None
-    memory: RowMemory | None = None
-    tuner: Tuner | None = None
 
 
 def run_cycle(learner: Learner, workload: str) -> Outcome:
@@ -164,6 +96,9 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     if learner.settings.learning.on_drift:
         drift = learner.find_drift(learner.store, workload)
     active = load_active(learner.store, workload)
+    written = learn_writing(learner, workload, active, drift.changed_seq, steps)
+    if written is not None:
+        return written
     student = None
     if learner.drafts == "served":
         student = find_student(learner.settings, active)
@@ -281,25 +216,13 @@ def _decide(
         f"{count_of(len(whole.questions), 'question')} with "
         f"{count_of(len(dataset.answers), 'different answer')}."
     )
-    if isinstance(trial.to, tuple) and release.state != "active":
-        sentence = f"{sentence[:-1]}; it {trial.reason}."
-        learner.store.begin_stage(release.digest, *trial.to, sentence)
-        return Outcome(
-            workload=workload, result="on_trial", sentence=sentence, release=release, detail=detail
-        )
-    learner.store.set_active(workload, release.digest, sentence)
-    return Outcome(
-        workload=workload,
-        result="promoted",
-        sentence=sentence,
-        release=release,
-        detail=detail,
-        held_out=HeldOut(
-            ids=[question.row.id for question in dataset.questions],
-            scores=trained.confidence,
-            wrong=trained.held_out != dataset.classes,
-        ),
+    held_out = HeldOut(
+        ids=[question.row.id for question in dataset.questions],
+        scores=trained.confidence,
+        wrong=trained.held_out != dataset.classes,
     )
+    outcome = put_forward(learner.store, release, trial, sentence, detail)
+    return replace(outcome, held_out=held_out if outcome.result == "promoted" else None)
 
 
 def _climb_what_is_known(
@@ -346,21 +269,6 @@ def _explain(
     noise = find_noise(dataset, examples.vectors, trained.held_out)
     learned = describe_learned(dataset, examples, trained, seed=seed)
     return {**learned, "teacher_noise": noise.describe()}
-
-
-def load_active(store: Store, workload: str) -> Release | None:
-    """The release in force. Raises ReleaseError where it is damaged."""
-    digest = store.active_releases().get(workload)
-    row = store.release(digest) if digest is not None else None
-    return None if row is None else load_release(Path(row.path))
-
-
-def terms_of(settings: Settings, workload: str) -> Terms:
-    configured = find_settings(settings, workload)
-    if configured is None or configured.promise is None:
-        return _UNPROMISED
-    promise = configured.promise
-    return Terms(agreement=promise.agreement, confidence=promise.confidence, over=promise.over)
 
 
 def _keep(

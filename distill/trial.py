@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from distill.learner import Outcome
 from router.generative.student import GenerativeStudent
 from router.promotion import NotPossible, find_release
 from router.record.model import Release as Candidate
@@ -67,6 +68,24 @@ def plan_trial(
         for rung in judged.rungs
     )
     return replace(judged, rungs=rungs)
+
+
+def put_forward(
+    store: Store, release: Candidate, trial: Judged, sentence: str, detail: Mapping[str, Any]
+) -> Outcome:
+    """A candidate goes on the trial that is planned for it, or in force where none is: how a cycle
+    ends. ``sentence``: how it was made, with a full stop."""
+    workload = release.workload
+    if isinstance(trial.to, tuple) and release.state != "active":
+        sentence = f"{sentence[:-1]}; it {trial.reason}."
+        store.begin_stage(release.digest, *trial.to, sentence)
+        return Outcome(
+            workload=workload, result="on_trial", sentence=sentence, release=release, detail=detail
+        )
+    store.set_active(workload, release.digest, sentence)
+    return Outcome(
+        workload=workload, result="promoted", sentence=sentence, release=release, detail=detail
+    )
 
 
 def put_on_trial(

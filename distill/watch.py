@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from distill.cycle import Learner, Outcome, run_cycle
+from distill.cycle import run_cycle
 from distill.dataset import MIN_ANSWERS
 from distill.dataset.erasing import Withdrawn, expire
 from distill.drift import Drift, find_drift
+from distill.learner import Learner, Outcome
 from distill.trigger import count_needed
 from router.record.learning import cycle_lease
 from router.record.model import Cycle

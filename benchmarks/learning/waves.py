@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from benchmarks.frontier.metrics import calibration
 from benchmarks.promise.intervals import interval
-from distill.cycle import load_active
+from distill.learner import load_active
 from distill.replay.run import Replay
 from distill.replay.terms import STREAM_WORKLOAD, settings_for
 from distill.streams import StreamRow, read_stream

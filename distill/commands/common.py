@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from distill.cycle import Learner
 from distill.launch.choose import make_fit
+from distill.learner import Learner
 from router.errors import StoreError
 from router.meter.money import usd
 from router.overlay import read_in_force

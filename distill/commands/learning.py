@@ -30,8 +30,9 @@ from distill.commands.common import (
 from distill.commands.dataset import add_dataset
 from distill.commands.next import add_next
 from distill.commands.train import add_train
-from distill.cycle import Outcome, load_active, run_cycle
+from distill.cycle import run_cycle
 from distill.dataset.folder import DatasetError
+from distill.learner import Outcome, load_active
 from distill.noise import write_noise
 from distill.watch import SWEEP_EVERY_S, run_due, survey, sweep
 from distill.wording import count_of
@@ -127,7 +128,8 @@ def _run(args: Namespace) -> int:
 
 
 def _watch(args: Namespace) -> int:
-    """Until SIGTERM or Ctrl-C; a cycle that runs is finished first."""
+    """Until SIGTERM or Ctrl-C; a cycle that runs is finished first, unless it trains a student that
+    writes."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -146,6 +148,9 @@ def _watch(args: Namespace) -> int:
     with threadpool_limits(1), open_workplace(args.config) as place:
         _warn(place.settings, sys.stderr)
         learner = place.learner(args.seed, threads=1)
+        if place.settings.learning.train is not None:
+            # It may take hours, and goes on from its last checkpoint.
+            learner = replace(learner, ended=ended.is_set)
         trouble, sweep_at = "", 0.0
         while not ended.wait(args.look_every):
             try:

@@ -17,8 +17,8 @@ from distill.commands.common import (
     describe_time,
     open_workplace,
 )
-from distill.cycle import terms_of
 from distill.generative import adopt
+from distill.learner import terms_of
 from distill.trial import put_on_trial
 from router.errors import StoreError, UsageError
 from router.promotion import find_release, promote, roll_back

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import sys
 from argparse import ArgumentTypeError, Namespace
@@ -30,30 +29,20 @@ from distill.generative import need_student
 from distill.heartbeat import hold
 from distill.launch.choose import make_launcher
 from distill.train.encoder.tuning import BASE
-from distill.train.job import Job
+from distill.train.job import Job, find_base, find_training, name_recipe
 from distill.train.onward import Course, train_and_adopt
+from distill.train.scored import TOP, find_scorer
 from distill.train.tuned import Tuner, write_choice
 from distill.wording import count_of
 from router.errors import StoreError, TutelageError, UsageError
 from router.record.redact import Redactor
-from router.settings.model import Settings
+from router.settings.train import SCORED
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, _SubParsersAction
 
 _SHORT = 12
-_RECIPES = {
-    "sequence": "sequence",
-    "preference": "preference",
-    "fine-tune": "fine_tune",
-    "standard": "standard",
-    "on-policy": "on_policy",
-}
-"""As the command line and as ``RECIPES`` call them."""
-
-_TOP = 20
-_SCORED = ("standard", "on-policy")
-"""Those that need a teacher's log-probabilities, which no record keeps."""
+_RECIPES = ("sequence", "preference", "fine-tune", "standard", "on-policy")
 
 _ENCODER = "encoder"
 _OPTIONS = (
@@ -89,13 +78,13 @@ def add_train(actions: _SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--scorer",
         metavar="MODEL",
-        help=f"for {' and '.join(_SCORED)}: the configured model, behind vLLM, that tells how "
+        help=f"for {' and '.join(SCORED)}: the configured model, behind vLLM, that tells how "
         "likely it finds each token",
     )
     parser.add_argument(
         "--scorer-top",
         type=read_count,
-        help=f"so many tokens in each place, which its --max-logprobs must allow ({_TOP})",
+        help=f"so many tokens in each place, which its --max-logprobs must allow ({TOP})",
     )
     parser.add_argument(
         "--python",
@@ -153,7 +142,9 @@ def _train(args: Namespace) -> int:
     progress = Progress()
     with open_workplace(args.config) as place:
         need_student(place.settings)
-        scorer = None if args.scorer is None else _find_scorer(place.settings, args)
+        scorer = None
+        if args.scorer is not None:
+            scorer = find_scorer(place.settings, args.scorer, args.scorer_top or TOP)
         launcher = make_launcher(place.settings)
         bundle = _find_dataset(place, args)
         note = f"Learning from the dataset {bundle.digest[:_SHORT]} of {_workload_of(bundle)}."
@@ -191,11 +182,11 @@ def _train(args: Namespace) -> int:
 
 
 def _check_scoring(args: Namespace) -> None:
-    if (args.scorer is not None) != (args.recipe in _SCORED):
+    if (args.scorer is not None) != (args.recipe in SCORED):
         raise UsageError(
             f"The recipe {args.recipe} needs --scorer: who tells how likely each token is."
             if args.scorer is None
-            else f"The recipe {args.recipe} learns from text: --scorer is for {', '.join(_SCORED)}."
+            else f"The recipe {args.recipe} learns from text: --scorer is for {', '.join(SCORED)}."
         )
     if args.scorer_top is not None and args.scorer is None:
         raise UsageError("--scorer-top is for a scorer: name one by --scorer.")
@@ -218,8 +209,8 @@ def _tune(args: Namespace) -> int:
         launcher = make_launcher(place.settings)
         tuner = Tuner(
             python=args.python,
-            folder=_folder_of(place, args.workload),
-            base=BASE if args.base is None else _absolute(args.base),
+            folder=find_training(place.settings, args.workload),
+            base=BASE if args.base is None else find_base(args.base),
             pin=args.pin,
             options=_options_of(args),
             threads=args.threads or launcher.threads,
@@ -264,26 +255,6 @@ def _find_dataset(place: Workplace, args: Namespace) -> Bundle:
     return dataset.bundle
 
 
-def _find_scorer(settings: Settings, args: Namespace) -> dict[str, Any]:
-    """A configured model as ``open_scorer`` takes it: what it says is taught, so it must be one
-    whose licence allows that."""
-    name = args.scorer
-    model = settings.models.get(name)
-    if model is None or model.upstream is None:
-        served = ", ".join(key for key, one in settings.models.items() if one.upstream is not None)
-        raise UsageError(f"--scorer {name}: the configured models with an upstream are {served}.")
-    if model.distillation != "allowed":
-        raise TutelageError(
-            f"The scorer {name} has distillation: {model.distillation}. Only a model whose licence "
-            f"allows it may teach: then set models.{name}.distillation to allowed."
-        )
-    return {
-        **{"name": name, "upstream": model.upstream, "model": model.model},
-        **{"key_env": model.api_key_env, "top": args.scorer_top or _TOP, "retries": model.retries},
-        **{"connect_s": model.timeout_s.connect, "total_s": model.timeout_s.total},
-    }
-
-
 def _describe_job(
     place: Workplace,
     args: Namespace,
@@ -292,10 +263,10 @@ def _describe_job(
     scorer: Mapping[str, Any] | None,
 ) -> Job:
     return Job(
-        base=_absolute(args.base),
+        base=find_base(args.base),
         pin=args.pin,
-        folder=str(_folder_of(place, _workload_of(bundle))),
-        recipe=_RECIPES[args.recipe],
+        folder=str(find_training(place.settings, _workload_of(bundle))),
+        recipe=name_recipe(args.recipe),
         options={**_options_of(args), "seed": args.seed},
         start=None if args.start is None else str(Path(args.start).absolute()),
         threads=args.threads or threads,
@@ -305,17 +276,6 @@ def _describe_job(
 
 def _options_of(args: Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
-
-
-def _absolute(base: str) -> str:
-    """A base on this disk is meant from here, wherever the process runs."""
-    place = Path(base).expanduser()
-    return str(place.absolute()) if place.exists() else base
-
-
-def _folder_of(place: Workplace, workload: str) -> Path:
-    slug = re.sub(r"[^\w.-]+", "_", workload)
-    return place.settings.store.beside("training").absolute() / slug
 
 
 def _workload_of(bundle: Bundle) -> str:

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from distill.cycle import HeldOut, Learner, run_cycle
+from distill.cycle import run_cycle
 from distill.dataset.memory import RowMemory
 from distill.drift import Drift, locate
+from distill.learner import HeldOut, Learner
 from distill.noise import TeacherNoise
 from distill.replay.knowledge import DelayedPromises, DelayedRecall, DelayedRecords
 from distill.replay.line import Line, line_of

@@ -8,6 +8,7 @@ or why there is none.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from distill.launch.job import Call, Ended, Launcher, explain
 from distill.launch.job import Job as Described
 from distill.train.examples import Example, write_examples
 from router.errors import TutelageError
+from router.settings.model import Settings
 
 _MODULE = "distill.train"
 
@@ -26,6 +28,22 @@ Progress = Callable[[int, int, float], None]
 
 class TrainingFailed(TutelageError):
     """Nothing was trained; the message says why and what to do."""
+
+
+def name_recipe(said: str) -> str:
+    """As ``RECIPES`` calls one that people write with a hyphen."""
+    return said.replace("-", "_")
+
+
+def find_base(said: str) -> str:
+    """A base on this disk is meant from here, wherever the process runs."""
+    place = Path(said).expanduser()
+    return str(place.absolute()) if place.exists() else said
+
+
+def find_training(settings: Settings, workload: str) -> Path:
+    """Where a workload's checkpoints, curves and adapters lie."""
+    return settings.store.beside("training").absolute() / re.sub(r"[^\w.-]+", "_", workload)
 
 
 @dataclass(frozen=True, kw_only=True)

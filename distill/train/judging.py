@@ -49,8 +49,10 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """``gate``: None where there is none, for the reason ``why``; ``report``: JSON-ready."""
+    """``drafts``: judged ones; ``gate``: None where there is none, for the reason ``why``;
+    ``report``: JSON-ready."""
 
+    drafts: Sequence[Judged]
     gate: Gate | None
     why: str
     report: dict[str, Any]
@@ -72,7 +74,7 @@ def judge_held_out(
     }
     if len(judged) < MIN_ANSWERS:
         why = f"{len(judged)} held-out drafts were judged and {MIN_ANSWERS} are needed"
-        return Judgement(gate=None, why=why, report=report)
+        return Judgement(drafts=judged, gate=None, why=why, report=report)
     try:
         over = fit_over(
             [one.signals for one in judged],
@@ -81,9 +83,10 @@ def judge_held_out(
             seed=seed,
         )
     except NothingToCalibrate as error:
-        return Judgement(gate=None, why=str(error), report=report)
+        return Judgement(drafts=judged, gate=None, why=str(error), report=report)
     fitted = over.fitted
     return Judgement(
+        drafts=judged,
         gate=fitted.gate,
         why="",
         report={**report, "gate": fitted.name, "losses": fitted.losses},

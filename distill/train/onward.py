@@ -7,7 +7,7 @@ canary, in force) is the same for every release: ``router.promotion``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,9 @@ from distill.dataset.model import Bundle
 from distill.generative import Learned, adopt, need_student
 from distill.launch.job import Job as Described
 from distill.launch.job import Launcher
-from distill.train.job import Job, Trained, run_job
+from distill.train.job import Job, Trained, TrainingFailed, run_job
 from distill.train.judging import Judgement, NoDrafts, check_servers, judge_held_out
 from distill.train.taught import teach
-from router.errors import TutelageError
 from router.generative.adapters import NotResident
 from router.generative.student import GenerativeStudent, keep_adapter
 from router.record.model import Release as ReleaseRecord
@@ -31,7 +30,10 @@ from router.students.encoder import WEIGHTS_SHA256
 from router.wire.profile import profile_of
 
 Tell = Callable[[int, int, str], None]
-"""Done, of how many, what: for the progress line."""
+"""Done, of how many, what (it begins with TRAINING or DRAFTING): for the progress line."""
+
+TRAINING = "training"
+DRAFTING = "drafting what was held out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +58,19 @@ class Course:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Taught:
+    """``judgement``: of the held-out drafts, None where the servers gave none; ``problem``: why
+    there is no gate although one was asked for, a sentence, else empty; ``report``: JSON-ready."""
+
+    adapter: Path
+    judgement: Judgement | None
+    problem: str
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Entered:
-    """The candidate; ``problem``: why it has no gate although one was asked for, else empty."""
+    """The candidate; ``problem``: why it has no gate, as in ``Taught``."""
 
     release: ReleaseRecord
     problem: str = ""
@@ -68,6 +81,15 @@ def train_and_adopt(course: Course, tell: Tell) -> Entered:
 
     Raises TrainingFailed, NotResident, ConfigError or ReleaseError before a candidate is there.
     """
+    taught = train_and_judge(course, tell)
+    release, why = enter(course, taught), taught.problem
+    return Entered(
+        release=release, problem=why and f"The student is a candidate without a gate. {why}"
+    )
+
+
+def train_and_judge(course: Course, tell: Tell) -> Taught:
+    """All but the last step. Raises TrainingFailed, NotResident or ConfigError."""
     # 1. What may fail at once.
     need_student(course.settings)
     taught, left_out = teach(
@@ -76,7 +98,7 @@ def train_and_adopt(course: Course, tell: Tell) -> Entered:
     )
     if not taught:
         reasons = ", ".join(f"{count} with {why}" for why, count in left_out.items())
-        raise TutelageError(
+        raise TrainingFailed(
             f"No example of the dataset can be learned from ({reasons or 'all are held out'})."
         )
     if course.with_gate:
@@ -88,11 +110,10 @@ def train_and_adopt(course: Course, tell: Tell) -> Entered:
         described=_describe(course),
         launcher=course.launcher,
         python=course.python,
-        progress=lambda step, steps, loss: tell(step, steps, f"training, loss {loss:.4f}"),
+        progress=lambda step, steps, loss: tell(step, steps, f"{TRAINING}, loss {loss:.4f}"),
     )
     # 3. Its drafts for what was held out → gate.
     judgement, problem = _judge(course, trained, tell)
-    # 4. All of it as a candidate.
     report = {
         "recipe": course.job.recipe,
         "dataset": course.bundle.digest,
@@ -105,8 +126,7 @@ def train_and_adopt(course: Course, tell: Tell) -> Entered:
         "curve": str(trained.curve),
         "judged": None if judgement is None else judgement.report,
     }
-    release = _enter(course, trained, judgement, report)
-    return Entered(release=release, problem=problem)
+    return Taught(adapter=trained.adapter, judgement=judgement, problem=problem, report=report)
 
 
 def _describe(course: Course) -> Described:
@@ -147,31 +167,30 @@ def _judge(course: Course, trained: Trained, tell: Tell) -> tuple[Judgement | No
             release,
             held_out,
             seed=course.seed,
-            tell=lambda done, total: tell(done, total, "drafting what was held out"),
+            tell=lambda done, total: tell(done, total, DRAFTING),
         )
     except (NoDrafts, NotResident) as error:
-        return None, f"The student is a candidate without a gate. {error}"
-    why = f"The student is a candidate without a gate: {judgement.why}." if judgement.why else ""
-    return judgement, why
+        return None, str(error)
+    return judgement, f"{judgement.why[:1].upper()}{judgement.why[1:]}." if judgement.why else ""
 
 
-def _enter(
-    course: Course, trained: Trained, judgement: Judgement | None, report: dict[str, Any]
-) -> ReleaseRecord:
+def enter(course: Course, taught: Taught, rungs: Sequence[Mapping[str, Any]] = ()) -> ReleaseRecord:
+    """The last step: all of it as a candidate. ``rungs``: decisions about it so far. Raises
+    ReleaseError."""
     profiles = [profile_of(one.request) for one in course.bundle.examples]
     learned = Learned(
         comparer=str(course.bundle.manifest["comparer"]),
-        gate=None if judgement is None else judgement.gate,
+        gate=None if taught.judgement is None else taught.judgement.gate,
         forms=find_common(one.form for one in profiles),
         prompts=find_common(one.prompt for one in profiles),
         dataset=course.bundle.digest,
-        report=report,
+        report={**taught.report, "rungs": list(rungs)} if rungs else taught.report,
     )
     return adopt(
         course.settings,
         course.store,
         course.releases,
         course.workload,
-        source=trained.adapter,
+        source=taught.adapter,
         learned=learned,
     )

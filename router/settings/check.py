@@ -9,6 +9,7 @@ from router.settings.limit_rules import find_limit_errors
 from router.settings.model import Settings
 from router.settings.problems import Problem, in_order
 from router.settings.rules import find_errors
+from router.settings.train_rules import find_train_errors
 from router.settings.validation import validate
 from router.settings.warnings import find_warnings
 
@@ -31,7 +32,11 @@ def examine_document(
         return None, in_order(document.problems)
     settings, invalid = validate(document)
     # A rule may know better what to say about a key than its type does.
-    broken = [*find_errors(document, env), *find_limit_errors(document)]
+    broken = [
+        *find_errors(document, env),
+        *find_limit_errors(document),
+        *find_train_errors(document),
+    ]
     keys = {problem.key for problem in broken}
     errors = [*document.problems, *broken, *(p for p in invalid if p.key not in keys)]
     problems = in_order([*errors, *find_warnings(document)])

@@ -25,6 +25,7 @@ from router.settings.launcher import LauncherSettings, read_launcher
 from router.settings.slices import SliceSettings
 from router.settings.storage import CoordinationSettings, StoreSettings
 from router.settings.telemetry import TelemetrySettings
+from router.settings.train import TrainSettings, read_train
 from router.settings.values import (
     AboveHalf,
     Count,
@@ -242,7 +243,8 @@ class LearningSettings(Section):
     with what is known already. ``on_drift``: also at an alarm of the watch, and answers from before
     a change of what the teacher says are trusted less. ``max_usd_per_cycle``: that asking the
     teacher to learn from it may cost at a time. ``ladder``: how a candidate is tried.
-    ``launcher``: where students are trained.
+    ``launcher``: where students are trained. ``train``: how one that writes is; None leaves that to
+    a command, and a cycle learns the gate alone.
     ``usd_per_core_hour``: what an hour of a processor's core costs that a cycle trains on; None
     leaves training out of all sums.
     """
@@ -254,6 +256,7 @@ class LearningSettings(Section):
     usd_per_core_hour: PositiveUsd | None = None
     ladder: LadderSettings = LadderSettings()
     launcher: Annotated[LauncherSettings, BeforeValidator(read_launcher)] = LauncherSettings()
+    train: Annotated[TrainSettings, BeforeValidator(read_train)] | None = None
 
 
 class DataSettings(Section):

@@ -11,7 +11,8 @@ from typing import Any
 import openai
 import pytest
 
-from distill.cycle import Learner, Outcome, run_cycle
+from distill.cycle import run_cycle
+from distill.learner import Learner, Outcome
 from router.cli import main
 from router.record.model import Interaction
 from router.record.redact import Redactor

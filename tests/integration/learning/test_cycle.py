@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distill.cycle import Learner, run_cycle
+from distill.cycle import run_cycle
+from distill.learner import Learner
 from policies.types import Answer
 from router.errors import ReleaseError
 from router.record.model import Cycle

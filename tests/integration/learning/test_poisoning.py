@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from distill.cycle import Learner, run_cycle
+from distill.cycle import run_cycle
 from distill.dataset.gold import KEY_SHARE
+from distill.learner import Learner
 from router.record.model import Feedback
 from router.record.redact import Redactor
 from router.record.store import Store

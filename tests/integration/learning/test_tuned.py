@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distill.cycle import Learner, run_cycle
+from distill.cycle import run_cycle
+from distill.learner import Learner
 from distill.train.job import TrainingFailed
 from distill.train.tuned import Tuner
 from router.errors import ReleaseError

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import distill.launch.embedded
-from distill.cycle import Learner, run_cycle
+from distill.cycle import run_cycle
+from distill.learner import Learner
 from distill.train.kernel_head import Examples, Trained, train
 from router.record.redact import Redactor
 from router.record.store import Store

@@ -25,11 +25,11 @@ TUTELAGE = Path(sys.executable).parent / "tutelage"
 ROWS, SHARE = 300, "0.4"
 
 
-def write_log(path: Path) -> Path:
+def write_log(path: Path, *, rows: int = ROWS, seed: int = 0) -> Path:
     """Messages that hardly share a word, with the teacher's answers."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     with path.open("w") as file:
-        for i in range(ROWS):
+        for i in range(rows):
             words = ["".join(rng.choice(list("abcdefghij"), size=6)) for _ in range(4)]
             text = " ".join([*words, "parcel" if i % 3 else "login", "??" if i % 4 == 0 else ""])
             asked = {"model": "big", "messages": [{"role": "user", "content": text}]}

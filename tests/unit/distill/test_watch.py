@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from distill.cycle import Learner
+from distill.learner import Learner
 from distill.watch import Standing, run_due, survey
 from router.record.leases import LEASE_S
 from router.record.model import PromiseState
