@@ -86,8 +86,8 @@ def learn_writing(
     there are too few answers yet. ``changed_seq``: what the teacher said up to that record is
     trusted less.
 
-    Raises TrainingFailed, NotJudged, NotResident, LaunchFailed, ConfigError or ReleaseError, and Stopped: the
-    next cycle goes on from the last checkpoint then.
+    Raises TrainingFailed, NotJudged, NotResident, LaunchFailed, ConfigError or ReleaseError, and
+    Stopped: the next cycle goes on from the last checkpoint then.
     """
     terms, datasets = learner.settings.learning.train, learner.datasets
     if terms is None or datasets is None or learner.drafts != "served":
@@ -120,8 +120,8 @@ def learn_writing(
         raise NotJudged(
             f"{workload}: trained, and to be judged by the next cycle. {taught.problem}"
         )
-    under_way.end()
     if taught.judgement.gate is None:
+        under_way.end()
         sentence = f"{workload}: not a candidate, since it has no gate. {taught.problem}"
         return Outcome(workload=workload, result="rejected", sentence=sentence, detail=detail)
     # 3. The ladder: what is known first, then what live traffic has to say.
@@ -131,6 +131,7 @@ def learn_writing(
     told += [] if trial is None else [dict(rung) for rung in trial.rungs]
     # 4. A candidate, and what becomes of it.
     release = enter(course, taught, told)
+    under_way.end()
     detail["rungs"] = told
     return _decide(learner, release, rungs, trial, detail)
 
