@@ -25,7 +25,7 @@ from distill.learner import HeldOut, Learner, Outcome, Result, load_active, term
 from distill.next.learned import describe_learned
 from distill.noise import find_noise
 from distill.promote import Rung, climb, may_promote
-from distill.steps import Steps, Stopped, Superseded
+from distill.steps import Steps, Stopped, Superseded, Unfinished
 from distill.train.gate_alone import train_gate
 from distill.train.kernel_head import Examples, Trained
 from distill.train.tuned import Learned, encode_for, learn_over, learn_tuned, make_lesson
@@ -73,6 +73,8 @@ def run_cycle(learner: Learner, workload: str) -> Outcome:
     except BaseException as error:
         said = str(error) or type(error).__name__
         told = {"error": said, "steps": steps.taken(), **_count_core_seconds(began_s)}
+        if isinstance(error, Unfinished):
+            told["unfinished"] = True
         store.end_cycle(cycle_id, "failed", told)
         raise
     finally:
@@ -96,7 +98,7 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     if learner.settings.learning.on_drift:
         drift = learner.find_drift(learner.store, workload)
     active = load_active(learner.store, workload)
-    written = learn_writing(learner, workload, active, drift.changed_seq, steps)
+    written = learn_writing(learner, workload, drift.changed_seq, steps)
     if written is not None:
         return written
     student = None

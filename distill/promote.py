@@ -65,13 +65,9 @@ def climb(dataset: Dataset, trained: Trained, active: Release | None, terms: Ter
 
     ``terms``: the promise at whose risk the two gates are compared.
     """
-    if active is None:
-        return [_skip("There is no release in force to compare with; the certificate decides.")]
-    if active.gate is None:
-        return [_skip("The release in force serves nothing yet; the certificate decides.")]
-    if active.comparer != dataset.comparer:
-        sentence = f"Answers were compared as {active.comparer}, now as {dataset.comparer}."
-        return [_skip(sentence)]
+    why = find_reason_not_to_compare(active, dataset.comparer)
+    if active is None or active.gate is None or why is not None:
+        return [skip(why or "")]
     drafted = [
         (i, q)
         for i, q in enumerate(dataset.questions)
@@ -99,7 +95,20 @@ def climb(dataset: Dataset, trained: Trained, active: Release | None, terms: Ter
     return rungs
 
 
-def _skip(sentence: str) -> Rung:
+def find_reason_not_to_compare(active: Release | None, comparer: str) -> str | None:
+    """Why a candidate whose answers are compared by ``comparer`` can't be held against the release
+    in force; None where it can."""
+    if active is None:
+        return "There is no release in force to compare with; the certificate decides."
+    if active.gate is None:
+        return "The release in force serves nothing yet; the certificate decides."
+    if active.comparer != comparer:
+        return f"Answers were compared as {active.comparer}, now as {comparer}."
+    return None
+
+
+def skip(sentence: str) -> Rung:
+    """The comparison left out, and why."""
     return Rung(name="agreement", verdict="skipped", sentence=sentence, questions=0)
 
 

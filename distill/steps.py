@@ -17,7 +17,11 @@ STEPS: Final[tuple[Step, ...]] = ("reading", "encoding", "training", "judging", 
 _EVERY_S = 1.0
 
 
-class Stopped(TutelageError):
+class Unfinished(TutelageError):
+    """The cycle ended before its time, and the next one goes on where it was."""
+
+
+class Stopped(Unfinished):
     """Somebody wanted the cycle to end."""
 
 
@@ -53,7 +57,7 @@ class Steps:
 
     def begin(self, name: Step) -> None:
         """The step before is over. Raises Stopped or Superseded."""
-        self._check()
+        self.check()
         if self._lost():
             raise Superseded(
                 "The cycle stood still for so long that another took its place; that one goes on."
@@ -63,7 +67,11 @@ class Steps:
 
     def advance(self, done: int, total: int) -> None:
         """So much of the step is done. Raises Stopped."""
-        self._check()
+        self.check()
+        self.note(done, total)
+
+    def note(self, done: int, total: int) -> None:
+        """The same where nothing may be raised."""
         if self._clock() - self._told_at >= _EVERY_S:
             self._say(done, total)
 
@@ -75,7 +83,8 @@ class Steps:
             for (name, at), end in zip(self._began, ends, strict=False)
         ]
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises Stopped where somebody wants the cycle to end."""
         if self._ended():
             raise Stopped("The cycle was stopped; run it again to learn from the same answers.")
 

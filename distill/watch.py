@@ -21,7 +21,7 @@ from router.settings.model import Settings
 _log = logging.getLogger("tutelage.distill")
 
 _RECENT = 20
-_UNDONE = (None, "failed", "abandoned")
+_UNDONE = (None, "failed", "abandoned", "busy")
 """Outcomes of cycles that learned nothing from the answers they saw."""
 
 _RETRY_S = 300.0
@@ -92,6 +92,8 @@ def _find_ready_at(last: Cycle | None, every_s: float, leased_until: float) -> f
         return 0.0
     if last.ended_at is None:
         return leased_until
+    if last.detail.get("unfinished"):
+        return last.ended_at + min(every_s, _RETRY_S)
     return last.ended_at + (max(every_s, _RETRY_S) if last.outcome in _UNDONE else every_s)
 
 

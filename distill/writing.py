@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,33 +22,44 @@ from distill.generative import need_student
 from distill.heartbeat import hold
 from distill.launch.choose import make_launcher
 from distill.launch.job import Launcher
-from distill.learner import Learner, Outcome, terms_of
-from distill.promote import Rung, compare, may_promote
-from distill.steps import Steps, Stopped
-from distill.train.job import Job, TrainingFailed, find_base, find_training, name_recipe
+from distill.learner import Learner, Outcome, load_active, terms_of
+from distill.promote import Rung, compare, find_reason_not_to_compare, may_promote, skip
+from distill.steps import Steps, Unfinished
+from distill.train.job import (
+    Job,
+    NotTrainable,
+    TrainingFailed,
+    find_here,
+    find_training,
+    name_recipe,
+)
 from distill.train.judging import Judged
-from distill.train.onward import TRAINING, Course, Taught, enter, train_and_judge
+from distill.train.onward import Course, Taught, Watching, enter, train_and_judge
 from distill.train.scored import find_scorer
 from distill.trial import plan_trial, put_forward
 from distill.wording import count_of
 from router.errors import TutelageError
 from router.generative.student import GenerativeStudent, keep_adapter
-from router.record.model import Release as ReleaseRecord
-from router.record.model import TrainingRow
 from router.release import Release
 from router.settings.train import TrainSettings
 from router.staging.judge import Judged as Planned
 from router.workload import find_settings
 
-_TERMS = BuildTerms()
-_FEWEST = round(MIN_ANSWERS / _TERMS.held_out)
-"""Questions of which the held-out ones are enough for a gate."""
+_HELD_OUT = round(1.1 * MIN_ANSWERS)
+"""So many held-out questions are enough for a gate, also where a few drafts fail."""
+
+_FEWEST = round(_HELD_OUT / BuildTerms().held_out)
+"""Of fewer answers so many can't be held out."""
 
 _UNDER_WAY = "under-way.json"
 
 
-class NotJudged(TutelageError):
-    """The student's servers gave no drafts; the training isn't lost."""
+class NotJudged(Unfinished):
+    """What was trained couldn't be judged or tried yet; the training isn't lost."""
+
+
+class Withdrawn(TutelageError):
+    """What it was trained on was erased meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,18 +86,14 @@ class UnderWay:
 
 
 def learn_writing(
-    learner: Learner,
-    workload: str,
-    active: Release | None,
-    changed_seq: int | None,
-    steps: Steps,
+    learner: Learner, workload: str, changed_seq: int | None, steps: Steps
 ) -> Outcome | None:
     """Train, judge and enter a student, and begin its trial; None where none is to be trained or
-    there are too few answers yet. ``changed_seq``: what the teacher said up to that record is
-    trusted less.
+    too few answers are unlike those before. ``changed_seq``: what the teacher said up to that
+    record is trusted less.
 
-    Raises TrainingFailed, NotJudged, NotResident, LaunchFailed, ConfigError or ReleaseError, and
-    Stopped: the next cycle goes on from the last checkpoint then.
+    Raises TrainingFailed, Withdrawn, NotResident, LaunchFailed, ConfigError or ReleaseError; and
+    Unfinished, after which the next cycle goes on from the last checkpoint.
     """
     terms, datasets = learner.settings.learning.train, learner.datasets
     if terms is None or datasets is None or learner.drafts != "served":
@@ -99,41 +105,54 @@ def learn_writing(
     bundle = under_way.read(datasets)
     if bundle is None:
         bundle = _build(learner, workload, changed_seq)
-        if len(bundle.examples) < _FEWEST:
+        if sum(one.split == "held_out" for one in bundle.examples) < _HELD_OUT:
             return None
         save(datasets, bundle)
         under_way.write(bundle)
-    detail: dict[str, Any] = {"dataset": dict(bundle.manifest)}
     # 2. Dataset → adapter and gate.
     course = _plan(learner, workload, bundle, terms)
     with hold(learner.store, f"train:{workload}") as held:
         if held is None:
             sentence = f"{workload}: another run is training it."
-            return Outcome(workload=workload, result="busy", sentence=sentence, detail=detail)
-        try:
-            taught = train_and_judge(course, Follow(steps))
-        except TrainingFailed:
-            under_way.end()  # more answers may be what it lacks
-            raise
-    detail = {**taught.report, **detail}
+            return Outcome(workload=workload, result="busy", sentence=sentence)
+        taught = _train(course, under_way, steps)
+    # 3. Whether it may go on: hours may have passed.
+    if under_way.read(datasets) is None:
+        under_way.end()
+        raise Withdrawn(f"{workload}: what it was trained on was erased meanwhile.")
     if taught.judgement is None:
-        raise NotJudged(
-            f"{workload}: trained, and to be judged by the next cycle. {taught.problem}"
-        )
+        raise NotJudged(f"{workload}: trained, to be judged by the next cycle. {taught.problem}")
     if taught.judgement.gate is None:
         under_way.end()
         sentence = f"{workload}: not a candidate, since it has no gate. {taught.problem}"
-        return Outcome(workload=workload, result="rejected", sentence=sentence, detail=detail)
-    # 3. The ladder: what is known first, then what live traffic has to say.
-    rungs = [_compare_held_out(learner, workload, taught.judgement.drafts, active)]
-    trial = _plan_trial(learner, workload, taught, course, active) if may_promote(rungs) else None
-    told = [rung.describe() for rung in rungs]
-    told += [] if trial is None else [dict(rung) for rung in trial.rungs]
-    # 4. A candidate, and what becomes of it.
-    release = enter(course, taught, told)
+        return Outcome(
+            workload=workload, result="rejected", sentence=sentence, detail=taught.report
+        )
+    # 4. The ladder, a candidate, and what becomes of it.
+    outcome = _decide(learner, course, taught, taught.judgement.drafts, changed_seq)
     under_way.end()
-    detail["rungs"] = told
-    return _decide(learner, release, rungs, trial, detail)
+    # A few times as large as the adapter, and nobody goes on from it any more.
+    (Path(taught.report["curve"]).parent / "checkpoint.pt").unlink(missing_ok=True)
+    return outcome
+
+
+def _train(course: Course, under_way: UnderWay, steps: Steps) -> Taught:
+    """Raises as ``train_and_judge``, and Stopped."""
+    try:
+        return train_and_judge(
+            course,
+            Watching(
+                tell=lambda done, total, what: steps.note(done, total),
+                begin=steps.begin,
+                check=steps.check,
+            ),
+        )
+    except NotTrainable:
+        under_way.end()  # more answers may be what it lacks
+        raise
+    except TrainingFailed:
+        steps.check()  # who stops this process may have stopped the other one first
+        raise
 
 
 def _build(learner: Learner, workload: str, changed_seq: int | None) -> Bundle:
@@ -157,7 +176,7 @@ def _build(learner: Learner, workload: str, changed_seq: int | None) -> Bundle:
 def _plan(learner: Learner, workload: str, bundle: Bundle, terms: TrainSettings) -> Course:
     launcher: Launcher = make_launcher(learner.settings)
     job = Job(
-        base=find_base(terms.base),
+        base=find_here(terms.base),
         pin=terms.pin,
         folder=str(find_training(learner.settings, workload)),
         recipe=name_recipe(terms.recipe),
@@ -171,54 +190,67 @@ def _plan(learner: Learner, workload: str, bundle: Bundle, terms: TrainSettings)
         bundle=bundle,
         job=job,
         launcher=launcher,
-        python=terms.python or sys.executable,
+        python=sys.executable if terms.python is None else find_here(terms.python),
         releases=learner.folder,
         with_gate=True,
         seed=learner.seed,
     )
 
 
-class Follow:
-    """A training's progress as steps of the cycle."""
-
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
-        self._judging = False
-        steps.begin("training")
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        if what.startswith(TRAINING):
-            self._steps.advance(done, total)
-            return
-        # Drafts take minutes at most, and many are under way: those are waited for.
-        with suppress(Stopped):
-            if not self._judging:
-                self._judging = True
-                self._steps.begin("judging")
-            self._steps.advance(done, total)
+def _decide(
+    learner: Learner,
+    course: Course,
+    taught: Taught,
+    drafts: Sequence[Judged],
+    changed_seq: int | None,
+) -> Outcome:
+    workload, store = course.workload, learner.store
+    # What is in force now, not when the training began.
+    active = load_active(store, workload)
+    if any(one.workload == workload for one in store.staged()):
+        raise NotJudged(f"{workload}: trained, and waits for the release that is on trial.")
+    rungs = [_compare_held_out(learner, course, drafts, active, changed_seq)]
+    trial = _plan_trial(learner, course, taught, active) if may_promote(rungs) else None
+    told = [rung.describe() for rung in rungs]
+    told += [] if trial is None else [dict(rung) for rung in trial.rungs]
+    release = enter(course, taught, told)
+    detail = {**taught.report, "rungs": told}
+    made = f"release {release.number} learned from {count_of(detail['examples'], 'example')}"
+    if trial is not None and release.state != "rejected":
+        return put_forward(store, release, trial, f"{workload}: {made}.", detail)
+    failed = next((rung for rung in rungs if rung.verdict == "failed"), None)
+    why = "the same was rejected before." if failed is None else failed.sentence
+    sentence = f"{workload}: {made}, and is not promoted: {why}"
+    if release.state not in ("active", "rejected"):
+        store.reject_release(release.digest, sentence)
+    return Outcome(
+        workload=workload, result="rejected", sentence=sentence, release=release, detail=detail
+    )
 
 
 def _compare_held_out(
-    learner: Learner, workload: str, drafts: Sequence[Judged], active: Release | None
+    learner: Learner,
+    course: Course,
+    drafts: Sequence[Judged],
+    active: Release | None,
+    changed_seq: int | None,
 ) -> Rung:
     """Its drafts for held-out questions beside those that the release in force made when they were
-    first asked."""
-    if active is None or active.gate is None:
-        sentence = (
-            "There is no release in force to compare with; the certificate decides."
-            if active is None
-            else "The release in force serves nothing yet; the certificate decides."
-        )
-        return Rung(name="agreement", verdict="skipped", sentence=sentence, questions=0)
-    first: dict[str, TrainingRow] = {
+    first asked; answers from before a change are left out, and corrected ones."""
+    why = find_reason_not_to_compare(active, str(course.bundle.manifest["comparer"]))
+    if active is None or why is not None:
+        return skip(why or "")
+    first = {
         row.id: row
-        for row in learner.store.training_rows(workload)
-        if row.release == active.digest and row.draft_agreed is not None
+        for row in learner.store.training_rows(course.workload)
+        if row.release == active.digest
+        and row.draft_agreed is not None
+        and (changed_seq is None or row.seq > changed_seq)
     }
     pairs = [
         (first[one.example.sources[0].id], one.agreed)
         for one in drafts
-        if one.example.sources[0].id in first
+        if one.example.gold is None and one.example.sources[0].id in first
     ]
     return compare(
         "agreement",
@@ -229,7 +261,7 @@ def _compare_held_out(
 
 
 def _plan_trial(
-    learner: Learner, workload: str, taught: Taught, course: Course, active: Release | None
+    learner: Learner, course: Course, taught: Taught, active: Release | None
 ) -> Planned:
     student = GenerativeStudent(
         base=need_student(learner.settings),
@@ -238,31 +270,10 @@ def _plan_trial(
     return plan_trial(
         learner.settings,
         learner.store,
-        workload,
+        course.workload,
         student,
         str(course.bundle.manifest["comparer"]),
         active,
-        terms_of(learner.settings, workload).confidence,
+        terms_of(learner.settings, course.workload).confidence,
         time.time() if learner.live else None,
     )
-
-
-def _decide(
-    learner: Learner,
-    release: ReleaseRecord,
-    rungs: Sequence[Rung],
-    trial: Planned | None,
-    detail: Mapping[str, Any],
-) -> Outcome:
-    workload, store = release.workload, learner.store
-    made = f"release {release.number} learned from {count_of(detail['examples'], 'example')}"
-    if trial is None or release.state == "rejected":
-        failed = next((rung for rung in rungs if rung.verdict == "failed"), None)
-        why = "the same was rejected before" if failed is None else failed.sentence
-        sentence = f"{workload}: {made}, and is not promoted: {why}"
-        if release.state not in ("active", "rejected"):
-            store.reject_release(release.digest, sentence)
-        return Outcome(
-            workload=workload, result="rejected", sentence=sentence, release=release, detail=detail
-        )
-    return put_forward(store, release, trial, f"{workload}: {made}.", detail)

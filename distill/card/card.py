@@ -69,8 +69,8 @@ def _describe(student: Student | None) -> dict[str, Json]:
 
 def _describe_data(datasets: Path, release: Release) -> dict[str, Json]:
     """What it learned from: of the dataset where it is kept, else of what the cycle noted."""
-    noted = release.report.get("dataset", {})
-    digest = noted.get("digest")
+    told, digest = release.report.get("dataset"), release.dataset
+    noted = told if isinstance(told, Mapping) else {}
     kept = next((one for one in list_kept(datasets) if one.digest == digest), None)
     manifest: Mapping[str, Json] = {} if kept is None else kept.manifest
     return {

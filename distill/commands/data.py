@@ -169,11 +169,7 @@ def _erase(args: Namespace) -> int:
         releases = trained_on(store.releases(), withdrawn)
         report = _describe(len(ids), withdrawn, releases)
         kept = {one.digest for one in list_kept(place.datasets)}
-        untold = [
-            r.digest
-            for r in store.releases()
-            if r.report.get("dataset", {}).get("digest") not in kept
-        ]
+        untold = [r.digest for r in store.releases() if r.dataset not in kept]
         running = any(
             cycle.ended_at is None and store.leased_until(cycle_lease(cycle.workload)) > now
             for cycle in store.cycles(100)

@@ -128,8 +128,8 @@ def _run(args: Namespace) -> int:
 
 
 def _watch(args: Namespace) -> int:
-    """Until SIGTERM or Ctrl-C; a cycle that runs is finished first, unless it trains a student that
-    writes."""
+    """Until SIGTERM or Ctrl-C. A cycle that runs is finished first; where students that write are
+    trained, it ends, and the next one goes on where it was."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

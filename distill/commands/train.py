@@ -29,8 +29,8 @@ from distill.generative import need_student
 from distill.heartbeat import hold
 from distill.launch.choose import make_launcher
 from distill.train.encoder.tuning import BASE
-from distill.train.job import Job, find_base, find_training, name_recipe
-from distill.train.onward import Course, train_and_adopt
+from distill.train.job import Job, find_here, find_training, name_recipe
+from distill.train.onward import Course, Watching, train_and_adopt
 from distill.train.scored import TOP, find_scorer
 from distill.train.tuned import Tuner, write_choice
 from distill.wording import count_of
@@ -167,13 +167,13 @@ def _train(args: Namespace) -> int:
                     "was killed is given up within a minute."
                 )
             try:
-                entered = train_and_adopt(course, progress.tell)
+                entered = train_and_adopt(course, Watching(tell=progress.tell))
             finally:
                 progress.end()
     report = entered.release.report
     if args.json:
         said = {"workload": entered.release.workload, "release": entered.release.digest, **report}
-        print(json.dumps(said))
+        print(json.dumps({**said, "dataset": course.bundle.digest}))
     else:
         print(_write(entered.release.number, entered.release.digest, report))
     if entered.problem:
@@ -210,7 +210,7 @@ def _tune(args: Namespace) -> int:
         tuner = Tuner(
             python=args.python,
             folder=find_training(place.settings, args.workload),
-            base=BASE if args.base is None else find_base(args.base),
+            base=BASE if args.base is None else find_here(args.base),
             pin=args.pin,
             options=_options_of(args),
             threads=args.threads or launcher.threads,
@@ -263,7 +263,7 @@ def _describe_job(
     scorer: Mapping[str, Any] | None,
 ) -> Job:
     return Job(
-        base=find_base(args.base),
+        base=find_here(args.base),
         pin=args.pin,
         folder=str(find_training(place.settings, _workload_of(bundle))),
         recipe=name_recipe(args.recipe),

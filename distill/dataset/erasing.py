@@ -62,7 +62,7 @@ def expire(folder: Path, oldest: float, now: float) -> list[Withdrawn]:
 def trained_on(releases: Iterable[Release], datasets: Sequence[Withdrawn]) -> list[Release]:
     """The releases that name one of the datasets as what they were learned from."""
     digests = {dataset.digest for dataset in datasets}
-    return [r for r in releases if r.report.get("dataset", {}).get("digest") in digests]
+    return [release for release in releases if release.dataset in digests]
 
 
 def _key_of(example: Example, comparer: str) -> str:

@@ -92,7 +92,7 @@ def _example_of(question: Question, how: Reasoning, redactor: Redactor, tally: T
         gold_by=None if gold is None else gold.source,
         rejected=tuple(rejected),
         key=question.key if gold is None else gold.key,
-        weight=question.weight,
+        weight=question.weight * question.trust,
         split=question.split,
         group=question.group,
         replayed=question.replayed,

@@ -61,11 +61,13 @@ def talk(words: Sequence[str], call: Call, told: Told) -> Ended:
                 env=find_modules(),
                 text=True,
                 encoding="utf-8",
+                # A terminal's Ctrl-C is for this process, which ends the other.
+                start_new_session=True,
             )
         except OSError as error:
             raise LaunchFailed(
                 f"{words[0]} can't be run ({error.strerror}); name the Python of the environment "
-                "that has tutelage[train] with --python."
+                "that has tutelage[train], with --python or learning.train.python."
             ) from error
         try:
             last = _listen(process, call.text, told)

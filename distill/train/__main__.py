@@ -39,6 +39,9 @@ _TOLD = (
 )
 """What the user can do something about: told in a sentence."""
 
+_PASSING = (Busy, TeacherError)
+"""Of these, what may be over when it is tried again."""
+
 _STUDENT = "student"
 
 
@@ -51,7 +54,7 @@ def main() -> int:
                 talk.say(made)
         except (*_TOLD, Busy) as error:
             if team.leads:
-                talk.say({"error": str(error)})
+                talk.say({"error": str(error), "refused": not isinstance(error, _PASSING)})
             else:
                 sys.stderr.write(f"{error}\n")  # the log's: it may be this process's alone
             return 1

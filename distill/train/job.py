@@ -35,8 +35,8 @@ def name_recipe(said: str) -> str:
     return said.replace("-", "_")
 
 
-def find_base(said: str) -> str:
-    """A base on this disk is meant from here, wherever the process runs."""
+def find_here(said: str) -> str:
+    """What is on this disk is meant from here, wherever the process runs: weights, a Python."""
     place = Path(said).expanduser()
     return str(place.absolute()) if place.exists() else said
 
@@ -44,6 +44,10 @@ def find_base(said: str) -> str:
 def find_training(settings: Settings, workload: str) -> Path:
     """Where a workload's checkpoints, curves and adapters lie."""
     return settings.store.beside("training").absolute() / re.sub(r"[^\w.-]+", "_", workload)
+
+
+class NotTrainable(TrainingFailed):
+    """What was given can't be trained: to try the same again won't help."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +86,12 @@ def run_job(
     launcher: Launcher,
     python: str,
     progress: Progress,
+    check: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train where ``launcher`` runs jobs; ended in any way, it goes on from its last checkpoint
-    when called again. ``described``: what the launcher is to call it. Raises TrainingFailed, or
-    LaunchFailed where it couldn't be launched."""
+    when called again. ``described``: what the launcher is to call it; ``check``: called once in a
+    while, what it raises ends the job. Raises TrainingFailed, or LaunchFailed where it couldn't be
+    launched."""
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
     call = Call(
@@ -98,6 +104,7 @@ def run_job(
     )
 
     def told(said: Mapping[str, Any]) -> None:
+        check()
         if "step" in said:
             progress(said["step"], said["steps"], said["loss"])
 
@@ -107,7 +114,8 @@ def run_job(
         return Trained(
             adapter=Path(last["adapter"]), curve=Path(last["curve"]), manifest=last["manifest"]
         )
-    raise TrainingFailed(last.get("error") or explain_failure(ended, call.log))
+    failure = NotTrainable if last.get("refused") else TrainingFailed
+    raise failure(last.get("error") or explain_failure(ended, call.log))
 
 
 def explain_failure(ended: Ended, log: Path) -> str:

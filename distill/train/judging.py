@@ -15,7 +15,7 @@ from distill.train.gate_alone import fit_over
 from policies.compare import get_comparer
 from policies.fit.gate import NothingToCalibrate
 from policies.scoring.gate import Gate
-from router.errors import ConfigError, TutelageError
+from router.errors import ConfigError, ReleaseError, TutelageError
 from router.generative.adapters import Residents
 from router.generative.drafter import GenerativeDrafter
 from router.generative.replicas import build_replicas
@@ -40,16 +40,18 @@ class NoDrafts(TutelageError):
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A draft for a held-out question: what was measured on it, and whether it agrees."""
+    """A draft for a held-out question: what was measured on it; ``fit``: it is in the form asked
+    for; ``agreed``: with the teacher, which one that isn't doesn't."""
 
     example: Example
     signals: dict[str, float]
+    fit: bool
     agreed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """``drafts``: judged ones; ``gate``: None where there is none, for the reason ``why``;
+    """``drafts``: all that came; ``gate``: None where there is none, for the reason ``why``;
     ``report``: JSON-ready."""
 
     drafts: Sequence[Judged]
@@ -65,7 +67,9 @@ def judge_held_out(
 
     Raises NoDrafts or NotResident where the servers give none.
     """
-    judged, failed = asyncio.run(_draft_all(settings, release, held_out, tell))
+    drafts, failed = asyncio.run(_draft_all(settings, release, held_out, tell))
+    # A draft in another form than asked for is never served: the gate needn't tell it.
+    judged = [one for one in drafts if one.fit]
     report: dict[str, Any] = {
         "held_out": len(held_out),
         "drafted": len(judged),
@@ -74,7 +78,7 @@ def judge_held_out(
     }
     if len(judged) < MIN_ANSWERS:
         why = f"{len(judged)} held-out drafts were judged and {MIN_ANSWERS} are needed"
-        return Judgement(drafts=judged, gate=None, why=why, report=report)
+        return Judgement(drafts=drafts, gate=None, why=why, report=report)
     try:
         over = fit_over(
             [one.signals for one in judged],
@@ -83,10 +87,10 @@ def judge_held_out(
             seed=seed,
         )
     except NothingToCalibrate as error:
-        return Judgement(drafts=judged, gate=None, why=str(error), report=report)
+        return Judgement(drafts=drafts, gate=None, why=str(error), report=report)
     fitted = over.fitted
     return Judgement(
-        drafts=judged,
+        drafts=drafts,
         gate=fitted.gate,
         why="",
         report={**report, "gate": fitted.name, "losses": fitted.losses},
@@ -96,27 +100,26 @@ def judge_held_out(
 async def _draft_all(
     settings: Settings, release: Release, held_out: Sequence[Example], tell: Progress
 ) -> tuple[list[Judged], int]:
-    """The judged drafts, and how many failed. Raises as ``judge_held_out``."""
+    """The drafts, and how many failed. Raises as ``judge_held_out``."""
     async with UpstreamClient() as upstream:
         drafter = _build_drafter(settings, upstream)
         await drafter.prepare(release)
         comparer = get_comparer(release.comparer)
-        free, judged, failures = asyncio.Semaphore(_AT_ONCE), list[Judged](), list[CallError]()
+        free, judged, failures = asyncio.Semaphore(_AT_ONCE), list[Judged](), list[Exception]()
 
         async def judge(example: Example) -> None:
             body = {k: v for k, v in example.request.items() if k not in _NOT_DRAFTED}
             async with free:
                 try:
                     draft = await drafter.draft(body, release)
-                except CallError as error:
+                except (CallError, ReleaseError) as error:
                     failures.append(error)
                     return
             teacher = answer_from_json(example.target)
             signals = dict(draft.evidence.signals)
-            # A draft in another form than asked for is never served: the gate needn't tell it.
-            if "format_fault" not in signals:
-                agreed = comparer.agrees(teacher, draft.answer, shape_of(body))
-                judged.append(Judged(example=example, signals=signals, agreed=agreed))
+            fit = "format_fault" not in signals
+            agreed = fit and comparer.agrees(teacher, draft.answer, shape_of(body))
+            judged.append(Judged(example=example, signals=signals, fit=fit, agreed=agreed))
             tell(len(judged) + len(failures), len(held_out))
 
         async with asyncio.TaskGroup() as group:

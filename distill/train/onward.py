@@ -10,14 +10,14 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from distill.dataset.build import find_common
 from distill.dataset.model import Bundle
 from distill.generative import Learned, adopt, need_student
 from distill.launch.job import Job as Described
 from distill.launch.job import Launcher
-from distill.train.job import Job, Trained, TrainingFailed, run_job
+from distill.train.job import Job, NotTrainable, Trained, run_job
 from distill.train.judging import Judgement, NoDrafts, check_servers, judge_held_out
 from distill.train.taught import teach
 from router.generative.adapters import NotResident
@@ -30,10 +30,17 @@ from router.students.encoder import WEIGHTS_SHA256
 from router.wire.profile import profile_of
 
 Tell = Callable[[int, int, str], None]
-"""Done, of how many, what (it begins with TRAINING or DRAFTING): for the progress line."""
+"""Done, of how many, what: for the progress line."""
 
-TRAINING = "training"
-DRAFTING = "drafting what was held out"
+
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """Who looks on. ``tell``: how far it is; ``begin``: a part begins; ``check``: is called once in
+    a while as long as it trains. What the latter two raise ends it."""
+
+    tell: Tell
+    begin: Callable[[Literal["training", "judging"]], None] = lambda part: None
+    check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +83,21 @@ class Entered:
     problem: str = ""
 
 
-def train_and_adopt(course: Course, tell: Tell) -> Entered:
+def train_and_adopt(course: Course, watching: Watching) -> Entered:
     """Train, judge, enter. Called again after it was ended, it goes on where it was.
 
     Raises TrainingFailed, NotResident, ConfigError or ReleaseError before a candidate is there.
     """
-    taught = train_and_judge(course, tell)
+    taught = train_and_judge(course, watching)
     release, why = enter(course, taught), taught.problem
     return Entered(
         release=release, problem=why and f"The student is a candidate without a gate. {why}"
     )
 
 
-def train_and_judge(course: Course, tell: Tell) -> Taught:
-    """All but the last step. Raises TrainingFailed, NotResident or ConfigError."""
+def train_and_judge(course: Course, watching: Watching) -> Taught:
+    """All but the last step. Raises TrainingFailed (NotTrainable where it would again),
+    LaunchFailed, NotResident or ConfigError."""
     # 1. What may fail at once.
     need_student(course.settings)
     taught, left_out = teach(
@@ -98,25 +106,28 @@ def train_and_judge(course: Course, tell: Tell) -> Taught:
     )
     if not taught:
         reasons = ", ".join(f"{count} with {why}" for why, count in left_out.items())
-        raise TrainingFailed(
+        raise NotTrainable(
             f"No example of the dataset can be learned from ({reasons or 'all are held out'})."
         )
     if course.with_gate:
         asyncio.run(check_servers(course.settings))
     # 2. Dataset → adapter, in the environment that has torch.
+    watching.begin("training")
     trained = run_job(
         course.job,
         taught,
         described=_describe(course),
         launcher=course.launcher,
         python=course.python,
-        progress=lambda step, steps, loss: tell(step, steps, f"{TRAINING}, loss {loss:.4f}"),
+        progress=lambda step, of, loss: watching.tell(step, of, f"training, loss {loss:.4f}"),
+        check=watching.check,
     )
     # 3. Its drafts for what was held out → gate.
-    judgement, problem = _judge(course, trained, tell)
+    watching.begin("judging")
+    judgement, problem = _judge(course, trained, watching.tell)
     report = {
         "recipe": course.job.recipe,
-        "dataset": course.bundle.digest,
+        "dataset": describe(course.bundle),
         "examples": len(taught),
         "left_out": dict(left_out),
         "adapter": {"name": trained.adapter.name, "folder": str(trained.adapter)},
@@ -127,6 +138,16 @@ def train_and_judge(course: Course, tell: Tell) -> Taught:
         "judged": None if judgement is None else judgement.report,
     }
     return Taught(adapter=trained.adapter, judgement=judgement, problem=problem, report=report)
+
+
+def describe(bundle: Bundle) -> dict[str, Any]:
+    """What went in and why not, JSON-ready, as ``Dataset.describe`` has it."""
+    manifest = bundle.manifest
+    return {
+        "digest": bundle.digest,
+        **{name: manifest[name] for name in ("comparer", "rows", "answers", "dropped")},
+        "questions": len(bundle.examples),
+    }
 
 
 def _describe(course: Course) -> Described:
@@ -167,7 +188,7 @@ def _judge(course: Course, trained: Trained, tell: Tell) -> tuple[Judgement | No
             release,
             held_out,
             seed=course.seed,
-            tell=lambda done, total: tell(done, total, DRAFTING),
+            tell=lambda done, total: tell(done, total, "drafting what was held out"),
         )
     except (NoDrafts, NotResident) as error:
         return None, str(error)

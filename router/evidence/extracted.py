@@ -76,7 +76,7 @@ def _place(value: Any, text: str, numbers: set[Decimal], days: set[Day]) -> str:
     if value is None or value == "":
         return "null"
     if isinstance(value, Decimal):
-        return "whole" if abs(value) in numbers else "absent_number"
+        return "whole" if value.copy_abs() in numbers else "absent_number"
     said = str(value).casefold().strip()
     place = _find(said, text)
     if _ISO_DATE.fullmatch(said) and place != "whole":

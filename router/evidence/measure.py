@@ -24,7 +24,7 @@ def measure_draft(body: Mapping[str, Any], answer: Answer) -> dict[str, float]:
 
     Of every draft: lengths, turns, whether it refuses or was cut short. Where tools were offered:
     checks of the calls against their schemas and the question (``call_…``). Of JSON: where its
-    values stand in the question (``value_…``). Of another longer text: checks of what it calculates
+    values stand in the question (``value_…``). Of a longer text: checks of what it calculates
     (``q_…``, ``d_…``).
     """
     content = answer.content or ""
@@ -40,10 +40,10 @@ def measure_draft(body: Mapping[str, Any], answer: Answer) -> dict[str, float]:
     if tools:
         checks = check_calls(question, tools, answer.tool_calls)
         signals |= {f"call_{name}": value for name, value in checks.items()}
-    elif values := check_values(question, content):
-        signals |= values
-    elif len(content.split()) >= _WORKED_WORDS:
-        signals |= check_solution(question, content)
+    else:
+        signals |= check_values(question, content)
+        if len(content.split()) >= _WORKED_WORDS:
+            signals |= check_solution(question, content)
     return signals
 
 

@@ -235,6 +235,13 @@ class Release:
     promoted_at: float | None
     report: Mapping[str, Json]
 
+    @property
+    def dataset(self) -> str | None:
+        """The digest of what it learned from, where that was noted."""
+        noted = self.report.get("dataset")
+        digest = noted.get("digest") if isinstance(noted, Mapping) else noted
+        return None if digest is None else str(digest)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseEvent:

@@ -13,13 +13,15 @@ import pytest
 
 import distill.writing
 from distill.cycle import run_cycle
+from distill.dataset.folder import list_kept, withdraw
 from distill.generative import Learned, adopt
 from distill.heartbeat import hold
 from distill.learner import Learner, Outcome
 from distill.train.gate_alone import fit_over
+from distill.train.job import NotTrainable, TrainingFailed
 from distill.train.judging import Judged, Judgement
 from distill.train.onward import Course, Taught
-from distill.writing import NotJudged
+from distill.writing import NotJudged, Withdrawn
 from policies.scoring.gate import Gate
 from policies.types import Answer
 from router.record.model import Interaction
@@ -66,16 +68,15 @@ def fit_gate() -> Gate:
 
 
 def record_of(i: int, text: str, label: str, **changes: Any) -> Interaction:
-    return make_record(
-        f"i-{i}",
-        created_at=time.time(),
-        workload="shop",
-        group="",
-        request={"messages": [{"role": "user", "content": text}]},
-        input_text=text,
-        teacher_answer=answer_to_json(Answer(content=label)),
-        **changes,
-    )
+    fields = {
+        "created_at": time.time(),
+        "workload": "shop",
+        "group": "",
+        "request": {"messages": [{"role": "user", "content": text}]},
+        "input_text": text,
+        "teacher_answer": answer_to_json(Answer(content=label)),
+    }
+    return make_record(f"i-{i}", **{**fields, **changes})
 
 
 def open_shop(folder: Path, *, drafted_by_the_one_in_force: bool) -> tuple[Store, Path]:
@@ -109,10 +110,10 @@ def teach(
     """A training whose drafts for what was held out all agree, or none does."""
     courses: list[Course] = []
 
-    def train_and_judge(course: Course, tell: object) -> Taught:
+    def train_and_judge(course: Course, watching: object) -> Taught:
         courses.append(course)
         drafts = [
-            Judged(example=one, signals={"mean_logprob": 1.0}, agreed=agreed)
+            Judged(example=one, signals={"mean_logprob": 1.0}, fit=True, agreed=agreed)
             for one in course.bundle.examples
             if one.split == "held_out"
         ]
@@ -120,7 +121,7 @@ def teach(
             adapter=write_adapter(folder / f"trained-{len(courses)}", b"second"),
             judgement=Judgement(drafts=drafts, gate=gate, why="", report={}),
             problem="" if gate else "No draft was right.",
-            report={"recipe": "sequence", "examples": ROWS},
+            report={"recipe": "sequence", "examples": ROWS, "curve": str(folder / "curve.jsonl")},
         )
 
     monkeypatch.setattr(distill.writing, "train_and_judge", train_and_judge)
@@ -205,6 +206,84 @@ def test_what_the_servers_did_not_draft_is_judged_by_the_next_cycle(
     assert run(store, tmp_path, releases).result == "on_trial"
     first, second = courses
     assert first.bundle.digest == second.bundle.digest
+    store.close()
+
+
+def test_the_release_that_came_into_force_meanwhile_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, releases = open_shop(tmp_path, drafted_by_the_one_in_force=False)
+    (held,) = store.active_releases().values()
+    store.retire_active("shop", "none for now")
+    teach(monkeypatch, tmp_path, agreed=True, gate=fit_gate())
+    whole = distill.writing.train_and_judge
+
+    def meanwhile(*given: Any) -> Taught:
+        store.set_active("shop", held, "an operator did")
+        return whole(*given)
+
+    monkeypatch.setattr(distill.writing, "train_and_judge", meanwhile)
+    assert run(store, tmp_path, releases).result == "on_trial"
+    assert store.active_releases() == {"shop": held}
+    store.close()
+
+
+def test_one_that_learned_from_what_was_erased_is_not_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, releases = open_shop(tmp_path, drafted_by_the_one_in_force=False)
+    courses = teach(monkeypatch, tmp_path, agreed=True, gate=fit_gate())
+    whole, datasets = distill.writing.train_and_judge, tmp_path / "t-datasets"
+
+    def meanwhile(*given: Any) -> Taught:
+        (kept,) = list_kept(datasets)
+        withdraw(kept, "somebody asked for it", time.time(), None)
+        return whole(*given)
+
+    monkeypatch.setattr(distill.writing, "train_and_judge", meanwhile)
+    before = store.releases()
+    with pytest.raises(Withdrawn):
+        run(store, tmp_path, releases)
+    assert store.releases() == before
+    monkeypatch.setattr(distill.writing, "train_and_judge", whole)
+    store.append([record_of(ROWS, "one more", "login")])
+    assert run(store, tmp_path, releases).result == "on_trial"
+    first, second = courses
+    assert first.bundle.digest != second.bundle.digest
+    store.close()
+
+
+@pytest.mark.parametrize(("failure", "again"), [(TrainingFailed, True), (NotTrainable, False)])
+def test_a_failed_training_is_taken_up_again_unless_it_can_only_fail(
+    failure: type[Exception], again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, releases = open_shop(tmp_path, drafted_by_the_one_in_force=False)
+    courses: list[Course] = []
+
+    def train_and_judge(course: Course, watching: object) -> Taught:
+        courses.append(course)
+        raise failure("it failed")
+
+    monkeypatch.setattr(distill.writing, "train_and_judge", train_and_judge)
+    for i in range(2):
+        store.append([record_of(ROWS + i, f"one more {i}", "login")])
+        with pytest.raises(failure):
+            run(store, tmp_path, releases)
+    first, second = courses
+    assert (first.bundle.digest == second.bundle.digest) == again
+    store.close()
+
+
+def test_where_all_answers_are_alike_nothing_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, releases = open_shop(tmp_path, drafted_by_the_one_in_force=False)
+    opening = {"messages": [{"role": "user", "content": "always the same opening"}]}
+    like = [record_of(ROWS + i, f"{i} {i * i}", "login", request=opening) for i in range(400)]
+    store.append(like)  # the newest, and in one group: the newest fifth can't be held out
+    courses = teach(monkeypatch, tmp_path, agreed=True, gate=fit_gate())
+    run(store, tmp_path, releases)
+    assert courses == []
     store.close()
 
 

@@ -60,6 +60,13 @@ def test_a_number_is_found_however_it_is_grouped(number: str) -> None:
     assert place_of(1204.50, f"EUR {number}.") == "whole"
 
 
+@pytest.mark.parametrize("number", ["1e9999999", "-1e-9999999", "9" * 5000])
+def test_any_number_has_a_place(number: str) -> None:
+    found = check_values(f"no. {number[:5000]}", f'{{"field": {number}}}')
+    assert sum(round(math.expm1(count)) for count in found.values()) == 1
+    assert bool(found["value_whole"]) == number.isdecimal()
+
+
 def test_values_within_each_other_are_counted_and_truth_values_not() -> None:
     document = {"lines": [{"id": "42479/T25"}, {"id": None}], "paid": True, "by": "Zorn"}
     found = check_values(QUESTION, json.dumps(document))
