@@ -21,6 +21,10 @@ from router.settings.model import Settings
 _log = logging.getLogger("tutelage.config")
 
 
+_OF_THE_PROCESS = ("host", "port", "workers", "drain_s")
+"""Of ``server``: what a process is started with."""
+
+
 class ConfigFollower:
     """Looks at a file and says what has become of it.
 
@@ -77,7 +81,7 @@ def take_up(deps: Deps, settings: Settings) -> Deps:
     Raises TutelageError where the settings can't be in force; nothing has changed then.
     """
     before = deps.settings
-    fixed = {"host": before.server.host, "port": before.server.port}
+    fixed = {name: getattr(before.server, name) for name in _OF_THE_PROCESS}
     server = settings.server.model_copy(update=fixed)
     kept = {
         "server": server,
@@ -86,6 +90,10 @@ def take_up(deps: Deps, settings: Settings) -> Deps:
         "telemetry": before.telemetry,
     }
     needs_restart = [name for name, part in kept.items() if part != getattr(settings, name)]
+    if _describe_student(before) != _describe_student(settings):
+        needs_restart.append("the servers of models.student")
+    if before.data.retention_days != settings.data.retention_days:
+        needs_restart.append("data.retention_days")
     effective = settings.model_copy(update=kept)
     targets = build_targets(effective)
     recall = deps.recall
@@ -107,6 +115,14 @@ def take_up(deps: Deps, settings: Settings) -> Deps:
     for name in needs_restart:
         _log.warning("The change of %s in the configuration needs a restart.", name)
     return fresh
+
+
+def _describe_student(settings: Settings) -> tuple[object, ...]:
+    """Where the student is, and how it is reached: its drafter is built once."""
+    student = settings.generative_student
+    if student is None:
+        return ()
+    return student.upstream, student.replicas, student.model, student.timeout_s
 
 
 def explain_refusal(error: TutelageError | str) -> str:

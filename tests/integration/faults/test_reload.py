@@ -83,6 +83,25 @@ async def test_a_change_is_taken_up_and_what_runs_keeps_what_it_began_with(
     assert app.state.deps.settings.server.port != 1  # that needs a restart
 
 
+async def test_what_only_a_restart_can_change_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(router.following, "_LOOK_S", 0.05)
+    async with FakeUpstream("x") as up, following(write(tmp_path, up)) as (app, _):
+        before = app.state.deps.settings
+        teacher = {"upstream": up.base_url, "model": "big-70b", "retries": 0}
+        student = {"kind": "openai", "upstream": up.base_url, "model": "small"}
+        changes = {"server": {"drain_s": 5}, "data": {"retention_days": 7}}
+        write(tmp_path, up, models={"teacher": teacher, "student": student}, **changes)
+        await until_in_force(app, before.digest)
+        assert app.state.deps.settings.server.drain_s == before.server.drain_s
+    told = [record.getMessage() for record in caplog.records if "restart" in record.message]
+    changed = ("server", "the servers of models.student", "data.retention_days")
+    assert told == [
+        f"The change of {name} in the configuration needs a restart." for name in changed
+    ]
+
+
 async def test_a_faulty_file_leaves_the_running_one_in_force_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
