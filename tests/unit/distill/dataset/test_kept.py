@@ -149,7 +149,8 @@ def test_releases_are_named_by_what_they_learned_from(tmp_path: Path) -> None:
         report={"dataset": {"digest": one.digest}},
     )
     others = [replace(release, report={}), replace(release, report={"dataset": {"digest": "x"}})]
-    assert trained_on([release, *others], withdrawn) == [release]
+    noted_alone = replace(release, digest="r2", report={"dataset": one.digest})
+    assert trained_on([release, noted_alone, *others], withdrawn) == [release, noted_alone]
 
 
 def test_what_two_datasets_differ_in() -> None:
