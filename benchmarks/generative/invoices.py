@@ -158,14 +158,14 @@ def _write(model: Any, tokenizer: Any, rows: Sequence[Encoded]) -> list[dict[str
         {
             "id": row.example.id,
             "content": tokenizer.decode(ids, skip_special_tokens=True),
-            "evidence": summarise_tokens(_as_reported(one, labels)),
+            "evidence": summarise_tokens(as_reported(one, labels)),
             "seconds": each_s,
         }
         for row, ids, one, labels in zip(rows, answers, logits, scored.labels, strict=True)
     ]
 
 
-def _as_reported(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+def as_reported(logits: Tensor, labels: Tensor) -> dict[str, Any]:
     """The log-probabilities of one answer as a server reports them: (T, V) and (T,)."""
     written = labels != IGNORED
     log_probs = logits[written].log_softmax(dim=-1)

@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch")
 
 from benchmarks.generative import invoices, tiny  # noqa: E402
 from distill.streams import read_stream  # noqa: E402
+from distill.train.losses.sequence import IGNORED  # noqa: E402
+from router.evidence.logprobs import summarise_tokens  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -47,7 +49,12 @@ def test_drafts_become_a_stream_that_replay_reads(tmp_path: Path) -> None:
     data = _stream(tmp_path)
     _, test = invoices.split(invoices.read_documents(data), train=1, test=3, seed=0)
     drafts = [
-        {"id": one.training.id, "content": '{"a": 1.0}', "mean_logprob": -0.5, "seconds": 0.25}
+        {
+            "id": one.training.id,
+            "content": '{"a": 1.0}',
+            "evidence": {"mean_logprob": -0.5, "min_logprob": -2.0},
+            "seconds": 0.25,
+        }
         for one in test
     ]
     invoices.write_stream(data, test, drafts, tmp_path / "drafted.jsonl")
@@ -56,7 +63,16 @@ def test_drafts_become_a_stream_that_replay_reads(tmp_path: Path) -> None:
     student = rows[0].student
     assert student is not None
     assert student.answer.content == '{"a": 1.0}'
-    assert student.evidence == {"mean_logprob": -0.5}
+    assert student.evidence == {"mean_logprob": -0.5, "min_logprob": -2.0}
+
+
+def test_evidence_is_that_of_a_server() -> None:
+    logits = torch.tensor([[9.0] * 6, [0.0, 3.0, 1.0, 0.0, 0.0, 0.0], [2.0] * 6])
+    labels = torch.tensor([IGNORED, 1, 4])
+    own = logits[1:].log_softmax(-1)
+    found = summarise_tokens(invoices.as_reported(logits, labels))
+    assert found["mean_logprob"] == pytest.approx(float((own[0, 1] + own[1, 4]) / 2))
+    assert found["least_margin"] == pytest.approx(0.0, abs=1e-6)
 
 
 def test_no_layout_is_both_trained_and_tested_on(tmp_path: Path) -> None:
@@ -71,7 +87,7 @@ def test_no_layout_is_both_trained_and_tested_on(tmp_path: Path) -> None:
 def test_a_measurement_of_drafts(tmp_path: Path) -> None:
     documents = invoices.read_documents(_stream(tmp_path))[:4]
     drafts = [
-        {"content": content, "mean_logprob": -i, "seconds": 1.0}
+        {"content": content, "evidence": {"mean_logprob": -i}, "seconds": 1.0}
         for i, content in enumerate(['{"a": 1}', '{"a": 1}', '{"a": 2}', "?"])
     ]
     found = invoices.measure(documents, drafts)
