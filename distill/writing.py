@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.dataset import MIN_ANSWERS, BuildTerms, Bundle, build_dataset
+from distill.dataset import MIN_ANSWERS, BuildTerms, Bundle, Dataset, build_dataset
 from distill.dataset.folder import DatasetError, find, load, save
 from distill.generative import need_student
 from distill.heartbeat import hold
@@ -104,9 +104,10 @@ def learn_writing(
     # 1. Records → dataset, or the one that a killed training began with.
     bundle = under_way.read(datasets)
     if bundle is None:
-        bundle = _build(learner, workload, changed_seq)
-        if sum(one.split == "held_out" for one in bundle.examples) < _HELD_OUT:
-            return None
+        dataset = _build(learner, workload, changed_seq)
+        if sum(one.split == "held_out" for one in dataset.questions) < _HELD_OUT:
+            return None  # before the texts are redacted and written out: another build follows
+        bundle = dataset.bundle
         save(datasets, bundle)
         under_way.write(bundle)
     # 2. Dataset → adapter and gate.
@@ -155,7 +156,7 @@ def _train(course: Course, under_way: UnderWay, steps: Steps) -> Taught:
         raise
 
 
-def _build(learner: Learner, workload: str, changed_seq: int | None) -> Bundle:
+def _build(learner: Learner, workload: str, changed_seq: int | None) -> Dataset:
     configured = find_settings(learner.settings, workload)
     promised = configured is not None and configured.promise is not None
     return build_dataset(
@@ -170,7 +171,7 @@ def _build(learner: Learner, workload: str, changed_seq: int | None) -> Bundle:
             target="teacher" if promised else "gold",
             changed_seq=changed_seq,
         ),
-    ).bundle
+    )
 
 
 def _plan(learner: Learner, workload: str, bundle: Bundle, terms: TrainSettings) -> Course:

@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import Any
 
-MOST_CHARS = 60_000
+MOST_CHARS = 20_000
 MOST_VALUES = 100
 """Longer questions and further values aren't looked at: a decision must stay quick."""
 

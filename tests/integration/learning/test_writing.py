@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,17 @@ def teach(
     return courses
 
 
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """While the student is being trained, something else happens."""
+    whole = distill.writing.train_and_judge
+
+    def train_and_judge(*given: Any) -> Taught:
+        act()
+        return whole(*given)
+
+    monkeypatch.setattr(distill.writing, "train_and_judge", train_and_judge)
+
+
 def run(store: Store, folder: Path, releases: Path) -> Outcome:
     return run_cycle(
         Learner(
@@ -216,13 +228,7 @@ def test_the_release_that_came_into_force_meanwhile_counts(
     (held,) = store.active_releases().values()
     store.retire_active("shop", "none for now")
     teach(monkeypatch, tmp_path, agreed=True, gate=fit_gate())
-    whole = distill.writing.train_and_judge
-
-    def meanwhile(*given: Any) -> Taught:
-        store.set_active("shop", held, "an operator did")
-        return whole(*given)
-
-    monkeypatch.setattr(distill.writing, "train_and_judge", meanwhile)
+    meanwhile(monkeypatch, lambda: store.set_active("shop", held, "an operator did"))
     assert run(store, tmp_path, releases).result == "on_trial"
     assert store.active_releases() == {"shop": held}
     store.close()
@@ -233,14 +239,13 @@ def test_one_that_learned_from_what_was_erased_is_not_entered(
 ) -> None:
     store, releases = open_shop(tmp_path, drafted_by_the_one_in_force=False)
     courses = teach(monkeypatch, tmp_path, agreed=True, gate=fit_gate())
-    whole, datasets = distill.writing.train_and_judge, tmp_path / "t-datasets"
+    whole = distill.writing.train_and_judge
 
-    def meanwhile(*given: Any) -> Taught:
-        (kept,) = list_kept(datasets)
+    def erase() -> None:
+        (kept,) = list_kept(tmp_path / "t-datasets")
         withdraw(kept, "somebody asked for it", time.time(), None)
-        return whole(*given)
 
-    monkeypatch.setattr(distill.writing, "train_and_judge", meanwhile)
+    meanwhile(monkeypatch, erase)
     before = store.releases()
     with pytest.raises(Withdrawn):
         run(store, tmp_path, releases)

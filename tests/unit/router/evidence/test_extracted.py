@@ -87,7 +87,11 @@ def test_what_is_no_document_has_no_values(content: str) -> None:
 
 def test_long_questions_are_left_alone_and_hostile_ones_stay_quick() -> None:
     assert check_values("1" * (MOST_CHARS + 1), "{}") == {}
-    hostile = [("a" * MOST_CHARS, "aa"), ("1," * (MOST_CHARS // 2), "1"), ("1 1 1 " * 9_999, "1")]
+    hostile = [
+        ("a" * MOST_CHARS, "aa"),
+        ("1," * (MOST_CHARS // 2), "1"),
+        ("1 1 1 " * (MOST_CHARS // 6), "1"),
+    ]
     for question, value in hostile:
         began_s = time.process_time()
         found = check_values(question, json.dumps([value] * 10 * MOST_VALUES))
