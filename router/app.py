@@ -190,7 +190,7 @@ def build_deps(
         teacher_costs=teacher_costs,
         redactor=redactor,
         releases=ActiveReleases(store),
-        promises=PromiseKeeper(store, metrics, shared=shared),
+        promises=PromiseKeeper(store, metrics, settings, shared=shared),
         budgets=BudgetKeeper(store, metrics),
         drafter=drafter,
         background=background,

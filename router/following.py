@@ -161,6 +161,7 @@ def _take_up_settings(app: FastAPI, settings: Settings) -> None:
             if one.promise is not None and one.effective_policy == "promise"
         }
     )
+    deps.promises.pools.follow(deps.settings)
     deps.budgets.keep_only(
         {
             workload: one.budget

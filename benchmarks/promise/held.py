@@ -122,6 +122,8 @@ def is_contradicted(claims: Sequence[Row], lines: Sequence[Line]) -> bool:
         part = lines[claim["from"] : claim["to"]]
         if claim.get("slice") is not None:
             part = [line for line in part if claim["slice"] in line.slices]
+        if claim.get("pool") is not None:
+            part = [line for line in part if line.pool == claim["pool"]]
         if claim["over"] == "served":
             part = [line for line in part if line.tier != "teacher"]
         if part and sum(line.agreed for line in part) / len(part) < claim["at_least"]:
@@ -148,7 +150,7 @@ def measure(args: argparse.Namespace, known: Rows) -> Rows:
     """The runs asked for, those in ``known`` taken from there."""
     names = ("stream", "order", "promise", "kind", "seed", "limit")
     done = {tuple(row[name] for name in names): row for row in known}
-    machine = {"commit": _read_commit(), "machine": platform.platform()}
+    machine = {"commit": read_commit(), "machine": platform.platform()}
     encoder = Encoder(cache=1_000_000)
     sources: dict[str, Source] = {}
     found: Rows = []
@@ -183,7 +185,8 @@ def _describe(row: Row) -> str:
     )
 
 
-def _read_commit() -> str:
+def read_commit() -> str:
+    """What the results were measured with, as git names it."""
     command = ["git", "describe", "--always", "--dirty"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=True)

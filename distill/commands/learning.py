@@ -37,6 +37,7 @@ from distill.noise import write_noise
 from distill.watch import SWEEP_EVERY_S, run_due, survey, sweep
 from distill.wording import count_of
 from router.deciding.outlook import Outlook, look_ahead
+from router.deciding.pools import PoolStanding
 from router.deciding.promise import PromiseKeeper, proven_agreement
 from router.errors import ReleaseError, StoreError
 from router.meter.metrics import Metrics
@@ -205,21 +206,24 @@ def _status(args: Namespace) -> int:
 
 def _look_ahead(place: Workplace, workload: str) -> dict[str, Any]:
     """``outlook``: how far the workload's promise is from serving; None where it promises nothing.
-    ``slices``: the same of each of its slices, with what is proven of it."""
+    ``slices``: the same of each of its slices, with what is proven of it. ``pool``: how it stands
+    in one, None where it is in none."""
     configured = find_settings(place.settings, workload)
     if configured is None or configured.promise is None:
-        return {"outlook": None, "slices": []}
+        return {"outlook": None, "slices": [], "pool": None}
     if configured.effective_policy != "promise":
-        return {"outlook": None, "slices": []}
-    promises = PromiseKeeper(place.store, Metrics())
+        return {"outlook": None, "slices": [], "pool": None}
+    promises = PromiseKeeper(place.store, Metrics(), place.settings)
     account = promises.account(workload, configured.promise, configured.slices)
+    pool = promises.pools.read(workload)
+    shared = None if pool is None else asdict(pool)
     total_usd, answers = place.store.teacher_costs().get(workload, (Decimal(0), 0))
     cost = usd(total_usd / answers) if answers else None
     try:
         release = load_active(place.store, workload)
     except ReleaseError as error:
         damaged = Outlook(kind="unknown", cause="release_damaged", sentence=str(error))
-        return {"outlook": asdict(damaged), "slices": []}
+        return {"outlook": asdict(damaged), "slices": [], "pool": shared}
     slices = [
         {
             "slice": name,
@@ -232,7 +236,7 @@ def _look_ahead(place: Workplace, workload: str) -> dict[str, Any]:
         for name, one in promises.slices(workload).items()
     ]
     outlook = asdict(look_ahead(place.store, workload, account, release, cost))
-    return {"outlook": outlook, "slices": slices}
+    return {"outlook": outlook, "slices": slices, "pool": shared}
 
 
 def _write_status(report: dict[str, Any]) -> str:
@@ -244,6 +248,8 @@ def _write_status(report: dict[str, Any]) -> str:
     ]
     if report["outlook"] is not None:
         lines.append(f"  promise: {report['outlook']['sentence']}")
+    if report["pool"] is not None:
+        lines.append(f"  {PoolStanding(**report['pool']).words}")
     for one in report["slices"]:
         count = count_of(one["interactions"], "interaction")
         lines.append(f"  slice {one['slice']}: {one['outlook']['sentence']} ({count})")

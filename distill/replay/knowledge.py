@@ -65,8 +65,8 @@ class DelayedRecords:
 class DelayedPromises(PromiseKeeper):
     """Accounts and watches that hear of every interaction ``delay`` queries late."""
 
-    def __init__(self, store: Store, metrics: Metrics, delay: int) -> None:
-        super().__init__(store, metrics)
+    def __init__(self, store: Store, metrics: Metrics, settings: Settings, delay: int) -> None:
+        super().__init__(store, metrics, settings)
         self._delay = delay
         self._answered = 0
         self._unheard: deque[tuple[int, str, Trial]] = deque()

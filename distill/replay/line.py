@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from distill.streams import StreamRow
@@ -38,7 +39,8 @@ class Line:
     ``agreed``: the delivered answer agrees with the teacher's. ``release``: the one that drafted.
     ``teacher_cost_usd``: what asking the teacher costs, asked or not. ``correct``,
     ``teacher_correct``: whether the delivered and the teacher's answer are right. ``slices``: of
-    its workload, those that it belongs to; only written where there are any.
+    its workload, those that it belongs to; ``pool``: the one that the query was evidence for. Both
+    are only written where there are any.
     """
 
     id: str
@@ -59,19 +61,29 @@ class Line:
     reason: str
     workload: str
     slices: tuple[str, ...] = ()
+    pool: str = ""
 
 
 _NAMES: Final = tuple(field.name for field in fields(Line))
 _MONEY: Final = frozenset({"cost_usd", "teacher_cost_usd"})
 _NUMBERS: Final = frozenset({"propensity", "score", "threshold"}) | _MONEY
 _FLAGS: Final = frozenset({"asked", "background", "agreed", "correct", "teacher_correct"})
+_IF_ANY: Final = frozenset({"slices", "pool"})
 _OPTIONAL: Final = frozenset({"draft", "final", "release", "correct", "teacher_correct"}) | (
     _NUMBERS - {"propensity"}
 )
 
 
-def line_of(record: Interaction, row: StreamRow, comparer: str, slices: Sequence[str] = ()) -> Line:
+def line_of(
+    record: Interaction,
+    row: StreamRow,
+    comparer: str,
+    slices: Sequence[str] = (),
+    pools: Mapping[str, str] = MappingProxyType({}),
+) -> Line:
     """The line of a settled interaction that was this row's query.
+
+    ``pools``: by workload, which its evidence went to.
 
     The record must hold the answers as they were delivered: stored, and not redacted. An answer
     that the teacher delivered agrees by definition, also where the comparer can't compare it; a
@@ -114,6 +126,7 @@ def line_of(record: Interaction, row: StreamRow, comparer: str, slices: Sequence
         reason=record.reason,
         workload=record.workload,
         slices=tuple(slices),
+        pool="" if record.level is None else pools.get(record.workload, ""),
     )
 
 
@@ -260,7 +273,9 @@ def read_trace(path: Path) -> list[Line]:
 
 
 def _write_line(line: Line) -> str:
-    values = ((name, getattr(line, name)) for name in _NAMES if name != "slices" or line.slices)
+    values = (
+        (name, getattr(line, name)) for name in _NAMES if name not in _IF_ANY or getattr(line, name)
+    )
     members = (
         f'"{name}": {plain_usd(value) if isinstance(value, Decimal) else json.dumps(value)}'
         for name, value in values
@@ -276,7 +291,7 @@ def _read_line(text: str) -> Line:
         raise ValueError("it is not valid JSON") from None
     if not isinstance(value, dict):
         raise ValueError("it is no JSON object")
-    value.setdefault("slices", [])
+    value = {"slices": [], "pool": ""} | value
     missing = [name for name in _NAMES if name not in value]
     if missing:
         raise ValueError(f"{missing[0]!r} is missing")

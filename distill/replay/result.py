@@ -38,7 +38,8 @@ class Claim:
     """What the system claimed of the queries from ``start``, counted from 0, up to before ``end``.
 
     ``at_least``: agreement; ``over``: all | served; ``kind``: exchangeable | guaranteed; ``slice``:
-    only those of this slice are meant, None: all.
+    only those of this slice are meant, None: all; ``pool``: only those that were evidence for this
+    pool.
     """
 
     at_least: float
@@ -48,6 +49,7 @@ class Claim:
     start: int
     end: int
     slice: str | None = None
+    pool: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,4 +221,5 @@ def _write_claim(claim: Claim) -> dict[str, Any]:
         "from": claim.start,
         "to": claim.end,
     }
-    return written if claim.slice is None else {**written, "slice": claim.slice}
+    narrowed = {"slice": claim.slice, "pool": claim.pool}
+    return written | {name: value for name, value in narrowed.items() if value is not None}

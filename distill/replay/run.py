@@ -115,7 +115,7 @@ class Replay:
         self._encoder = Encoder(cache=1_000_000) if encoder is None else encoder
         self._redactor = Redactor(settings.data.redact)
         metrics = Metrics()
-        self._promises = DelayedPromises(self._store, metrics, label_delay)
+        self._promises = DelayedPromises(self._store, metrics, settings, label_delay)
         self._proven: dict[str, dict[str, Proven]] = {}
         self._budgets = RecordedCosts(self._store, metrics)
         targets = build_targets(settings)
@@ -188,20 +188,22 @@ class Replay:
             lines: list[Line] = []
             noise = RecordedNoise()
             for i, row in enumerate(rows):
+                pools = self._promises.pools.feeding()
                 record = await self._ask(self._deps, row, force=None)
                 self._reveal()
                 release = self._deps.releases.get(record.workload)
                 comparer = record.comparer if release is None else release.comparer
                 judged = row if self._student is not None else replace(row, student=None)
                 inside = self._find_slices(record.workload, row)
-                lines.append(line_of(self._price(record, row), judged, comparer, inside))
+                lines.append(line_of(self._price(record, row), judged, comparer, inside, pools))
                 noise.note(record, row, comparer)
                 self._progress(i + 1, len(rows), count_of(self._releases, "release"))
             self._sink.flush()
         finally:
             self._deps.drafter.close()
             self._store.close()
-        claims = [*claim(self._settings, lines), *claim_proven(self._budgets, lines)]
+        claims = claim(self._settings, lines, self._promises.pools)
+        claims += claim_proven(self._budgets, lines)
         if fit:
             notes += self._name_unfitted(lines)
         return Replayed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -13,6 +13,7 @@ from distill.streams import StreamRow
 from policies.promise.certificate import Terms
 from policies.promise.guarantee import GUARANTEED
 from policies.promise.policy import CERTIFIED, PROOF, SLICE_UNPROVEN
+from router.deciding.pools import PoolKeeper, PoolPlan, find_pools
 from router.deciding.slices import terms_of_slice, terms_of_whole
 from router.settings.model import ModelSettings, PromiseSettings, Settings, WorkloadSettings
 from router.workload import find_settings, find_workload
@@ -49,7 +50,9 @@ def settings_for(
     workloads = list(base.workloads)
     unknown = {row.workload or STREAM_WORKLOAD for row in rows if not _is_known(base, row)}
     if promise is not None:
-        change = {"promise": promise, "policy": "promise"}
+        change: dict[str, object] = {"promise": promise, "policy": "promise"}
+        if promise.guarantee:  # which is each workload's own
+            change["pool"] = None
         workloads = [workload.model_copy(update=change) for workload in workloads]
         workloads += [WorkloadSettings(name=name, promise=promise) for name in sorted(unknown)]
     # A recording has one answer to each query: nothing can be asked again.
@@ -105,12 +108,18 @@ def slices_of(settings: Settings) -> list[SliceTerms]:
     ]
 
 
-def claim(settings: Settings, lines: Sequence[Line]) -> list[Claim]:
+def claim(
+    settings: Settings, lines: Sequence[Line], pools: PoolKeeper | None = None
+) -> list[Claim]:
     """The promise over the whole run, once something could be served, and that of each slice of
     which something could be; otherwise nothing is claimed.
 
-    Of several workloads each has its own promise, and nothing is claimed about their mixture.
+    Of several workloads each has its own promise, and nothing is claimed about their mixture but
+    where they are in a pool: then its promise, of all that was evidence for it, where the wealth of
+    the traffic as it was run has proven that. Nothing is claimed about one member.
     """
+    if pools is not None and any(one.pool is not None for one in settings.workloads):
+        return [found for plan in find_pools(settings) for found in _claim_pool(plan, lines, pools)]
     names = {line.workload for line in lines}
     if len(names) != 1:
         return []
@@ -133,3 +142,18 @@ def claim(settings: Settings, lines: Sequence[Line]) -> list[Claim]:
         if any(line.reason in _UNDER_PROMISE and line.reason != SLICE_UNPROVEN for line in inside):
             claims.append(replace(whole, at_least=terms.agreement, slice=terms.name))
     return claims
+
+
+def _claim_pool(plan: PoolPlan, lines: Sequence[Line], pools: PoolKeeper) -> Iterator[Claim]:
+    terms, wealth = terms_of_whole(plan.promise, ()), pools.run_wealth(plan.name)
+    served = any(line.pool == plan.name and line.reason in _UNDER_PROMISE for line in lines)
+    if served and wealth is not None and wealth >= terms.target:
+        yield Claim(
+            at_least=terms.agreement,
+            confidence=terms.confidence,
+            over=terms.over,
+            kind="exchangeable",
+            start=0,
+            end=len(lines),
+            pool=plan.name,
+        )

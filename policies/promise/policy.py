@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policies.base import Coin, Flow, draft_or_teacher
-from policies.promise.certificate import LEVEL_MULTIPLES, Certificate
+from policies.promise.certificate import LEVEL_MULTIPLES
 from policies.types import Ask, Features, InSlice, Tier
 
 CERTIFIED = "certified"
@@ -58,12 +59,24 @@ def choose_proof_share(level: int) -> float:
     return float(np.interp(LEVEL_MULTIPLES[level], multiples, shares))
 
 
+class InForce(Protocol):
+    """What the policy asks a certificate: see there. A pool's stands in its place."""
+
+    def level(self) -> int | None: ...
+    @property
+    def withheld(self) -> int | None: ...
+    @property
+    def wary(self) -> bool: ...
+    @property
+    def leans(self) -> bool: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """A certificate with the active release's score threshold per level of it; ``name``: of the
     slice, empty for the whole workload."""
 
-    certificate: Certificate
+    certificate: InForce
     thresholds: NDArray[np.float64]
     name: str = ""
 
@@ -107,7 +120,7 @@ class PromisePolicy:
 
     def __init__(
         self,
-        certificate: Certificate,
+        certificate: InForce,
         thresholds: NDArray[np.float64],
         coin: Coin,
         proof_share: float | None = None,

@@ -18,7 +18,7 @@ from policies.promise.batch import Proven
 from policies.promise.certificate import Certificate
 from policies.promise.guarantee import GuaranteePolicy
 from policies.promise.ledger import Ledger
-from policies.promise.policy import Part, PromisePolicy
+from policies.promise.policy import InForce, Part, PromisePolicy
 from policies.promise.proven import ProvenPolicy
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
@@ -95,7 +95,8 @@ def build_policy(
         if isinstance(account, Ledger):
             ledgers = {name: one for name, one in slices.items() if isinstance(one, Ledger)}
             return over_ladder(GuaranteePolicy(account, coin, ledgers), 1.0 - account.cut())
-        kept, bar = _keep_promise(account, slices, settings, release, coin, climb)
+        whole = promises.pools.in_force(workload, account)
+        kept, bar = _keep_promise(whole, account.levels, slices, settings, release, coin, climb)
         return over_ladder(kept, bar)
     if name == "budget" and settings.budget is not None:
         cut = budgets.purse(workload, settings.budget).cut()
@@ -123,15 +124,16 @@ def _surroundings(
 
 
 def _keep_promise(
-    account: Certificate,
+    whole: InForce,
+    levels: NDArray[np.float64],
     slices: Mapping[str, Account],
     settings: WorkloadSettings,
     release: Release | None,
     coin: Coin,
     climb: Climb | None,
 ) -> tuple[Policy, float]:
-    """The policy over the whole's certificate and the slices', and the confidence from which it
-    serves: while nothing is served, the strictest level stands for what would be."""
+    """The policy over what is in force for the whole and for slices, and the confidence from which
+    it serves: while nothing is served, the strictest level stands for what would be."""
     over = "all" if settings.promise is None else settings.promise.over
     parts = [
         Part(
@@ -142,9 +144,9 @@ def _keep_promise(
         for name, one in slices.items()
         if isinstance(one, Certificate)
     ]
-    thresholds = _find_thresholds(account.levels, over, release, climb)
-    policy = PromisePolicy(account, thresholds, coin, settings.audit.proof_share, parts)
-    return policy, float(thresholds[account.level() or 0])
+    thresholds = _find_thresholds(levels, over, release, climb)
+    policy = PromisePolicy(whole, thresholds, coin, settings.audit.proof_share, parts)
+    return policy, float(thresholds[whole.level() or 0])
 
 
 def _find_thresholds(

@@ -13,11 +13,12 @@ from policies.promise.certificate import Certificate
 from policies.promise.drift import Alarm, Kind, Watch
 from policies.promise.ledger import Ledger
 from policies.types import Ask, Trial
+from router.deciding.pools import LEFT, PoolKeeper, PoolPlan, read_together
 from router.deciding.slices import name_evidence, terms_of_slice, terms_of_whole
 from router.meter.metrics import Metrics
 from router.record.model import PromiseState
 from router.record.store import Store
-from router.settings.model import PromiseSettings
+from router.settings.model import PromiseSettings, Settings
 from router.settings.slices import SliceSettings
 
 Account = Certificate | Ledger
@@ -103,10 +104,19 @@ class PromiseKeeper:
     Either is restored from the store where the terms are the same, and brought up to date
     with the interactions stored after its snapshot; other terms start afresh, and so does what
     can't be used: nothing is then served until it is proven anew. What was stored before there was
-    a watch is used, with a watch that has seen nothing.
+    a watch is used, with a watch that has seen nothing. ``pools``: which of the workloads of
+    ``settings`` share evidence, and what that has come to.
     """
 
-    def __init__(self, store: Store, metrics: Metrics, *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        metrics: Metrics,
+        settings: Settings | None = None,
+        *,
+        shared: bool = False,
+    ) -> None:
+        self.pools = PoolKeeper(settings)
         self._store = store
         self._metrics = metrics
         self._shared = shared
@@ -121,18 +131,74 @@ class PromiseKeeper:
 
         ``slices``: all that the workload has; their accounts are made by the same call.
         """
-        found = self._kept.get(workload)
-        if found is None:
-            make = Ledger if promise.guarantee else Certificate
-            empty = _Kept(
-                account=make(terms_of_whole(promise, slices)),
-                watch=Watch(),
-                slices={one.name: _open_slice(one, promise, slices) for one in slices},
-            )
-            found = self._kept[workload] = self._restore(workload, empty)
-            self._promises[workload] = (promise, tuple(slices))
-            self._publish(workload, found)
-        return found.account
+        if workload not in self._kept or self.pools.awaits(workload):
+            plan = self.pools.plan_of(workload)
+            if plan is None:
+                self._open(workload, promise, slices)
+            else:
+                self._open_members(plan)
+        return self._kept[workload].account
+
+    def _open(
+        self, workload: str, promise: PromiseSettings, slices: Sequence[SliceSettings] = ()
+    ) -> None:
+        found = self._restore(workload, _make_empty(promise, slices))
+        self._keep(workload, found, promise, slices)
+
+    def _keep(
+        self,
+        workload: str,
+        kept: _Kept,
+        promise: PromiseSettings,
+        slices: Sequence[SliceSettings] = (),
+    ) -> None:
+        self._kept[workload] = kept
+        self._promises[workload] = (promise, tuple(slices))
+        self._publish(workload, kept)
+
+    def _open_members(self, plan: PoolPlan) -> None:
+        """All members of a pool at once, since what one's interaction does to the pool depends on
+        how the others stood."""
+        missing = [name for name in plan.members if name not in self._kept]
+        if len(missing) == len(plan.members) and not self.pools.is_open(plan):
+            try:
+                kept = self._restore_together(plan)
+            except (LookupError, TypeError, ValueError) as error:
+                message = "What pool %s has proven can't be used (%s): it starts afresh."
+                _log.warning(message, plan.name, error)
+                self.pools.close(plan)
+            else:
+                for name, one in kept.items():
+                    self._keep(name, one, plan.promise)
+                return
+        for name in missing:
+            self._open(name, plan.promise)
+        self.pools.open(plan, self._certificates(self._kept, plan))
+        for name in plan.members:
+            self._publish(name, self._kept[name])
+
+    def _restore_together(self, plan: PoolPlan) -> dict[str, _Kept]:
+        """Members and pool as the store has them, brought up to date in one order."""
+        found = {name: self._store.promise_state(name) for name in plan.members}
+        kept = {name: _make_empty(plan.promise) for name in plan.members}
+        key = terms_of_whole(plan.promise, ()).key
+        stored = {name: one for name, one in found.items() if one is not None and one.terms == key}
+        for name, state in stored.items():
+            kept[name] = _read_kept(kept[name], state.state)
+            kept[name].upto_seq = kept[name].snapshot_seq = state.upto_seq
+        upto = self.pools.open(plan, self._certificates(kept, plan), stored)
+        after = {name: state.upto_seq for name, state in stored.items()}
+        for seq, name, trial in read_together(self._store, after):
+            alarm = kept[name].take_in(replace(trial, slices=()))
+            if upto is not None and seq > upto:
+                self.pools.observe(name, trial, alarm)
+            kept[name].upto_seq = seq
+        return kept
+
+    @staticmethod
+    def _certificates(kept: Mapping[str, _Kept], plan: PoolPlan) -> dict[str, Certificate]:
+        accounts = {name: kept[name].account for name in plan.members}
+        return {name: one for name, one in accounts.items() if isinstance(one, Certificate)}
 
     def slices(self, workload: str) -> Mapping[str, Account]:
         """The accounts of the slices of a workload whose account is kept, by name."""
@@ -166,7 +232,7 @@ class PromiseKeeper:
             return None
         kept = self._kept[workload]
         self._take_in(workload, kept, trial)
-        return kept.snapshot()
+        return self.pools.add_to(workload, kept.snapshot())
 
     def followed(self) -> dict[str, int]:
         """Every workload with the last interaction that was read of it."""
@@ -189,6 +255,9 @@ class PromiseKeeper:
             self._raised.append((workload, alarm))
             self._metrics.add_drift_alarm(workload, alarm.kind)
             _log.warning("Drift in workload %s: %s; tightened.", workload, CHANGES[alarm.kind])
+        cause = self.pools.observe(workload, trial, alarm)
+        if cause is not None:
+            _log.warning("Workload %s is put out of its pool: %s.", workload, LEFT[cause])
         self._publish(workload, kept)
 
     def last_alarm(self, workload: str) -> Alarm | None:
@@ -252,13 +321,27 @@ class PromiseKeeper:
         return kept
 
     def _publish(self, workload: str, kept: _Kept) -> None:
-        self._show(workload, kept.account)
+        pooled = self.pools.pooled(workload)
+        if pooled is None:
+            self._show(workload, kept.account)
+        else:
+            agreement, proven = kept.account.terms.agreement, pooled.lower_bound()
+            self._metrics.set_promise(workload, agreement, proven, pooled=pooled.borrowed)
         for name, one in kept.slices.items():
             # No workload's name has a slash in it.
             self._show(f"{workload}/{name}", one.account)
 
     def _show(self, label: str, account: Account) -> None:
         self._metrics.set_promise(label, account.terms.agreement, proven_agreement(account))
+
+
+def _make_empty(promise: PromiseSettings, slices: Sequence[SliceSettings] = ()) -> _Kept:
+    make = Ledger if promise.guarantee else Certificate
+    return _Kept(
+        account=make(terms_of_whole(promise, slices)),
+        watch=Watch(),
+        slices={one.name: _open_slice(one, promise, slices) for one in slices},
+    )
 
 
 def _open_slice(

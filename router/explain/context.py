@@ -12,6 +12,7 @@ import numpy as np
 
 from policies.promise.certificate import Certificate
 from router.deciding.outlook import look_ahead
+from router.deciding.pools import PoolStanding
 from router.deciding.promise import Account, PromiseKeeper
 from router.explain.explanation import Level
 from router.meter.money import plain_usd
@@ -40,10 +41,14 @@ def describe_standing(
     release: Release | None,
     teacher_cost_usd: Decimal | None,
     slices: Mapping[str, Account] = _NO_SLICES,
+    pool: PoolStanding | None = None,
 ) -> dict[str, Any]:
     """What is promised, what of it is proven, and what is missing; the same of ``slices``, each
-    with its part of the confidence. Blocks."""
-    standing = _describe_account(account)
+    with its part of the confidence. ``pool``: in which the workload may borrow its level. Blocks.
+    """
+    standing = _describe_account(account, pool)
+    if pool is not None:
+        standing["pool"] = asdict(pool)
     outlook = look_ahead(store, workload, account, release, teacher_cost_usd)
     standing |= {"confidence": promise.confidence, "outlook": asdict(outlook)}
     if slices:
@@ -60,8 +65,8 @@ def describe_standing(
     return standing
 
 
-def _describe_account(account: Account) -> dict[str, Any]:
-    reading = read_account(account)
+def _describe_account(account: Account, pool: PoolStanding | None = None) -> dict[str, Any]:
+    reading = read_account(account, pool=pool)
     standing: dict[str, Any] = {
         "kind": "certificate" if isinstance(account, Certificate) else "guarantee",
         "agreement": account.terms.agreement,

@@ -165,5 +165,6 @@ def _describe_standing(
     estimate = deps.teacher_costs.estimate(outcome.workload)
     slices = deps.promises.slices(outcome.workload)
     return describe_standing(
-        deps.store, outcome.workload, promise, account, outcome.release, estimate, slices
+        *(deps.store, outcome.workload, promise, account, outcome.release, estimate, slices),
+        deps.promises.pools.read(outcome.workload),
     )

@@ -47,6 +47,7 @@ def read_interaction(deps: Deps, record: Interaction, *, with_standing: bool = T
         standing = describe_standing(
             *(deps.store, record.workload, promise, account, active, estimate),
             deps.promises.slices(record.workload),
+            deps.promises.pools.read(record.workload),
         )
     return Facts(
         subject="interaction",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from router.deciding.pools import PoolStanding
 from router.explain.explanation import Explanation, Facts, Step
 from router.explain.reasons import find_reason
 from router.meter.money import show_usd
@@ -120,6 +121,10 @@ def _write_standing(standing: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"nothing is served; {progress} of the first proof is there"
     else:
         yield f"proven now: {show_share(standing['proven_agreement'])}"
+    if standing.get("pool") is not None:
+        pool = PoolStanding(**standing["pool"])
+        together = ": what is proven is of its workloads together" if pool.borrowed else ""
+        yield f"{pool.words}{together}"
     if standing["kind"] == "guarantee":
         yield (
             f"at most {standing['disagreements_at_most']:.1f} disagreements delivered in"

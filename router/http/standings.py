@@ -46,6 +46,7 @@ def read_standings(deps: Deps, workloads: Iterable[WorkloadSettings]) -> Standin
             deps.promises.account(one.name, one.promise, one.slices),
             deps.promises.last_alarm(one.name),
             deps.promises.slices(one.name),
+            deps.promises.pools.read(one.name),
         )
         for one in workloads
         if one.promise is not None and one.effective_policy == "promise"

@@ -222,6 +222,8 @@ class Metrics:
             ("workload",),
             registry=registry,
         )
+        borrowed = "1 where the level in force is borrowed from the workload's pool."
+        self._pooled = Gauge("tutelage_promise_pooled", borrowed, ("workload",), registry=registry)
         self._drift = Counter(
             "tutelage_drift_alarms",
             "Alarms that something about a workload has changed, by what it was.",
@@ -284,9 +286,13 @@ class Metrics:
             for model, attempt in zip(models, record.attempts, strict=True):
                 self._observe_attempt(model, attempt)
 
-    def set_promise(self, workload: str, promise: float, lower_bound: float) -> None:
+    def set_promise(
+        self, workload: str, promise: float, lower_bound: float, *, pooled: bool | None = None
+    ) -> None:
         """Show the agreement promised for a workload and the agreement proven so far."""
         label = self._fold(self._workloads, workload)
+        if pooled is not None:
+            self._pooled.labels(label).set(pooled)
         self._promise.labels(label).set(promise)
         self._lower_bound.labels(label).set(lower_bound)
 

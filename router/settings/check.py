@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from router.settings.document import Document, parse_document
 from router.settings.limit_rules import find_limit_errors
 from router.settings.model import Settings
+from router.settings.pool_rules import find_pool_errors
 from router.settings.problems import Problem, in_order
 from router.settings.rules import find_errors
 from router.settings.train_rules import find_train_errors
@@ -35,6 +36,7 @@ def examine_document(
     broken = [
         *find_errors(document, env),
         *find_limit_errors(document),
+        *find_pool_errors(document),
         *find_train_errors(document),
     ]
     keys = {problem.key for problem in broken}

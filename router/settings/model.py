@@ -199,7 +199,8 @@ class WorkloadSettings(Section):
     """A kind of request and how it is served.
 
     ``policy``: one of ``BUILT_IN_POLICIES``, or the name of a plug-in (see
-    ``router.deciding.plugins``), which ``options`` are for.
+    ``router.deciding.plugins``), which ``options`` are for. ``pool``: workloads that name the same
+    one share the evidence for their promise.
     """
 
     name: WorkloadName
@@ -209,6 +210,7 @@ class WorkloadSettings(Section):
     options: Mapping[Text, Any] = Field(default_factory=dict)
     promise: PromiseSettings | None = None
     slices: Annotated[tuple[SliceSettings, ...], Field(max_length=20)] = ()
+    pool: WorkloadName | None = None
     budget: WorkloadBudget | None = None
     threshold: Share | None = None
     audit: AuditSettings = AuditSettings()

@@ -194,7 +194,7 @@ def _check_workloads(view: View) -> Iterator[Problem]:
             seen.setdefault(name, i)
         yield from _check_policy(view, path, workload)
         promise = _mapping(workload.get("promise"))
-        guarantee = str(promise.get("guarantee")).lower() in _YES
+        guarantee = str(promise.get("guarantee")).lower() in YES
         if guarantee and promise.get("over") == "served":
             message = "served has no guarantee: use all, or leave guarantee out"
             yield problem((*path, "promise", "over"), message)
@@ -260,7 +260,7 @@ def _lacks_price(view: View) -> bool:
     return not model.get("price") and known_price(model) is None
 
 
-_YES = frozenset({"true", "t", "yes", "y", "on", "1"})
+YES = frozenset({"true", "t", "yes", "y", "on", "1"})
 """What the settings read as true, in lower case; a substituted variable is a text."""
 
 _NEEDS = {
@@ -359,8 +359,10 @@ def why_not_several(configuration: Mapping[str, Any]) -> str | None:
         return "several need a coordination that they share: set coordination.url to redis://…"
     for workload in _entries(configuration.get("workloads")).values():
         promise = _mapping(workload.get("promise"))
-        if str(promise.get("guarantee")).lower() in _YES:
+        if str(promise.get("guarantee")).lower() in YES:
             return f"the guarantee of workload {workload.get('name')} is kept by one worker only"
+        if workload.get("pool"):
+            return f"the pool of workload {workload.get('name')} is kept by one worker only"
         if workload.get("policy") == "budget":
             return f"the budget of workload {workload.get('name')} is kept by one worker only"
     return None

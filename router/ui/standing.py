@@ -11,6 +11,7 @@ from policies.promise.certificate import Certificate
 from policies.promise.drift import Alarm
 from policies.promise.ledger import Ledger
 from router.deciding.outlook import Outlook
+from router.deciding.pools import PoolStanding
 from router.deciding.promise import CHANGES, Account
 from router.meter.money import show_usd
 from router.settings.model import BUILT_IN_POLICIES, Settings, WorkloadSettings
@@ -29,6 +30,7 @@ class AccountReading:
     it. A ledger has one level, and its progress is the part of its start that is earned.
     ``drift``: the change that it is tightened for, in words, None where it isn't. ``snapshot``: the
     account as it was, for whoever looks ahead from another thread. ``slices``: the same by name.
+    ``pool``: how the workload stands in one; what it borrows there is what ``level`` says.
     """
 
     level: int | None
@@ -39,15 +41,19 @@ class AccountReading:
     drift: str | None = None
     snapshot: Account | None = None
     slices: Mapping[str, AccountReading] = field(default_factory=dict)
+    pool: PoolStanding | None = None
 
 
 def read_account(
     account: Account,
     alarm: Alarm | None = None,
     slices: Mapping[str, Account] = _NO_SLICES,
+    pool: PoolStanding | None = None,
 ) -> AccountReading:
     """Call it on the event loop, where the account is fed. ``alarm``: its workload's last one."""
-    reading = _read_one(account, alarm)
+    reading = replace(_read_one(account, alarm), pool=pool)
+    if pool is not None and pool.borrowed and pool.level is not None:
+        reading = replace(reading, level=pool.level - 1, lower_bound=pool.proven_agreement)
     return replace(reading, slices={name: _read_one(one, alarm) for name, one in slices.items()})
 
 
@@ -142,6 +148,7 @@ def _describe(
             "progress": reading.progress,
             "trials": reading.trials,
             "outlook": None if outlook is None else asdict(outlook),
+            "pool": None if reading.pool is None else asdict(reading.pool),
         }
     return entry
 
@@ -167,6 +174,9 @@ def _mode(
     if policy not in BUILT_IN_POLICIES:
         return True, f"The plug-in {policy} decides, without a promise"
     serving, text = _account_mode(workload, reading, outlook)
+    pool = None if reading is None else reading.pool
+    if pool is not None and (pool.borrowed or pool.why is not None):
+        text += f", {pool.words}"
     if reading is None or reading.drift is None:
         return serving, text
     return serving, f"Tightened after drift: {reading.drift}. {text}"
