@@ -105,8 +105,8 @@ def run_one(job: Mapping[str, object], rows: Sequence[Row], encoder: Encoder) ->
 
 
 def _describe_part(lines: Sequence[Line]) -> Row:
-    """``pooled_lines``: of those that were evidence for something; ``left_at``: the query from which
-    on they weren't evidence for a pool any more, None where they were to the end, or never."""
+    """``evident``: queries that were evidence, ``pooled_lines``: for a pool, too; ``left_at``: the
+    first that wasn't any more, since its workload was doubted or put out."""
     half = lines[len(lines) // 2 :]
     evident = [i for i, line in enumerate(lines) if line.score is not None]
     pooled = [i for i in evident if lines[i].pool]
@@ -121,9 +121,7 @@ def _describe_part(lines: Sequence[Line]) -> Row:
         },
         "evident": len(evident),
         "pooled_lines": len(pooled),
-        "left_at": next(
-            (i for i in evident if pooled and i > pooled[0] and not lines[i].pool), None
-        ),
+        "left_at": next((i for i in evident if pooled and not lines[i].pool), None),
     }
 
 
@@ -154,8 +152,9 @@ def measure(args: argparse.Namespace, known: Rows) -> Rows:
 
 def _describe(row: Row) -> str:
     left = [part["left_at"] for part in row["parts"]]
+    way = "pooled" if row["pooled"] else "alone"
     return (
-        f"{row['split']:8} {row['world']:8} seed {row['seed']} {'pooled' if row['pooled'] else 'alone '}"
+        f"{row['split']:8} {row['world']:8} seed {row['seed']} {way:6}"
         f"  asked {row['asked_rate']:.3f}  agreement {row['agreement']:.4f}"
         f" {'held' if row['held'] else 'BROKEN'}  lowest {row['lowest']:.4f}"
         f"  last {row['parts'][-1]['agreement']:.4f}  claims {row['claims']}"

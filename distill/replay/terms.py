@@ -115,8 +115,8 @@ def claim(
     which something could be; otherwise nothing is claimed.
 
     Of several workloads each has its own promise, and nothing is claimed about their mixture but
-    where they are in a pool: then its promise, of all that was evidence for it, where the wealth of
-    the traffic as it was run has proven that. Nothing is claimed about one member.
+    where they are in a pool: then its promise, of all that was evidence for it, up to where the
+    wealth of the traffic as it was run last proved that. Nothing is claimed about one member.
     """
     if pools is not None and any(one.pool is not None for one in settings.workloads):
         return [found for plan in find_pools(settings) for found in _claim_pool(plan, lines, pools)]
@@ -145,15 +145,15 @@ def claim(
 
 
 def _claim_pool(plan: PoolPlan, lines: Sequence[Line], pools: PoolKeeper) -> Iterator[Claim]:
-    terms, wealth = terms_of_whole(plan.promise, ()), pools.run_wealth(plan.name)
-    served = any(line.pool == plan.name and line.reason in _UNDER_PROMISE for line in lines)
-    if served and wealth is not None and wealth >= terms.target:
+    terms, proven = terms_of_whole(plan.promise, ()), pools.proven(plan.name)
+    inside = [i for i, line in enumerate(lines) if line.pool == plan.name][:proven]
+    if any(lines[i].reason in _UNDER_PROMISE for i in inside):
         yield Claim(
             at_least=terms.agreement,
             confidence=terms.confidence,
             over=terms.over,
             kind="exchangeable",
             start=0,
-            end=len(lines),
+            end=inside[-1] + 1,
             pool=plan.name,
         )

@@ -22,7 +22,8 @@ interactions, keeps a long good past from hiding a change. λ_i is growth-optima
 2, 4 or 8 times m (Kelly 1956), and M is the mean over them.
 
 A member borrows the pool's level once it has 30 interactions of its own under test, and while M is
-below 3. At 1/α = 100, or at its own watch's alarm about agreement, it is put out: its own
+below 3; above that it is no evidence for the others either, so that its errors don't weigh on
+them. At 1/α = 100, or at its own watch's alarm about agreement, it is put out: its own
 certificate alone serves it then, its interactions are the pool's no more, and the pool's
 certificate withdraws, since part of its evidence is suspect. One that the test put out stays
 out; after an alarm it may come back once its own certificate has proven a level since. All of this
@@ -43,8 +44,8 @@ from policies.promise.policy import Part
 from policies.types import Trial
 
 Standing = Literal["new", "member", "doubted", "out"]
-"""Too few interactions yet; borrows; errs more often than is likely in the pool, so it doesn't
-borrow; put out."""
+"""Too few interactions yet; borrows; seems to err too often, so it neither borrows nor is evidence;
+put out."""
 
 Cause = Literal["alarm", "worse"]
 """What put a member out: its watch's alarm about agreement, or the test."""
@@ -53,7 +54,7 @@ LEAST_TRIALS: Final = 30
 """Interactions of its own under the test before a member borrows."""
 
 DOUBTED: Final = 3.0
-"""M from which a member doesn't borrow, until it is below again."""
+"""M from which a member is doubted, until it is below again."""
 
 REJECTED: Final = 100.0
 """M at which a member is put out: wrongly with a probability of at most 1 %."""
@@ -132,9 +133,14 @@ class Member:
     def standing(self) -> Standing:
         if self.out is not None:
             return "out"
-        if self.suspicion.trials < LEAST_TRIALS:
-            return "new"
-        return "member" if self.suspicion.value() < DOUBTED else "doubted"
+        if self.suspicion.value() >= DOUBTED:
+            return "doubted"
+        return "new" if self.suspicion.trials < LEAST_TRIALS else "member"
+
+    @property
+    def feeds(self) -> bool:
+        """Its next interaction is evidence for the pool."""
+        return self.standing in ("new", "member")
 
     @property
     def borrows(self) -> bool:
@@ -196,6 +202,9 @@ class Pool:
         self.certificate = Certificate(terms)
         self.heard = 0
         """Interactions of members, those of one that is out included."""
+        self.proven = 0
+        """So many of those that were evidence, in their order, have proven the promise of what was
+        delivered in them all: at the last moment at which the wealth of the run sufficed."""
         self.proof_share = proof_share
         self._members: dict[str, Member] = {}
 
@@ -234,9 +243,12 @@ class Pool:
             if member.out == "alarm" and member.own.level() is not None:
                 member.out = None
             return None
-        floor = min(self._floor(), trial.floor)
+        feeds, floor = member.feeds, min(self._floor(), trial.floor)
         member.suspicion.observe(trial, self.certificate.level() or 0)
-        self.certificate.observe(replace(trial, floor=floor, slices=()))
+        if feeds:
+            self.certificate.observe(replace(trial, floor=floor, slices=()))
+            if self.certificate.run_wealth() >= self.certificate.target:
+                self.proven = self.certificate.trials
         if alarmed:
             member.out = "alarm"
         elif member.suspicion.value() >= REJECTED:
@@ -251,13 +263,14 @@ class Pool:
             name: {"suspicion": one.suspicion.state(), "out": one.out}
             for name, one in self._members.items()
         }
-        return {"heard": self.heard, "certificate": self.certificate.state(), "members": members}
+        counts = {"heard": self.heard, "proven": self.proven}
+        return {**counts, "certificate": self.certificate.state(), "members": members}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Back to ``state()``, with the members that have entered; one that it doesn't know begins
         anew. Raises KeyError, TypeError or ValueError for what no ``state()`` wrote."""
         self.certificate = Certificate.restore(self.certificate.terms, state["certificate"])
-        self.heard = int(state["heard"])
+        self.heard, self.proven = int(state["heard"]), int(state["proven"])
         for name, one in self._members.items():
             stored = state["members"].get(name)
             if stored is None:
@@ -269,8 +282,9 @@ class Pool:
 
     def _floor(self) -> float:
         """The smallest share of checks that any member's state makes now, whoever comes next."""
-        return min(
+        shares = (
             Part(certificate=self.in_force(name), thresholds=_NO_THRESHOLDS).share(self.proof_share)
             for name, one in self._members.items()
-            if one.out is None
+            if one.feeds
         )
+        return min(shares, default=1.0)

@@ -189,18 +189,17 @@ class PoolKeeper:
             interactions=self._pools[plan.name].heard,
         )
 
-    def run_wealth(self, pool: str) -> float | None:
-        """Log-wealth of a pool's traffic as it was run; None where there is no such pool."""
+    def proven(self, pool: str) -> int:
+        """Of how many interactions that were evidence for a pool, from its first on, its promise is
+        proven."""
         found = self._pools.get(pool)
-        return None if found is None else found.certificate.run_wealth()
+        return 0 if found is None else found.proven
 
     def feeding(self) -> dict[str, str]:
         """The pool by workload, for those whose next interaction is evidence for it."""
         pooled = ((name, plan, self.pooled(name)) for name, plan in self._plans.items())
         return {
-            name: plan.name
-            for name, plan, one in pooled
-            if one is not None and one.member.out is None
+            name: plan.name for name, plan, one in pooled if one is not None and one.member.feeds
         }
 
     def add_to(self, workload: str, snapshot: PromiseState) -> PromiseState:

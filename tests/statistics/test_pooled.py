@@ -1,7 +1,7 @@
 """What a pool proves, and what it costs a member that doesn't belong, by simulation.
 
-Members draft by ``tests.statistics.test_promise_policy``'s release, which says that a draft of score
-s is wrong with probability 1 − s; a member's truth is its factor times that. Seeds are fixed.
+Members draft by the release of ``test_promise_policy``, which says that a draft of score s is wrong
+with probability 1 − s; a member's truth is its factor times that. Seeds are fixed.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def simulate(
         seen, member, lens = run.members[k], pool.member(str(k)), pool.in_force(str(k))
         score = rng.random()
         wrong = rng.random() < min(1.0, (factors[k] if turned else factors[0]) * (1.0 - score))
-        borrowed, feeds = pooled and lens.borrowed, pooled and member.out is None
+        borrowed, feeds = pooled and lens.borrowed, pooled and member.feeds
         ask = decide(PromisePolicy(lens if pooled else own[k], thresholds, rng.random), score)
         by_student = ask.tier is Tier.STUDENT
         assert ask.level is not None
