@@ -92,9 +92,13 @@ def find_pools(settings: Settings) -> list[PoolPlan]:
 
 
 class PoolKeeper:
-    """The pools of a gateway. Used from one event loop only."""
+    """The pools of a gateway. Used from one event loop only.
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    ``alone``: no other worker sees interactions of the same workloads; else there are no pools.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, alone: bool = True) -> None:
+        self._alone = alone
         self._plans: dict[str, PoolPlan] = {}
         self._pools: dict[str, Pool] = {}
         if settings is not None:
@@ -104,7 +108,7 @@ class PoolKeeper:
         """Put other settings in force: a pool whose terms are the same goes on with the members
         that it has now, and any other begins anew."""
         before = {plan.name: plan for plan in self._plans.values()}
-        plans = find_pools(settings)
+        plans = find_pools(settings) if self._alone else []
         for plan in plans:
             known, pool = before.get(plan.name), self._pools.get(plan.name)
             if known is None or known.promise != plan.promise:

@@ -116,7 +116,7 @@ class PromiseKeeper:
         *,
         shared: bool = False,
     ) -> None:
-        self.pools = PoolKeeper(settings)
+        self.pools = PoolKeeper(settings, alone=not shared)
         self._store = store
         self._metrics = metrics
         self._shared = shared

@@ -6,14 +6,18 @@ with probability 1 − s; a member's truth is its factor times that. Seeds are f
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
 
 from policies.promise.certificate import Certificate, Terms
 from policies.promise.drift import Watch
 from policies.promise.policy import PromisePolicy
-from policies.promise.pooled import Pool
+from policies.promise.pooled import DOUBTED, REJECTED, Pool, Suspicion
 from policies.types import Tier, Trial
 from tests.statistics.test_promise_policy import decide, predict_thresholds
 
@@ -43,7 +47,6 @@ class Run:
     pooled: int = 0
     pooled_wrong: int = 0
     claimed: bool = False
-    certificates: list[Certificate] = field(default_factory=list)
 
     @property
     def asked_rate(self) -> float:
@@ -68,7 +71,7 @@ def simulate(
     watches = [Watch() for _ in factors]
     for k, certificate in enumerate(own):
         pool.enter(str(k), certificate)
-    run = Run(members=[Seen() for _ in factors], certificates=own)
+    run = Run(members=[Seen() for _ in factors])
     for i in range(interactions):
         k = rng.randrange(len(factors))
         turned = k < len(factors) - 1 or turned_at is None or i >= turned_at
@@ -102,3 +105,72 @@ def simulate(
         run.pooled_wrong += feeds and by_student and wrong
     run.claimed = pool.certificate.run_wealth() >= terms.target
     return run
+
+
+def test_members_that_are_alike_are_served_sooner_together() -> None:
+    alone = [simulate(seed, ALIKE, pooled=False).asked_rate for seed in range(4)]
+    pooled = [simulate(seed, ALIKE).asked_rate for seed in range(4)]
+    assert np.mean(pooled) < np.mean(alone) - 0.03
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("factors", [ALIKE, (0.5, 0.7, 1.0, 1.3, 1.5), (0.8,) * 4 + (6.0,)])
+def test_a_pool_rarely_breaks_its_promise(factors: Sequence[float]) -> None:
+    runs = [simulate(seed, factors) for seed in range(80)]
+    delta = 1.0 - TERMS.confidence
+    error = math.sqrt(delta * (1.0 - delta) / len(runs))
+    broken = [run.pooled_wrong > TERMS.risk * run.pooled for run in runs]
+    assert sum(broken) / len(runs) <= delta + 3.0 * error
+    assert sum(run.claimed for run in runs) > len(runs) / 8
+
+
+@pytest.mark.long
+def test_members_that_are_alike_are_hardly_ever_put_out() -> None:
+    runs = [simulate(seed, ALIKE) for seed in range(80)]
+    left = sum(one.left_at is not None for run in runs for one in run.members)
+    assert left <= 400 / REJECTED + 3.0 * math.sqrt(400 / REJECTED)
+
+
+@pytest.mark.long
+def test_one_that_turns_bad_is_put_out_and_the_others_go_on() -> None:
+    runs = [
+        simulate(seed, (0.8,) * 4 + (6.0,), watched=True, turned_at=INTERACTIONS // 2)
+        for seed in range(40)
+    ]
+    turned = [run.members[-1] for run in runs]
+    assert sum(one.left_at is not None for one in turned) > 36
+    assert sum(run.pooled_wrong > TERMS.risk * run.pooled for run in runs) <= 4 + 3 * 2
+    assert np.mean([one.excess for one in turned]) < 15.0
+    others = [one for run in runs for one in run.members[:-1]]
+    assert sum(one.left_at is not None for one in others) < len(others) / 10
+
+
+def _excess_until(limit: float, times: float, share: float, seed: int) -> tuple[float, bool]:
+    """What a risk of ``times`` the allowed one delivers beyond it until M reaches the limit."""
+    rng, terms = random.Random(seed), Terms(agreement=0.95)
+    suspicion, excess = Suspicion(terms), 0.0
+    for _ in range(3_000):
+        seen, wrong = rng.random() < share, rng.random() < times * terms.risk
+        suspicion.observe(
+            Trial(level=0, seen=seen, wrong=wrong, propensity=share, floor=share), level=0
+        )
+        excess += (wrong and not seen) - terms.risk
+        if suspicion.value() >= limit:
+            return excess, True
+    return excess, False
+
+
+@pytest.mark.long
+def test_a_member_that_keeps_the_promise_is_put_out_with_a_probability_of_one_percent() -> None:
+    rejected = sum(_excess_until(REJECTED, 1.0, 0.1, seed)[1] for seed in range(400))
+    assert rejected <= 4 + 3 * 2
+
+
+@pytest.mark.parametrize("times", [2.0, 4.0, 8.0])
+def test_what_borrowing_costs_before_a_member_is_doubted_is_bounded(times: float) -> None:
+    share = 0.1
+    bound = (times - 1.0) * math.log(18.0 * times)
+    bound /= share * (times * math.log(times) - times + 1.0)
+    costs = [_excess_until(DOUBTED, times, share, seed) for seed in range(60)]
+    assert all(ended for _, ended in costs)
+    assert 0.2 * bound < np.mean([cost for cost, _ in costs]) < bound

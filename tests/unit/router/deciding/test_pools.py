@@ -108,7 +108,7 @@ def test_who_was_put_out_stays_out_after_a_restart_and_comes_back_under_another_
     store = Store.open(":memory:")
     before = Gateway(store, configure(*MEMBERS))
     run(before, 60)
-    while before.keeper.pools.feeding().get("c"):
+    while before.keeper.pools.read("c").why is None:  # type: ignore[union-attr]
         before.observe("c", replace(GOOD, wrong=True))
     before.write()
     assert "Workload c is put out of its pool: at the pool's level it errs" in caplog.text
