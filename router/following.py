@@ -116,7 +116,7 @@ def restore_workloads(deps: Deps) -> None:
     that may take its time."""
     for workload, configured in _configured_workloads(deps.settings):
         if configured.promise is not None and configured.effective_policy == "promise":
-            deps.promises.account(workload, configured.promise)
+            deps.promises.account(workload, configured.promise, configured.slices)
         if configured.budget is not None and configured.effective_policy == "budget":
             deps.budgets.purse(workload, configured.budget)
         if configured.effective_recall is not None:
