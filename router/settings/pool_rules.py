@@ -16,7 +16,7 @@ def find_pool_errors(document: Document) -> Iterator[Problem]:
     first: dict[str, int] = {}
     for i, workload in view.workloads.items():
         pool, path = workload.get("pool"), ("workloads", i, "pool")
-        if not isinstance(pool, str) or not pool:
+        if not isinstance(pool, str) or not pool or not _keeps_promise(workload):
             continue
         refusal = _refuse(workload)
         if refusal is not None:
@@ -33,11 +33,15 @@ def find_pool_errors(document: Document) -> Iterator[Problem]:
                 )
 
 
-def find_lone_pools(view: View) -> Iterator[tuple[Path, str]]:
-    """Pools of one workload, as warnings."""
-    pools = [workload.get("pool") for workload in view.workloads.values()]
+def find_idle_pools(view: View) -> Iterator[tuple[Path, str]]:
+    """Pools that share nothing, as warnings: a member may be under another policy for a while."""
+    pools = [one.get("pool") for one in view.workloads.values() if _keeps_promise(one)]
     for i, workload in view.workloads.items():
-        if isinstance(workload.get("pool"), str) and pools.count(workload["pool"]) == 1:
+        if not isinstance(workload.get("pool"), str):
+            continue
+        if not _keeps_promise(workload):
+            yield ("workloads", i, "pool"), f"plays no part under policy {workload['policy']}"
+        elif pools.count(workload["pool"]) == 1:
             message = "has no other workload in it, so nothing is shared: name it in another one"
             yield ("workloads", i, "pool"), message
 
@@ -49,11 +53,13 @@ _TOLD = {
 }
 
 
+def _keeps_promise(workload: Mapping[str, Any]) -> bool:
+    return workload.get("policy") in (None, "promise", "budget")
+
+
 def _refuse(workload: Mapping[str, Any]) -> str | None:
     """Why a workload can be in no pool."""
-    promise, policy = workload.get("promise"), workload.get("policy")
-    if policy not in (None, "promise", "budget"):
-        return f"plays no part under policy {policy}: use promise, or remove it"
+    promise = workload.get("promise")
     if not isinstance(promise, dict):
         return "needs a promise, such as promise: {agreement: 0.97}"
     if str(promise.get("guarantee")).lower() in YES:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from router.settings.document import Document
 from router.settings.model import STUDENT_KEY
-from router.settings.pool_rules import find_lone_pools
+from router.settings.pool_rules import find_idle_pools
 from router.settings.problems import Path, Problem, dotted
 from router.settings.rules import View, known_price
 
@@ -30,7 +30,7 @@ def _find(view: View) -> Iterator[tuple[Path, str]]:
         teacher = {"promise", "policy"}.isdisjoint(workload) or workload.get("policy") == "teacher"
         if teacher and workload.get("recall", False) is not False:
             yield ("workloads", i, "recall"), "plays no part under policy teacher"
-    yield from find_lone_pools(view)
+    yield from find_idle_pools(view)
     yield from _unreachable(view)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from router.deciding.pools import find_pools
 from router.settings.check import check_settings, examine_settings
 from router.settings.rules import why_not_several
 from tests.unit.router.settings.test_check import TEACHER, only_error
@@ -24,7 +25,6 @@ def workloads(first: str, second: str) -> str:
         (f"{PROMISED}, audit: {{proof_share: 0.5}}", "which has another audit.proof_share"),
         ("promise: {agreement: 0.97, guarantee: true}", "can't share a guarantee"),
         (f"{PROMISED}, slices: [{{name: s, match: x}}]", "with slices"),
-        (f"{PROMISED}, policy: teacher", "plays no part under policy teacher"),
         ("compare: label", "needs a promise"),
     ],
 )
@@ -48,6 +48,20 @@ def test_a_pool_of_one_shares_nothing() -> None:
         one for one in check_settings(text, {"TEACHER_KEY": "k"}) if one.key == "workloads[0].pool"
     ]
     assert (found.severity, "has no other workload in it" in found.message) == ("warning", True)
+
+
+def test_a_member_may_be_under_another_policy_for_a_while() -> None:
+    text = workloads(PROMISED, f"{PROMISED}, policy: teacher")
+    found = [one for one in check_settings(text, {"TEACHER_KEY": "k"}) if ".pool" in one.key]
+    assert [(one.severity, one.key) for one in found] == [
+        ("warning", "workloads[1].pool"),
+        ("warning", "workloads[2].pool"),
+    ]
+    assert "has no other workload in it" in found[0].message
+    assert found[1].message == "plays no part under policy teacher"
+    settings, _ = examine_settings(text, {"TEACHER_KEY": "k"})
+    assert settings is not None
+    assert [one.members for one in find_pools(settings)] == [("a",)]
 
 
 def test_several_workers_are_refused() -> None:
