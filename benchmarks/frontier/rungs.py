@@ -39,7 +39,7 @@ class _Job:
 def main() -> int:
     """Print a table; with ``--out`` everything as JSON."""
     args = _read_args()
-    began_s = time.perf_counter()
+    began_s, described = time.perf_counter(), describe_run(args.seed)
     jobs = {
         _job(mix, arm, price, args, i)
         for mix in MIXES
@@ -50,7 +50,7 @@ def main() -> int:
     with ProcessPoolExecutor(args.processes) as pool:
         ran = dict(zip(jobs, pool.map(_do, jobs), strict=True))
     report: dict[str, Any] = {
-        **describe_run(args.seed),
+        **described,
         "count": args.count,
         "seeds": args.seeds,
         "worlds": [_describe(mix, price, args, ran) for mix in MIXES for price in args.prices],
