@@ -13,7 +13,8 @@ chances are taken to be independent, given what is known.) The chances are learn
 made so far, from the request and from the surest draft before (``policies.scoring.difficulty``),
 and the next rung is chosen anew after each draft. Free drafts come first, in the order given.
 
-Skips. No priced draft is made once one is fit to be served. A free one then costs time alone, and
+Skips. No priced draft is made once one is fit to be served, but one in fifty of a fixed model's,
+without which nobody could say what that model is worth for such requests. A free one then costs time alone, and
 may be the surer of the two: a recalled answer was given once, a student knows what was said about
 all questions like it. It is made while it was surer in a tenth of such cases.
 
@@ -51,6 +52,9 @@ Floats = NDArray[np.float64]
 
 _TRIED_ANYWAY = 0.05
 _WORTH_A_LOOK = 0.1
+_MEASURED_ANYWAY = 0.02
+"""A fixed model drafts in this share of the cases, too, in which a draft before it is fit."""
+
 _ENOUGH = 20
 _PAIRS = 100
 """A free draft is made beside a fit one while it was surer in this share of the latest such pairs;
@@ -250,10 +254,13 @@ class CascadePolicy:
         while left:
             rung = min(left, key=lambda one: self._ratio(one, features, surest))
             left.remove(rung)
-            if not self._is_worth_it(rung, features, surest):
+            chance, why = self._choose_chance(rung, features, surest)
+            if chance < 1.0 and (chance == 0.0 or self._coin() >= chance):
+                self._skipped[rung.name] = why
                 continue
             reason = "recall" if rung.tier is Tier.RECALL else "draft"
-            evidence = yield Ask(tier=rung.tier, commit=False, reason=reason, rung=rung.name)
+            ask = Ask(tier=rung.tier, commit=False, reason=reason, rung=rung.name)
+            evidence = yield replace(ask, propensity=chance) if rung.fixed else ask
             made.append(_Made(rung=rung, evidence=evidence))
             confidence = evidence.confidence
             if not evidence.available or confidence is None or not math.isfinite(confidence):
@@ -268,19 +275,17 @@ class CascadePolicy:
     def _ratio(self, rung: Rung, features: Features, surest: float | None) -> float:
         return rung.cost_usd / max(1e-9, self._ladder.chance(rung, features, surest))
 
-    def _is_worth_it(self, rung: Rung, features: Features, surest: float | None) -> bool:
+    def _choose_chance(
+        self, rung: Rung, features: Features, surest: float | None
+    ) -> tuple[float, Skip]:
+        """The chance with which the rung is asked, and why it would not be."""
         free = rung.cost_usd <= 0.0
         if surest is not None and surest >= self._bar:
-            self._skipped[rung.name] = "fit"
-            often = free and self._ladder.is_often_surer(rung)
-            worth = often or (free and self._coin() < _TRIED_ANYWAY)
-        else:
-            self._skipped[rung.name] = "dear"
-            worth = free or self._ratio(rung, features, surest) < self._teacher_usd
-            worth = worth or self._coin() < _TRIED_ANYWAY
-        if worth:
-            del self._skipped[rung.name]
-        return worth
+            if free:
+                return 1.0 if self._ladder.is_often_surer(rung) else _TRIED_ANYWAY, "fit"
+            return _MEASURED_ANYWAY if rung.fixed else 0.0, "fit"
+        worth = free or self._ratio(rung, features, surest) < self._teacher_usd
+        return 1.0 if worth else _TRIED_ANYWAY, "dear"
 
 
 def _is_ready(rung: Rung, features: Features) -> bool:
