@@ -14,9 +14,9 @@ made so far, from the request and from the surest draft before (``policies.scori
 and the next rung is chosen anew after each draft. Free drafts come first, in the order given.
 
 Skips. No priced draft is made once one is fit to be served, but one in fifty of a fixed model's,
-without which nobody could say what that model is worth for such requests. A free one then costs time alone, and
-may be the surer of the two: a recalled answer was given once, a student knows what was said about
-all questions like it. It is made while it was surer in a tenth of such cases.
+without which nobody could say what that model is worth for such requests. A free one then costs
+time alone, and may be the surer of the two: a recalled answer was given once, a student knows what
+was said about all questions like it. It is made while it was surer in a tenth of such cases.
 
 A draft that doesn't seem worth it is made in one of twenty cases all the same: nothing would ever
 be learned about what is never tried.

@@ -14,6 +14,7 @@ import yaml
 from fastapi import FastAPI
 
 from router.app import create_app
+from router.deciding.alone import read_alone
 from router.deps import Deps
 from router.explain.explanation import explain
 from router.explain.planned import plan_request
@@ -127,7 +128,10 @@ async def test_a_rung_is_measured_then_serves_at_its_price(tmp_path: Path) -> No
     assert len(up.requests) < 300
     store = Store.open(f"sqlite:///{tmp_path}/t.db")
     report = store.verify_ledger()
+    (alone,) = read_alone(store, "shop")
     store.close()
+    assert (alone.model, alone.usd) == ("mid-8b", MID_USD)
+    assert alone.low < 0.75 < alone.high
     assert report.agrees, report
 
 
