@@ -154,6 +154,26 @@ async def test_its_gate_and_price_outlast_a_restart_but_not_another_model(tmp_pa
     assert "x-tutelage-confidence" not in headers
 
 
+async def test_a_threshold_judges_its_drafts_too_and_audits_them(tmp_path: Path) -> None:
+    policy = {"policy": "threshold", "threshold": 0.8, "promise": None, "audit": {"max_share": 1.0}}
+    up, mid = FakeUpstream(teach), FakeUpstream(draft)
+    async with world(tmp_path, up, mid, **policy) as deps:
+        told = [await ask(deps, n) for n in range(80)]
+        await asyncio.gather(*deps.background)
+        record = await shown(deps, told[75]["x-tutelage-id"])
+        assert deps.rungs is not None
+        compared = [len(gate) for gate in deps.rungs._known["shop"].gates.values()]
+    assert {one["x-tutelage-reason"] for one in told[:50]} == {"evidence_missing"}
+    assert {one["x-tutelage-reason"] for one in told[60:]} == {"above_threshold", "below_threshold"}
+    assert (record.model, record.agreed) == ("mid-8b", True)
+    assert [(one.model, one.purpose) for one in record.attempts] == [
+        ("mid-8b", "draft"),
+        ("teacher", "audit"),
+    ]
+    # What is audited teaches the gate as well.
+    assert compared == [80]
+
+
 async def test_what_must_not_be_stored_teaches_nothing(tmp_path: Path) -> None:
     up, mid = FakeUpstream(teach), FakeUpstream(draft)
     async with world(tmp_path, up, mid) as deps:
