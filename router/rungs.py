@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -62,7 +61,7 @@ async def draft_by_rung(deps: Deps, outcome: Outcome, key: str) -> tuple[Answer 
     """The model's draft with what is thought of it. Whatever goes wrong is no draft; what was asked
     of the server is noted in any case."""
     tries: list[AttemptLog] = []
-    body, made, began_s = outcome.request.body, None, time.perf_counter()
+    body, made = outcome.request.body, None
     target = as_drafter(deps.targets[key], deps.settings.models[key])
     try:
         made = await deps.rung_caller.draft(deps.upstream, target, body, tries)
@@ -72,7 +71,6 @@ async def draft_by_rung(deps: Deps, outcome: Outcome, key: str) -> tuple[Answer 
         _log.warning("Model %s made no draft for %s: %s", key, outcome.workload, said)
         return None, Evidence(available=False)
     finally:
-        outcome.draft_ms = 1000 * (time.perf_counter() - began_s)
         outcome.note_draft_calls(
             DraftCalls(
                 model=key,
