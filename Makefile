@@ -59,7 +59,8 @@ BENCHMARKS ?= benchmarks.gateway.overhead benchmarks.gateway.footprint \
 	benchmarks.gateway.streams benchmarks.gateway.memory \
 	benchmarks.gateway.ledger benchmarks.gateway.budget benchmarks.gateway.journal benchmarks.replay.seeds \
 	benchmarks.replay.repetition benchmarks.promise.budget benchmarks.promise.frontier \
-	benchmarks.promise.simulation benchmarks.promise.pooling benchmarks.frontier.sidebyside benchmarks.promise.held \
+	benchmarks.promise.simulation benchmarks.promise.pooling benchmarks.frontier.sidebyside \
+	benchmarks.frontier.rungs benchmarks.promise.held \
 	benchmarks.appraise.against_live \
 	benchmarks.learning.targeted benchmarks.learning.preserved benchmarks.learning.claim
 

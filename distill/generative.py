@@ -16,6 +16,7 @@ from policies.compare import choose_comparer
 from policies.scoring.gate import Gate
 from policies.types import Shape
 from router.errors import ConfigError
+from router.generative.rung import is_students_own
 from router.generative.student import GenerativeStudent, keep_adapter
 from router.record.model import Release as ReleaseRecord
 from router.record.model import TrainingRow
@@ -63,7 +64,7 @@ def keep_drafts_of(
     own = re.compile(re.escape(student.model) + ("" if student.adapter else _DATED))
     for row in rows:
         said = drafted_by.get(row.id, "")
-        if own.fullmatch(said):
+        if own.fullmatch(said) and is_students_own(row.evidence):
             yield row
         else:
             yield replace(row, draft=None, draft_agreed=None, confidence=None, evidence={})

@@ -19,6 +19,7 @@ from router.deciding.budget import BudgetKeeper
 from router.deciding.plugins import load_policies
 from router.deciding.promise import PromiseKeeper
 from router.deciding.recall import RecallKeeper
+from router.deciding.rungs import RungKeeper
 from router.deps import Deps, build_targets
 from router.drafting import Drafter, EmbeddedDrafter
 from router.following import (
@@ -197,6 +198,7 @@ def build_deps(
         staging=Staging(drafter, background),
         door=Door(build_limits(settings, store)),
         recall=RecallKeeper(store, settings, targets),
+        rungs=RungKeeper(store),
         coin=random.Random().random,
         plugins=load_policies(settings),
         tracer=build_tracer(settings),

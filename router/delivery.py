@@ -21,6 +21,7 @@ from router.meter.money import plain_usd
 from router.meter.prices import Usage
 from router.outcome import Outcome
 from router.record.model import Status, write_ask
+from router.settings.model import STUDENT_KEY
 from router.settle import note, price_outcome, settle
 from router.upstream.model import (
     AttemptLog,
@@ -69,7 +70,7 @@ class Delivery:
 async def deliver_draft(deps: Deps, outcome: Outcome) -> Delivery:
     """The draft as a completion or a stream, whole from its start: it was judged before.
 
-    The tokens of a student that runs in process cost nothing and count as none.
+    A student's tokens in process cost nothing and count as none.
     """
     if outcome.draft is None or outcome.evidence is None:
         raise ApiError("The policy chose a draft that was never made.")
@@ -130,9 +131,7 @@ async def deliver_stream(deps: Deps, outcome: Outcome) -> Delivery:
 def _usage_of_draft(outcome: Outcome) -> dict[str, int] | None:
     usage = outcome.draft_usage
     if usage is None:
-        if outcome.draft_attempts:
-            return None
-        usage = Usage(prompt_tokens=0, completion_tokens=0)
+        return None
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -236,6 +235,8 @@ def _name_draft(outcome: Outcome, release: str | None) -> str:
     """What a draft's completion says in ``model``: whose words these are."""
     if outcome.ask.tier is Tier.RECALL:
         return f"recall@{outcome.model}"
+    if outcome.drafter != STUDENT_KEY:
+        return outcome.drafter
     return f"student@{(release or 'base')[:12]}"
 
 
@@ -246,7 +247,7 @@ def _finish_draft(deps: Deps, outcome: Outcome) -> None:
     summary = {
         "id": outcome.id,
         "tier": str(outcome.ask.tier),
-        "model": "student",
+        "model": outcome.speaker,
         "cost_usd": None,
         "trace": [write_ask(step.ask) for step in outcome.trace.steps],
     }

@@ -15,7 +15,9 @@ from router.deciding.budget import BudgetKeeper
 from router.deciding.plugins import Plugins
 from router.deciding.promise import PromiseKeeper
 from router.deciding.recall import RecallKeeper
+from router.deciding.rungs import RungKeeper
 from router.drafting import Drafter
+from router.generative.rung import RungCaller
 from router.limits.door import Door
 from router.meter.metrics import Metrics
 from router.meter.prices import TeacherCostEstimator
@@ -72,10 +74,12 @@ class RecordSink(Protocol):
 class Deps:
     """``targets``: every configured upstream by its model's key; ``drafter``: makes the students'
     drafts; ``recall``: what the teacher said before; ``ladders``: by workload, what is known of who
-    may draft; ``admission``: who is let in; ``door``: keeps the budgets and rates of keys, None
-    where nobody has any; ``background``: audits that are still running; ``unaudited``: their
-    interactions; ``proven``: by workload and slice (empty: all of it), what keeps its promise where
-    learning is off; ``plugins``: policies of other distributions by name; ``repeats``: by workload,
+    may draft; ``rungs``: how far further models' drafts can be trusted, None where none draft, as
+    in a replay, whose streams record one student; ``rung_caller``: asks them; ``admission``: who is
+    let in; ``door``: keeps the budgets and rates of keys, None where nobody has any;
+    ``background``: audits that are still running; ``unaudited``: their interactions; ``proven``: by
+    workload and slice (empty: all of it), what keeps its promise where learning is off;
+    ``plugins``: policies of other distributions by name; ``repeats``: by workload,
     how often the teacher was asked the same again on purpose; ``tracer``: None where telemetry is
     off; ``staging``: what is learned about candidates on trial."""
 
@@ -94,6 +98,8 @@ class Deps:
     recall: RecallKeeper
     coin: Coin
     ladders: dict[str, Ladder] = field(default_factory=dict)
+    rungs: RungKeeper | None = None
+    rung_caller: RungCaller = field(default_factory=RungCaller)
     admission: Admission = field(default_factory=Admission)
     unaudited: Unaudited = field(default_factory=Unaudited)
     door: Door | None = None

@@ -112,8 +112,8 @@ def _read_trials(store: Store, workload: str, upto_seq: int) -> list[tuple[int, 
 
 
 def restore_workloads(deps: Deps) -> None:
-    """Read every promise's state, and what may be recalled, before the first request needs it:
-    that may take its time."""
+    """Read every promise's state, what may be recalled, and further models' gates, before the first
+    request needs it: that may take its time."""
     for workload, configured in _configured_workloads(deps.settings):
         if configured.promise is not None and configured.effective_policy == "promise":
             deps.promises.account(workload, configured.promise, configured.slices)
@@ -121,6 +121,8 @@ def restore_workloads(deps: Deps) -> None:
             deps.budgets.purse(workload, configured.budget)
         if configured.effective_recall is not None:
             deps.recall.memory(workload, configured.effective_recall)
+        if deps.rungs is not None and configured.effective_rungs:
+            deps.rungs.open(workload)
 
 
 def _configured_workloads(settings: Settings) -> Iterator[tuple[str, WorkloadSettings]]:

@@ -5,33 +5,48 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from policies.cascade import Rung, Skip
+from policies.compare import choose_comparer
 from policies.promise.policy import PROOF, PROOF_FAILED
-from policies.types import Answer, Ask, Evidence, Tier, Trace, TraceStep
+from policies.types import Answer, Ask, Evidence, Shape, Tier, Trace, TraceStep
 from router.auth import Caller
 from router.billing import Bill
 from router.limits.door import Entry
 from router.meter.prices import Usage
 from router.record.model import Interaction, Status
 from router.release import Release
-from router.settings.model import WorkloadSettings
+from router.settings.model import STUDENT_KEY, WorkloadSettings
 from router.telemetry.context import RequestSpan, current_span
 from router.upstream.model import AttemptLog, CallError
 from router.wire.openai import ChatRequest
+
+UNDECIDED: Final = Ask(tier=Tier.TEACHER, commit=True, reason="undecided")
+"""What stands in place of the committing ask until there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftCalls:
+    """The calls for one draft of a model behind a server. ``model``: its key; ``usage`` and
+    ``version``: what the server said, None where it said nothing."""
+
+    model: str
+    attempts: Sequence[AttemptLog]
+    usage: Usage | None = None
+    version: str | None = None
 
 
 class Tries(NamedTuple):
     """What bills rest on; each is replaced, never changed, as more becomes known."""
 
-    drafts: Sequence[AttemptLog]
-    draft_usage: Usage | None
+    drafts: tuple[DraftCalls, ...]
     calls: Sequence[AttemptLog]
     usage: Usage | None
 
 
 class Billed(NamedTuple):
-    """Bills of the student's calls and of the teacher's, one for each of the ``tries``."""
+    """Bills of the calls for drafts and of the teacher's, one for each of the ``tries``."""
 
     tries: Tries
     drafts: tuple[Bill, ...]
@@ -47,9 +62,11 @@ class Outcome:
     ``drafted_by``: the tier of ``draft``; ``end_s``: when its answer had been delivered, on the
     clock of ``start_s``; None until then; ``first_token_s``: when the first piece of the teacher's
     stream had come, on the same clock. ``model``: the teacher that is to be asked;
-    ``answered_by``: the model that answered, which a fallback may be. ``draft_…``: of the calls of
-    a student behind a server; the others are of the teacher's. ``billed``: what its tries cost, and
-    what that was worked out from.
+    ``answered_by``: the model that answered, which a fallback may be. ``draft_calls``: those of
+    models behind servers, in order; the others are the teacher's. ``rungs``: further models that
+    may draft; ``drafts``: what was drafted, by rung; ``drafter``: whose ``draft`` is, where it is
+    of the student's tier; ``skipped``: rungs that weren't asked, and why. ``billed``: what its
+    tries cost, and what that was worked out from.
     """
 
     id: str
@@ -78,9 +95,11 @@ class Outcome:
     upstream_model: str | None = None
     attempts: Sequence[AttemptLog] = ()
     answered_by: str | None = None
-    draft_usage: Usage | None = None
-    draft_version: str | None = None
-    draft_attempts: Sequence[AttemptLog] = ()
+    draft_calls: tuple[DraftCalls, ...] = ()
+    rungs: Sequence[Rung] = ()
+    drafts: dict[str | None, tuple[Tier, Answer | None, Evidence]] = field(default_factory=dict)
+    drafter: str = STUDENT_KEY
+    skipped: dict[str, Skip] = field(default_factory=dict)
     draft_ms: float = 0.0
     noted: Interaction | None = None
     entry: Entry = field(default_factory=Entry)
@@ -111,8 +130,19 @@ class Outcome:
     def speaker(self) -> str:
         """The configured model whose words the answer is."""
         if self.ask.tier is Tier.STUDENT:
-            return "student"
+            return self.drafter
         return self.model if self.ask.tier is Tier.RECALL else self.answered_by or self.model
+
+    def name_comparer(self, shape: Shape, said: Answer | None) -> str:
+        """The configured one, else that of the release in force, which the workload's answers chose
+        together: judged by each answer alone, a single long one would change what agreement means.
+
+        ``said``: what chooses where there is neither."""
+        if self.workload_settings is not None and self.workload_settings.compare is not None:
+            return self.workload_settings.compare
+        if self.release is not None:
+            return self.release.comparer
+        return choose_comparer(shape, [] if said is None else [said])
 
     @property
     def can_fall_back(self) -> bool:
@@ -141,10 +171,21 @@ class Outcome:
         self.ask = replace(self.ask, tier=self.drafted_by, reason=reason, propensity=1.0, floor=1.0)
         self.trace = Trace(steps=(*self.trace.steps[:-1], TraceStep(ask=self.ask)))
 
-    def note_draft_calls(self, attempts: Sequence[AttemptLog]) -> None:
-        """The student's server was waited for."""
-        self.draft_attempts = attempts
-        self.upstream_s += sum(log.latency_ms for log in attempts) / 1000
+    @property
+    def draft_attempts(self) -> tuple[AttemptLog, ...]:
+        """All tries of all drafts."""
+        return tuple(log for calls in self.draft_calls for log in calls.attempts)
+
+    @property
+    def draft_usage(self) -> Usage | None:
+        """The draft's tokens: none in process, None where its server didn't say."""
+        calls = [calls for calls in self.draft_calls if calls.model == self.drafter]
+        return calls[-1].usage if calls else Usage(prompt_tokens=0, completion_tokens=0)
+
+    def note_draft_calls(self, calls: DraftCalls) -> None:
+        """A model's server was waited for."""
+        self.draft_calls = (*self.draft_calls, calls)
+        self.upstream_s += sum(log.latency_ms for log in calls.attempts) / 1000
 
     def stop_clock(self) -> None:
         """The answer is delivered: what follows, such as an audit, makes nobody wait."""

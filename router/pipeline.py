@@ -15,8 +15,9 @@ from dataclasses import replace
 
 from policies.base import Policy
 from policies.budget import CHOSEN, OVER_MAX_COST, WITHIN_BUDGET
-from policies.cascade import RECALL, STUDENT, Ladder
+from policies.cascade import RECALL, STUDENT, Ladder, Rung
 from policies.promise.batch import Proven
+from policies.promise.drift import Alarm
 from policies.promise.guarantee import GUARANTEED
 from policies.promise.policy import PROOF, TEACHER_FAILED
 from policies.static import StudentPolicy, TeacherPolicy
@@ -37,8 +38,10 @@ from router.errors import ApiError, BadRequest, NotFound, TutelageError
 from router.features import describe_request
 from router.limits.door import Entry
 from router.meter.money import plain_usd
-from router.outcome import Outcome
+from router.outcome import UNDECIDED, DraftCalls, Outcome
+from router.rungs import draft_by_rung, find_rungs, name_stand_in
 from router.scopes import check_model, check_workload
+from router.settings.model import STUDENT_KEY
 from router.settings.slices import SliceSettings
 from router.settle import expect_teacher_cost, settle
 from router.upstream.model import CallError, UpstreamTarget
@@ -53,8 +56,6 @@ _log = logging.getLogger("tutelage.pipeline")
 _ids = random.Random(secrets.randbits(256))
 """Names of interactions are unique, not secret; asking the system for each costs a switch of
 threads."""
-
-_UNDECIDED = Ask(tier=Tier.TEACHER, commit=True, reason="undecided")
 
 
 _STAND_IN = Ask(tier=Tier.STUDENT, commit=False, reason=TEACHER_FAILED)
@@ -104,6 +105,7 @@ async def _draft_after(deps: Deps, outcome: Outcome, error: CallError) -> None:
         features = _describe(deps, outcome)
         if outcome.draft is None and features.student_ready and features.cascadable:
             outcome.draft, outcome.evidence = await _ask_for_draft(deps, outcome, _STAND_IN)
+            outcome.ask = name_stand_in(outcome, outcome.ask)
     except BaseException:
         outcome.status = "broken"  # the client left
         settle(deps, outcome)
@@ -154,10 +156,16 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
         release=release,
         model=teacher,
         trace=Trace(),
-        ask=_UNDECIDED,
+        ask=UNDECIDED,
         start_s=start_s,
     )
-    await _drive(deps, outcome, _choose_policy(deps, outcome, force))
+    try:
+        await _drive(deps, outcome, _choose_policy(deps, outcome, force))
+    except BaseException:
+        if outcome.rungs and outcome.draft_calls:  # the client left: what was asked is to be paid
+            outcome.status = "broken"
+            settle(deps, outcome)
+        raise
     return outcome
 
 
@@ -185,6 +193,8 @@ def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
         return StudentPolicy(deps.coin, 0.0, reason)
     inside = find_slices(outcome.workload_settings, outcome.request.body, outcome.caller)
     recall = outcome.workload_settings and outcome.workload_settings.effective_recall
+    alarm = deps.promises.last_alarm(outcome.workload)
+    outcome.rungs = _find_rungs(deps, outcome, alarm)
     policy = build_policy(
         outcome.workload,
         outcome.workload_settings,
@@ -196,11 +206,11 @@ def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
         _find_proven(deps, outcome.workload, inside),
         inside,
         deps.plugins,
-        _find_climb(deps, outcome) if recall else None,
+        _find_climb(deps, outcome) if recall or outcome.rungs else None,
     )
     if recall:
         deps.recall.memory(outcome.workload, recall)
-        deps.recall.heed(outcome.workload, deps.promises.last_alarm(outcome.workload))
+        deps.recall.heed(outcome.workload, alarm)
         outcome.question = deps.recall.identify(
             outcome.request.body, outcome.model, outcome.caller.tenant
         )
@@ -208,9 +218,21 @@ def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
 
 
 def _find_climb(deps: Deps, outcome: Outcome) -> Climb:
-    """Who may draft, cheapest first: the one place to add a rung."""
+    """Who may draft, free ones first."""
     ladder = deps.ladders.setdefault(outcome.workload, Ladder())
-    return Climb(rungs=(RECALL, STUDENT), ladder=ladder)
+    rungs = (RECALL, STUDENT, *outcome.rungs)
+    return Climb(rungs=rungs, ladder=ladder, skipped=outcome.skipped)
+
+
+def _find_rungs(deps: Deps, outcome: Outcome, alarm: Alarm | None) -> Sequence[Rung]:
+    """Further models that may draft about a request for which a draft could stand."""
+    settings = outcome.workload_settings
+    if deps.rungs is None or settings is None or not settings.effective_rungs:
+        return ()
+    if not is_cascadable(outcome.request.body):
+        return ()
+    deps.rungs.heed(outcome.workload, alarm)
+    return find_rungs(deps, outcome, expect_teacher_cost(deps, outcome))
 
 
 def _find_proven(deps: Deps, workload: str, inside: Sequence[SliceSettings]) -> list[Proven]:
@@ -227,7 +249,7 @@ async def _drive(deps: Deps, outcome: Outcome, policy: Policy) -> None:
     flow = policy.flow(_describe(deps, outcome) if looks else Features(workload=outcome.workload))
     ask = next(flow)
     steps = []
-    drafts: dict[str | None, tuple[Tier, Answer | None, Evidence]] = {}
+    drafts = outcome.drafts
     while not ask.commit:
         answer, evidence = await _ask_for_draft(deps, outcome, ask)
         drafts[ask.rung] = ask.tier, answer, evidence
@@ -235,6 +257,8 @@ async def _drive(deps: Deps, outcome: Outcome, policy: Policy) -> None:
         ask = flow.send(evidence)
     if ask.rung in drafts:
         outcome.drafted_by, outcome.draft, outcome.evidence = drafts[ask.rung]
+        if outcome.draft is not None and any(rung.name == ask.rung for rung in outcome.rungs):
+            outcome.drafter = str(ask.rung)
     outcome.ask = ask
     steps.append(TraceStep(ask=ask))
     for background in flow:
@@ -254,7 +278,7 @@ def _describe(deps: Deps, outcome: Outcome) -> Features:
         workload=outcome.workload,
         student_ready=known and deps.drafter.is_ready(release),
         recall_ready=recall_ready,
-        cascadable=is_cascadable(body) and (known or recall_ready),
+        cascadable=is_cascadable(body) and (known or recall_ready or bool(outcome.rungs)),
     )
 
 
@@ -274,21 +298,29 @@ async def _draft(deps: Deps, outcome: Outcome, ask: Ask) -> tuple[Answer | None,
         question = outcome.question
         found = None if question is None else deps.recall.recall(outcome.workload, question)
         return (None, Evidence(available=False)) if found is None else found
+    if any(rung.name == ask.rung for rung in outcome.rungs):
+        return await draft_by_rung(deps, outcome, str(ask.rung))
     release = outcome.release
     began_s = time.perf_counter()
     try:
         made = await deps.drafter.draft(outcome.request.body, release)
     except Exception as error:  # noqa: BLE001 - a broken student must never break an answer
         if isinstance(error, CallError):
-            outcome.note_draft_calls(error.attempts)
+            outcome.note_draft_calls(DraftCalls(model=STUDENT_KEY, attempts=error.attempts))
         said = str(error) if isinstance(error, TutelageError) else type(error).__name__
         _log.warning("The student of %s failed: %s", outcome.workload, said)
         digest = None if release is None else release.digest
         return None, Evidence(available=False, release=digest)
     finally:
         outcome.draft_ms = 1000 * (time.perf_counter() - began_s)
-    outcome.draft_usage, outcome.draft_version = made.usage, made.upstream_model
-    outcome.note_draft_calls(made.attempts)
+    if made.attempts:
+        calls = DraftCalls(
+            model=STUDENT_KEY,
+            attempts=made.attempts,
+            usage=made.usage,
+            version=made.upstream_model,
+        )
+        outcome.note_draft_calls(calls)
     return made.answer, made.evidence
 
 

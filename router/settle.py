@@ -8,10 +8,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from policies.compare import choose_comparer, get_comparer
+from policies.compare import get_comparer
 from policies.promise.policy import PROOF, PROOF_FAILED, TEACHER_FAILED
 from policies.purse import Payment
-from policies.types import Answer, InSlice, Shape, Tier, Trial
+from policies.types import Answer, InSlice, Tier, Trial
 from router.billing import (
     Bill,
     bill_tries,
@@ -22,11 +22,11 @@ from router.billing import (
 )
 from router.deps import Deps
 from router.meter.prices import Price, Usage, cost_of
-from router.outcome import Billed, Outcome, Tries
-from router.record.model import Attempt, Interaction, PromiseState, Purpose, write_ask
+from router.outcome import UNDECIDED, Billed, Outcome, Tries
+from router.record.model import Attempt, Interaction, PromiseState, Purpose
 from router.record.rows import teacher_failed
 from router.record.subject import hide_user
-from router.settings.model import STUDENT_KEY
+from router.rungs import write_trace
 from router.upstream.model import AttemptLog
 from router.wire.openai import (
     answer_to_json,
@@ -43,7 +43,8 @@ def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
     """USD of the interaction, None where unknown, or not known before its audit has come: the sum
     of the draft, also of one that wasn't served, and of the teacher's answer, each with every try
     that an upstream may bill."""
-    waited_for = outcome.ask.tier is Tier.TEACHER or outcome.audit is not None
+    by_teacher = outcome.ask.tier is Tier.TEACHER and outcome.ask is not UNDECIDED
+    waited_for = by_teacher or outcome.audit is not None
     # One that failed without a try, since the upstream is left alone, cost nothing.
     if waited_for and not outcome.attempts and outcome.status != "error":
         return None
@@ -52,17 +53,21 @@ def price_outcome(deps: Deps, outcome: Outcome) -> Decimal | None:
 
 
 def price_draft(deps: Deps, outcome: Outcome) -> Decimal | None:
-    """USD of the draft's calls; nothing where the student runs in process."""
+    """USD of all drafts' calls; nothing where the student runs in process."""
     return sum_costs([bill.cost_usd for bill in _bill(deps, outcome).drafts])
 
 
 def _bill(deps: Deps, outcome: Outcome) -> Billed:
-    """Every try of a student behind a server, then of the teacher and of who stood in for it;
-    worked out again only where more is known than the last time."""
-    tries = Tries(outcome.draft_attempts, outcome.draft_usage, outcome.attempts, outcome.usage)
+    """Every try of models behind servers that drafted, then of the teacher and of who stood in for
+    it; worked out again only where more is known than the last time."""
+    tries = Tries(outcome.draft_calls, outcome.attempts, outcome.usage)
     known = outcome.billed
     if known is None or known.tries != tries:
-        drafts = _bill_calls(deps, outcome, tries.drafts, tries.draft_usage, STUDENT_KEY)
+        drafts = tuple(
+            bill
+            for one in tries.drafts
+            for bill in _bill_calls(deps, outcome, one.attempts, one.usage, one.model)
+        )
         calls = _bill_calls(deps, outcome, tries.calls, tries.usage, outcome.model)
         known = outcome.billed = Billed(tries, drafts, calls)
     return known
@@ -131,6 +136,8 @@ def settle(deps: Deps, outcome: Outcome) -> None:
         else:
             record = replace(record, level=None)
     deps.recall.observe(record)
+    if deps.rungs is not None:
+        deps.rungs.observe(record)
     deps.staging.observe(record, outcome)
     deps.metrics.observe_interaction(record)
     deps.sink.put(record, state)
@@ -182,7 +189,7 @@ def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
     served, ok = ask.tier is not Tier.TEACHER, outcome.status == "ok"
     teacher = outcome.teacher_answer if ok else None
     shape = shape_of(body)
-    comparer = _name_comparer(outcome, shape, teacher)
+    comparer = outcome.name_comparer(shape, teacher)
     draft_agreed = None
     if teacher is not None and outcome.draft is not None:
         draft_agreed = get_comparer(comparer).agrees(teacher, outcome.draft, shape)
@@ -232,7 +239,7 @@ def _write_record(deps: Deps, outcome: Outcome) -> Interaction:
         latency_ms=outcome.elapsed_s * 1000,
         overhead_ms=outcome.overhead_ms,
         first_token_ms=outcome.first_token_ms,
-        trace=tuple(write_ask(step.ask) for step in outcome.trace.steps),
+        trace=write_trace(deps, outcome, comparer, teacher if keep else None),
         settings_digest=deps.settings.digest,
         attempts=_write_attempts(deps, outcome),
     )
@@ -252,16 +259,6 @@ def _find_teacher_cost(
     return cost, False
 
 
-def _name_comparer(outcome: Outcome, shape: Shape, teacher: Answer | None) -> str:
-    """The configured one, else that of the release in force, which the workload's answers chose
-    together: judged by each answer alone, a single long one would change what agreement means."""
-    if outcome.workload_settings is not None and outcome.workload_settings.compare is not None:
-        return outcome.workload_settings.compare
-    if outcome.release is not None:
-        return outcome.release.comparer
-    return choose_comparer(shape, [] if teacher is None else [teacher])
-
-
 def _propensity_of(outcome: Outcome) -> float:
     """The probability with which the teacher's answer became, or would have become, known."""
     if outcome.audit is not None:
@@ -276,13 +273,19 @@ def _propensity_of(outcome: Outcome) -> float:
 
 
 def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
-    """The student's calls, then the teacher's."""
+    """The calls for drafts, then the teacher's."""
     _, drafted, asked = _bill(deps, outcome)
+    drafts = [(one, log) for one in outcome.draft_calls for log in one.attempts]
     tries = [
-        *((Tier.STUDENT, *one) for one in zip(outcome.draft_attempts, drafted, strict=True)),
-        *((Tier.TEACHER, *one) for one in zip(outcome.attempts, asked, strict=True)),
+        *(
+            (Tier.STUDENT, one.model, one.version, log, bill)
+            for (one, log), bill in zip(drafts, drafted, strict=True)
+        ),
+        *(
+            (Tier.TEACHER, log.model or outcome.model, outcome.upstream_model, log, bill)
+            for log, bill in zip(outcome.attempts, asked, strict=True)
+        ),
     ]
-    versions = {Tier.STUDENT: outcome.draft_version, Tier.TEACHER: outcome.upstream_model}
     by_chance = outcome.ask.reason in (PROOF, PROOF_FAILED)
     purpose: Purpose = "audit" if outcome.audit else "proof" if by_chance else "answer"
     return tuple(
@@ -292,9 +295,9 @@ def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
             interaction_id=outcome.id,
             n=n,
             tier=tier,
-            model=STUDENT_KEY if tier is Tier.STUDENT else log.model or outcome.model,
+            model=model,
             purpose="draft" if tier is Tier.STUDENT else purpose,
-            version=versions[tier],
+            version=version,
         )
-        for n, (tier, log, bill) in enumerate(tries)
+        for n, (tier, model, version, log, bill) in enumerate(tries)
     )

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from argparse import Namespace, RawDescriptionHelpFormatter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +154,7 @@ def _replay(args: Namespace) -> int:
         )
     )
     progress.end()
-    for note in run.notes:
+    for note in (*run.notes, *_tell_rungs(settings)):
         print(note, file=sys.stderr)
     result = _summarize(args, settings, run)
     if args.trace is not None:
@@ -161,6 +162,17 @@ def _replay(args: Namespace) -> int:
     args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result) if args.json else _describe(result, args))
     return 0
+
+
+def _tell_rungs(settings: Settings) -> Iterator[str]:
+    """Further models were not asked when the stream was recorded."""
+    for workload in settings.workloads:
+        if workload.effective_rungs:
+            names = ", ".join(workload.effective_rungs)
+            yield (
+                f"The rungs of workload {workload.name!r} ({names}) made no draft: a stream holds"
+                " the answers of a teacher and of one student."
+            )
 
 
 def _find_tuner(args: Namespace, progress: Progress) -> Tuner | None:

@@ -22,6 +22,7 @@ from distill.dataset.model import (
     digest_of,
 )
 from distill.dataset.reasoning import has_trace, rewrite
+from router.generative.rung import BEFORE
 from router.record.redact import Redactor
 
 _DONE: Mapping[Reasoning, str] = {"keep": "kept", "shorten": "shortened", "drop": "dropped"}
@@ -81,7 +82,8 @@ def _example_of(question: Question, how: Reasoning, redactor: Redactor, tally: T
         tally.reasoning[verdict] = tally.reasoning.get(verdict, 0) + 1
         answer = rewrite(answer, "drop" if wrong else how)
     rejected = [answer] if answer is not None and gold is not None else []
-    if row.draft is not None and row.draft_agreed is False:
+    # What a further model said is another's: its terms may not allow to learn from it.
+    if row.draft is not None and row.draft_agreed is False and BEFORE not in row.evidence:
         rejected.append(redactor.json(row.draft))
     return Example(
         id=row.id,

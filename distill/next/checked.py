@@ -17,6 +17,7 @@ from distill.dataset.model import Tally
 from distill.dataset.reasoning import rewrite
 from distill.dataset.selection import select
 from distill.wording import answer_text
+from router.generative.rung import BEFORE
 from router.record.model import TrainingRow
 from router.record.redact import Redactor
 from router.record.store import Store
@@ -55,7 +56,12 @@ def gather(
     be learned; what is left out is counted in ``tally``.
     """
     drafted = (
-        row for row in rows if row.draft_agreed is not None and row.draft and row.release == release
+        row
+        for row in rows
+        if row.draft_agreed is not None
+        and row.draft
+        and row.release == release
+        and BEFORE not in row.evidence
     )
     found: dict[str, Checked] = {}
     for one in select(drafted, settings, redactor, tally):

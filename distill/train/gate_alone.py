@@ -17,7 +17,7 @@ from policies.fit.candidates import Bools
 from policies.fit.gate import FittedGate, NothingToCalibrate, fit_gate
 from policies.scoring.scorers import Floats
 from router.evidence.measure import SHAPE
-from router.students.recall import RECALLED
+from router.generative.rung import is_students_own
 
 RAW_CONFIDENCES = ("p_true_logprob", "mean_logprob")
 """Signals that are a student's own confidence, the better one first."""
@@ -70,7 +70,7 @@ def train_gate(dataset: Dataset, *, seed: int) -> Trained:
         for i, question in enumerate(dataset.questions)
         if question.row.draft_agreed is not None
         and question.row.evidence
-        and RECALLED not in question.row.evidence
+        and is_students_own(question.row.evidence)
     ]
     evidence = [dataset.questions[i].row.evidence for i in compared]
     agreed = np.asarray([bool(dataset.questions[i].row.draft_agreed) for i in compared], np.bool_)

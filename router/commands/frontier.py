@@ -11,6 +11,7 @@ from pathlib import Path
 
 from policies.estimate import Estimate, Outlook
 from router.commands.opening import open_store
+from router.deciding.alone import read_alone
 from router.deciding.frontier import Frontier, NotYet, read_frontier
 from router.errors import ConfigError, StoreError
 from router.meter.money import show_usd, usd
@@ -53,18 +54,21 @@ def run(args: Namespace) -> int:
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"{out} can't be written: name a file in a folder that exists.")
     settings = load_settings(find_config(args.config), os.environ, need_secrets=False)
-    found, missing = [], {}
+    found, missing, alone = [], {}, []
     with closing(open_store(settings)) as store:
         settings = read_in_force(settings, store)
         names = _choose_workloads(store, args.workload)
         for name in names:
+            alone += read_alone(store, name)
             try:
                 found.append(read_frontier(store, settings, name, args.usd_per_interaction))
             except NotYet as error:
                 missing[name] = str(error)
-    if missing and args.workload is not None and not args.json:
+    if missing and args.workload is not None and not args.json and not alone:
         raise NotYet(missing[args.workload])
     report = {"frontiers": [frontier.to_json() for frontier in found], "not_yet": missing}
+    if alone:
+        report["alone"] = [one.to_json() for one in alone]
     text = json.dumps(report, indent=2, allow_nan=False)
     if out is not None:
         try:
@@ -74,7 +78,8 @@ def run(args: Namespace) -> int:
     if args.json:
         print(text)
     else:
-        print("\n\n".join([*map(describe, found), *missing.values()]))
+        told = [f"{one.workload}: {one.describe()}" for one in alone]
+        print("\n\n".join([*map(describe, found), *missing.values(), *told]))
     return 0 if found else 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.base import Coin, Policy
-from policies.cascade import CascadePolicy, Ladder, Rung
+from policies.cascade import CascadePolicy, Ladder, Rung, Skip
 from policies.plugins import PolicyContext
 from policies.promise.batch import Proven
-from policies.promise.certificate import Certificate
+from policies.promise.certificate import LEVEL_MULTIPLES, Certificate
 from policies.promise.guarantee import GuaranteePolicy
 from policies.promise.ledger import Ledger
 from policies.promise.policy import InForce, Part, PromisePolicy
@@ -32,15 +32,22 @@ from router.settings.slices import SliceSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Climb:
-    """What may draft about a request besides, or instead of, one student."""
+    """What may draft about a request besides, or instead of, one student. ``skipped``: is given
+    the rungs that weren't asked, and why."""
 
     rungs: Sequence[Rung]
     ladder: Ladder
+    skipped: dict[str, Skip] = field(default_factory=dict)
 
     def over(
-        self, inner: Policy, bar: float, coin: Coin, expect_cost: Callable[[], Decimal | None]
+        self,
+        inner: Policy,
+        bar: float,
+        coin: Coin,
+        expect_cost: Callable[[], Decimal | None],
+        aim: float | None = None,
     ) -> Policy:
-        """``inner`` over the ladder; ``bar``: the confidence from which it serves a draft."""
+        """``inner`` over the ladder; ``bar``, ``aim``: see ``CascadePolicy``."""
         priced = any(rung.cost_usd > 0.0 for rung in self.rungs)
         teacher_usd = expect_cost() if priced else None
         return CascadePolicy(
@@ -50,6 +57,8 @@ class Climb:
             coin,
             bar=bar,
             teacher_usd=None if teacher_usd is None else float(teacher_usd),
+            aim=aim,
+            skipped=self.skipped,
         )
 
 
@@ -77,8 +86,8 @@ def build_policy(
     if settings is None:
         return TeacherPolicy()
 
-    def over_ladder(inner: Policy, bar: float) -> Policy:
-        return inner if climb is None else climb.over(inner, bar, coin, expect_cost)
+    def over_ladder(inner: Policy, bar: float, aim: float | None = None) -> Policy:
+        return inner if climb is None else climb.over(inner, bar, coin, expect_cost, aim)
 
     name = settings.effective_policy
     if name == "student":
@@ -96,8 +105,8 @@ def build_policy(
             ledgers = {name: one for name, one in slices.items() if isinstance(one, Ledger)}
             return over_ladder(GuaranteePolicy(account, coin, ledgers), 1.0 - account.cut())
         whole = promises.pools.in_force(workload, account)
-        kept, bar = _keep_promise(whole, account.levels, slices, settings, release, coin, climb)
-        return over_ladder(kept, bar)
+        kept = _keep_promise(whole, account.levels, slices, settings, release, coin, climb)
+        return over_ladder(*kept)
     if name == "budget" and settings.budget is not None:
         cut = budgets.purse(workload, settings.budget).cut()
         policy = budgets.policy(workload, settings.budget, expect_cost(), coin)
@@ -131,9 +140,10 @@ def _keep_promise(
     release: Release | None,
     coin: Coin,
     climb: Climb | None,
-) -> tuple[Policy, float]:
-    """The policy over what is in force for the whole and for slices, and the confidence from which
-    it serves: while nothing is served, the strictest level stands for what would be."""
+) -> tuple[Policy, float, float]:
+    """The policy over what is in force for the whole and for slices, the confidence from which it
+    serves (while nothing is served, the strictest level stands for what would be), and the one from
+    which it would at the level whose predicted risk is what is promised."""
     over = "all" if settings.promise is None else settings.promise.over
     parts = [
         Part(
@@ -146,7 +156,8 @@ def _keep_promise(
     ]
     thresholds = _find_thresholds(levels, over, release, climb)
     policy = PromisePolicy(whole, thresholds, coin, settings.audit.proof_share, parts)
-    return policy, float(thresholds[whole.level() or 0])
+    promised = int(np.searchsorted(LEVEL_MULTIPLES, 1.0, side="right")) - 1
+    return policy, float(thresholds[whole.level() or 0]), float(thresholds[promised])
 
 
 def _find_thresholds(

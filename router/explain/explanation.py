@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from router.explain.reasons import find_reason
+from router.explain.reasons import SKIPS, find_reason, tell_draft
 from router.wording import show_share
 
 Json = Any
 _NOTHING: Mapping[str, Json] = {}
 _CHECKS = ("proof", "max_cost_exceeded")
+_OWN = (None, "recall", "student")
+"""Rungs of every ladder; any other is a further model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +81,10 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """An ask in words."""
+    """An ask in words. ``rung``: of several drafts, whose it is about."""
 
     tier: str
+    rung: str | None
     reason: str
     sentence: str
     commit: bool
@@ -126,7 +129,7 @@ def explain(facts: Facts) -> Explanation:
         facts=facts,
         why=_fill(reason.sentence, words),
         steps=tuple(_write_step(step, words) for step in facts.steps),
-        dropped=(*dropped, *_find_dropped_checks(facts)),
+        dropped=(*dropped, *_find_dropped_rungs(facts), *_find_dropped_checks(facts)),
         otherwise=tuple(_find_otherwise(facts, words)),
     )
 
@@ -157,14 +160,28 @@ def _drop(option: str, why: str, words: Mapping[str, str]) -> Dropped:
 
 def _write_step(step: Mapping[str, Json], words: Mapping[str, str]) -> Step:
     name = str(step["reason"])
+    rung = step.get("rung")
+    sentence = _fill(find_reason(name).sentence, words)
+    if rung not in _OWN and step["tier"] == "student" and not step.get("commit"):
+        sentence = tell_draft(str(rung), step.get("confidence"))
     return Step(
         tier=str(step["tier"]),
+        rung=rung,
         reason=name,
-        sentence=_fill(find_reason(name).sentence, words),
+        sentence=sentence,
         commit=bool(step.get("commit", False)),
         background=bool(step.get("background", False)),
         propensity=float(step.get("propensity", 1.0)),
     )
+
+
+def _find_dropped_rungs(facts: Facts) -> list[Dropped]:
+    """Further models that weren't asked for a draft."""
+    return [
+        Dropped(option=name, why=SKIPS[why])
+        for step in facts.steps
+        for name, why in step.get("skipped", _NOTHING).items()
+    ]
 
 
 def _find_dropped_checks(facts: Facts) -> list[Dropped]:

@@ -1,11 +1,12 @@
 """The plan for a request that isn't sent: decided as the gateway would, and nothing delivered.
 
-No teacher is called. What hangs on the coin is decided twice, once for each way that it can fall.
+No teacher is called, nor any further model. What hangs on the coin is decided twice, once for each
+way that it can fall.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -122,13 +123,22 @@ async def plan_request(deps: Deps, request: ChatRequest, caller: Caller) -> Fact
             "expected_usd": write_usd(_expect(price_draft(deps, outcome), teacher_usd, asking)),
         },
         standing=standing,
-        notes=() if likely.refusal is None else (likely.refusal,),
+        notes=tuple(_note(likely)),
         slices=tuple(one.name for one in ask.slices),
     )
 
 
+def _note(case: _Case) -> Iterator[str]:
+    settings = case.outcome.workload_settings
+    if case.refusal is not None:
+        yield case.refusal
+    if settings is not None and settings.effective_rungs:
+        names = ", ".join(settings.effective_rungs)
+        yield f"Drafts of further models cost money, so none is made for a plan: {names}."
+
+
 async def _decide(deps: Deps, request: ChatRequest, caller: Caller, coin: Coin) -> _Case:
-    outcome = await decide(replace(deps, coin=coin), request, caller)
+    outcome = await decide(replace(deps, coin=coin, rungs=None), request, caller)
     try:
         keep_to_max_cost(deps, outcome)
     except BadRequest as error:

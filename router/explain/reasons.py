@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from policies.scoring.online import LEAST
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
@@ -192,6 +194,25 @@ _BY_NAME: dict[str, Reason] = {
 
 REASONS: Mapping[str, Reason] = MappingProxyType(_BY_NAME)
 """By the name that traces, headers and metrics carry."""
+
+
+SKIPS: Mapping[str, str] = MappingProxyType(
+    {
+        "fit": "a draft before it was fit to be served",
+        "dear": "its draft is seldom fit for such requests and would cost more than it saves",
+    }
+)
+"""Why a further model wasn't asked for a draft, by ``policies.cascade.Skip``."""
+
+
+def tell_draft(model: str, confidence: float | None) -> str:
+    """A further model's draft in words. ``confidence``: None where it couldn't be judged."""
+    if confidence is None:
+        return (
+            f"The model {model} drafts an answer, which can't be judged: its drafts are once"
+            f" {LEAST} of them were held against the teacher's answers."
+        )
+    return f"The model {model} drafts an answer, with a confidence of {confidence:.4f}."
 
 
 def find_reason(name: str) -> Reason:

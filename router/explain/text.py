@@ -49,7 +49,8 @@ def _name_promise(facts: Facts) -> str:
 def _write_head(explanation: Explanation) -> list[str]:
     facts = explanation.facts
     what = "A request that isn't sent" if facts.id is None else f"Interaction {facts.id}"
-    who = f"{facts.tier} ({facts.model})" if facts.tier == "teacher" else facts.tier
+    named = facts.tier == "teacher" or (facts.tier == "student" and facts.model != "student")
+    who = f"{facts.tier} ({facts.model})" if named else facts.tier
     if facts.tier == "none":
         verdict = f"Refused: {facts.reason}."
     elif facts.subject == "interaction":
@@ -67,7 +68,8 @@ def _write_step(number: int, step: Step) -> str:
     does = "is asked in the background" if step.background else "answers"
     does = does if step.commit or step.background else "drafts"
     chance = "" if step.propensity == 1.0 else f", probability {step.propensity:.3g}"
-    return f"{number}. {step.tier} {does} ({step.reason}{chance}): {step.sentence}"
+    who = step.tier if step.tier == "teacher" or step.rung is None else step.rung
+    return f"{number}. {who} {does} ({step.reason}{chance}): {step.sentence}"
 
 
 def _write_branches(facts: Facts) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import Select, func, select
@@ -14,6 +15,7 @@ from policies.types import Tier, Trial
 from router.record import rows
 from router.record.database import Database
 from router.record.schema import attempts, interactions
+from router.settings.model import STUDENT_KEY
 
 _PAGE = 500
 _TWIN: Final = (
@@ -119,10 +121,55 @@ class History:
             select(call.interaction_id, call.upstream_model)
             .join(interactions, interactions.c.id == call.interaction_id)
             .where(interactions.c.workload == workload, interactions.c.trainable)
-            .where(call.purpose == "draft", call.upstream_model.is_not(None))
+            .where(
+                call.purpose == "draft",
+                call.model == STUDENT_KEY,
+                call.upstream_model.is_not(None),
+            )
         )
         with self._database.read() as connection:
             return {row.interaction_id: row.upstream_model for row in connection.execute(query)}
+
+    def draft_costs(self, workload: str, newest: int) -> dict[str, tuple[Decimal, int]]:
+        """By model, USD and number of drafts of known cost, among the newest interactions."""
+        table, call = interactions.c, attempts.c
+        recent = (
+            select(table.id)
+            .where(table.workload == workload)
+            .order_by(table.seq.desc())
+            .limit(newest)
+            .subquery()
+        )
+        query = (
+            select(call.model, func.sum(call.cost_usd), func.count())
+            .join(recent, recent.c.id == call.interaction_id)
+            .where(call.purpose == "draft", call.basis == "answer", call.cost_usd > Decimal(0))
+            .group_by(call.model)
+        )
+        with self._database.read() as connection:
+            return {model: (usd, n) for model, usd, n in connection.execute(query)}
+
+    def traces(
+        self, workload: str, newest: int, *, since_s: float = 0.0
+    ) -> list[tuple[Sequence[Mapping[str, Any]], float]]:
+        """(trace, propensity) of the newest interactions whose drafts were held against a teacher's
+        answer, from since then, oldest first; only what is stored with its content."""
+        table = interactions.c
+        query = (
+            select(table.trace, table.propensity)
+            .where(
+                table.workload == workload,
+                table.seen,
+                table.status == "ok",
+                table.stored,
+                table.created_at >= since_s,
+            )
+            .order_by(table.seq.desc())
+            .limit(newest)
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        return [(row.trace, row.propensity) for row in reversed(found)]
 
     def asked_again(self, workload: str, limit: int) -> list[list[Asked]]:
         """Of the newest ``limit`` interactions that the teacher answered: those whose texts were

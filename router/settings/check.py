@@ -10,6 +10,7 @@ from router.settings.model import Settings
 from router.settings.pool_rules import find_pool_errors
 from router.settings.problems import Problem, in_order
 from router.settings.rules import find_errors
+from router.settings.rung_rules import find_rung_errors
 from router.settings.train_rules import find_train_errors
 from router.settings.validation import validate
 from router.settings.warnings import find_warnings
@@ -38,6 +39,7 @@ def examine_document(
         *find_limit_errors(document),
         *find_pool_errors(document),
         *find_train_errors(document),
+        *find_rung_errors(document),
     ]
     keys = {problem.key for problem in broken}
     errors = [*document.problems, *broken, *(p for p in invalid if p.key not in keys)]

@@ -37,6 +37,7 @@ from router.settings.values import (
 )
 
 BUILT_IN_POLICIES = ("promise", "budget", "threshold", "teacher", "student")
+POLICIES_OVER_RUNGS = ("promise", "threshold")
 Distillation = Literal["allowed", "denied", "unknown"]
 
 STUDENT_KEY = "student"
@@ -199,8 +200,9 @@ class WorkloadSettings(Section):
     """A kind of request and how it is served.
 
     ``policy``: one of ``BUILT_IN_POLICIES``, or the name of a plug-in (see
-    ``router.deciding.plugins``), which ``options`` are for. ``pool``: workloads that name the same
-    one share the evidence for their promise.
+    ``router.deciding.plugins``), which ``options`` are for. ``rungs``: keys of further models that
+    draft between the student and the teacher. ``pool``: workloads that name the same one share the
+    evidence for their promise.
     """
 
     name: WorkloadName
@@ -215,6 +217,7 @@ class WorkloadSettings(Section):
     threshold: Share | None = None
     audit: AuditSettings = AuditSettings()
     recall: Annotated[RecallSettings | None, BeforeValidator(_read_recall)] = None
+    rungs: Annotated[tuple[Text, ...], Field(max_length=4)] = ()
     on_teacher_failure: Literal["error", "draft"] = "error"
 
     @property
@@ -236,6 +239,11 @@ class WorkloadSettings(Section):
         if self.recall is not None:
             return self.recall if self.recall.enabled else None
         return RecallSettings() if self.effective_policy == "promise" else None
+
+    @property
+    def effective_rungs(self) -> tuple[str, ...]:
+        """The further models that draft: only under policies that judge each draft."""
+        return self.rungs if self.effective_policy in POLICIES_OVER_RUNGS else ()
 
 
 class LearningSettings(Section):

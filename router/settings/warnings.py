@@ -30,6 +30,8 @@ def _find(view: View) -> Iterator[tuple[Path, str]]:
         teacher = {"promise", "policy"}.isdisjoint(workload) or workload.get("policy") == "teacher"
         if teacher and workload.get("recall", False) is not False:
             yield ("workloads", i, "recall"), "plays no part under policy teacher"
+        if teacher and workload.get("rungs"):
+            yield ("workloads", i, "rungs"), "play no part under policy teacher"
     yield from find_idle_pools(view)
     yield from _unreachable(view)
 

@@ -15,8 +15,9 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from policies.promise.policy import PROOF, PROOF_FAILED
-from policies.types import Tier
+from policies.types import Ask, Tier
 from router.record.model import Attempt, Interaction
+from router.settings.model import STUDENT_KEY
 from router.telemetry.context import RequestSpan, TimedDraft, new_span_id
 from router.telemetry.messages import write_input, write_output
 from router.upstream.model import AttemptLog, UpstreamTarget
@@ -78,7 +79,10 @@ def write_spans(span: RequestSpan, settled: Settled, *, whole: bool) -> Iterator
         ask = _write_draft(span, settled, draft)
         yield ask
         if draft.ask.tier is Tier.STUDENT:
-            yield from _write_calls(ask, settled, drafted)
+            # Of the configured models with a target the student is none.
+            rung = draft.ask.rung if draft.ask.rung in settled.targets else STUDENT_KEY
+            own = [call for call in drafted if call[0].model == rung]
+            yield from _write_calls(ask, settled, own)
     for purpose, asked in groupby(
         (call for call in calls if call[0].purpose != "draft"), lambda call: call[0].purpose
     ):
@@ -141,16 +145,22 @@ def _write_draft(span: RequestSpan, settled: Settled, draft: TimedDraft) -> Span
         attributes={
             "gen_ai.operation.name": _name_operation(settled.request),
             "gen_ai.provider.name": "tutelage",
-            "gen_ai.request.model": str(ask.tier),
+            "gen_ai.request.model": ask.rung or str(ask.tier),
             "tutelage.tier": str(ask.tier),
             "tutelage.reason": ask.reason,
-            "tutelage.served": settled.record.tier is ask.tier,
+            "tutelage.served": _is_served(ask, settled),
             "tutelage.release": evidence.release,
             "tutelage.confidence": evidence.confidence,
             "tutelage.draft_agreed": settled.record.draft_agreed,
         },
         error=None if evidence.available else "unavailable",
     )
+
+
+def _is_served(ask: Ask, settled: Settled) -> bool:
+    """Of several drafts of a tier one at most is delivered: that of the model that is recorded."""
+    named = ask.tier is Tier.RECALL or settled.record.model == (ask.rung or STUDENT_KEY)
+    return settled.record.tier is ask.tier and named
 
 
 _Call = tuple[Attempt, AttemptLog]

@@ -29,7 +29,7 @@ function showHead(told) {
   const est = recorded.teacher_cost_estimated ? " est." : "";
   const first = recorded.first_token_ms === null ? "" : `, first token after ${showLatency(recorded.first_token_ms)}`;
   const rows = [
-    ["Answered by", el("span", { class: `tier ${told.tier}`, text: told.tier })],
+    ["Answered by", el("span", { class: `tier ${told.tier}`, text: told.tier === "student" ? told.model : told.tier })],
     ["Cost", showUsd(told.costs.usd)],
     ["Always the teacher", showUsd(told.costs.teacher_usd) + (told.costs.teacher_usd === null ? "" : est)],
     ["Latency", showLatency(recorded.latency_ms), el("small", { text: `of it ours ${showLatency(recorded.overhead_ms)}${first}` })],
@@ -45,7 +45,8 @@ function showTimeline({ steps, dropped, otherwise, recorded }) {
   const asks = steps.map((step) => {
     const kind = step.background ? "in the background" : step.commit ? "answers" : "drafts";
     const chance = step.propensity < 1 ? `, by a chance of ${showShare(step.propensity)}` : "";
-    return el("li", {}, el("strong", { class: `tier ${step.tier}`, text: `${step.tier} ${kind}` }), el("span", { class: "faint", text: ` ${step.reason}${chance}` }), el("p", { text: step.sentence }));
+    const who = step.tier === "student" && step.rung ? step.rung : step.tier;
+    return el("li", {}, el("strong", { class: `tier ${step.tier}`, text: `${who} ${kind}` }), el("span", { class: "faint", text: ` ${step.reason}${chance}` }), el("p", { text: step.sentence }));
   });
   const calls = recorded.attempts.map((call) => {
     const usage = call.usage ? `${call.usage.prompt_tokens} + ${call.usage.completion_tokens} tokens` : "usage unknown";

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distill.generative import keep_drafts_of
+from router.generative.rung import BEFORE
 from router.generative.student import Adapter, GenerativeStudent
 from router.record.model import TrainingRow
 from tests.unit.distill.learning_rows import row
@@ -36,3 +37,9 @@ def test_only_the_drafts_of_the_very_student_count() -> None:
 
     assert kept(BASE) == ["base", "dated"]
     assert kept(TUNED) == ["tuned"]
+
+
+def test_a_further_models_draft_is_not_the_students() -> None:
+    one = replace(drafted("base"), evidence={BEFORE: 1.0, "mean_logprob": 1.0})
+    (kept,) = keep_drafts_of(BASE, [one], {"base": "small"})
+    assert (kept.draft_agreed, kept.evidence) == (None, {})

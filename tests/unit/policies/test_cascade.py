@@ -14,7 +14,7 @@ import pytest
 
 from policies.base import Coin, Policy
 from policies.budget import BudgetPolicy
-from policies.cascade import RECALL, STUDENT, CascadePolicy, Ladder, Rung
+from policies.cascade import RECALL, STUDENT, CascadePolicy, Ladder, Rung, Skip
 from policies.checks import check_policy
 from policies.promise.certificate import Over
 from policies.promise.guarantee import GuaranteePolicy
@@ -29,6 +29,7 @@ from tests.unit.policies.test_policies import ACCEPTED, EARNED, FILLED, THRESHOL
 
 BOTH = Features(workload="w", student_ready=True, recall_ready=True)
 DEAR = Rung(name="big-student", tier=Tier.STUDENT, cost_usd=0.002)
+FIXED = Rung(name="mid", tier=Tier.STUDENT, cost_usd=0.001, fixed=True)
 TEACHER_USD = 0.01
 
 
@@ -81,7 +82,7 @@ def test_every_policy_keeps_the_contract_over_a_ladder(make: Callable[[Coin], Po
     check_policy(lambda coin: cascade(make(coin), rungs=rungs, coin=coin))
 
 
-@pytest.mark.parametrize("rungs", [(RECALL,), (RECALL, STUDENT), (DEAR,)])
+@pytest.mark.parametrize("rungs", [(RECALL,), (RECALL, STUDENT), (DEAR,), (STUDENT, FIXED)])
 def test_every_ladder_keeps_the_contract(rungs: Sequence[Rung]) -> None:
     check_policy(lambda coin: cascade(ThresholdPolicy(coin, 0.8, 0.1), rungs=rungs, coin=coin))
 
@@ -224,7 +225,7 @@ LEVELS = np.array([0.005, 0.021, 0.05, 0.1])
 @pytest.mark.parametrize("over", ["all", "served"])
 def test_without_recalled_answers_the_thresholds_are_the_gates(over: Over) -> None:
     ladder = Ladder()
-    ladder.note(Tier.STUDENT, 0.9)
+    ladder.note(STUDENT, 0.9)
     expected = gate().thresholds(LEVELS, over)
     assert ladder.thresholds(LEVELS, over, gate()).tolist() == expected.tolist()
     assert ladder.thresholds(LEVELS, over, None).tolist() == [math.inf] * 4
@@ -233,8 +234,8 @@ def test_without_recalled_answers_the_thresholds_are_the_gates(over: Over) -> No
 def test_recalled_answers_add_their_risk_to_the_students() -> None:
     ladder = Ladder()
     for _ in range(50):
-        ladder.note(Tier.RECALL, 0.96)
-        ladder.note(Tier.STUDENT, 0.5)
+        ladder.note(RECALL, 0.96)
+        ladder.note(STUDENT, 0.5)
     both = ladder.thresholds(LEVELS, "all", gate())
     alone = gate().thresholds(LEVELS, "all")
     # Half of the drafts at a doubt of 4 %: two points of risk from a score of 0.96 down.
@@ -245,6 +246,77 @@ def test_recalled_answers_add_their_risk_to_the_students() -> None:
     # Without a student they stand alone.
     assert ladder.thresholds(LEVELS, "all", None).tolist() == [math.inf, 0.96, 0.96, 0.96]
     assert ladder.thresholds(LEVELS, "served", None).tolist() == [math.inf, math.inf, 0.96, 0.96]
+
+
+def test_a_fixed_models_draft_adds_its_risk_only_where_the_students_would_not_be_served() -> None:
+    """A student at .9 that the model's .96 took the place of, in half of the interactions."""
+    ladder = Ladder()
+    for _ in range(50):
+        ladder.note(FIXED, 0.96, 0.9)
+        ladder.note(STUDENT, 0.5)
+    both = ladder.thresholds(LEVELS, "all", gate())
+    alone = gate().thresholds(LEVELS, "all")
+    # Between .9 and .96 two points more than the student's, from .9 down what the student's are.
+    assert both[1] == pytest.approx(0.97)
+    assert alone[1] < 0.9
+    assert both[2] == alone[2] < 0.9
+    assert both[3] == alone[3]
+    # Without a student they stand alone, like recalled answers.
+    assert ladder.thresholds(LEVELS, "all", None).tolist() == [math.inf, 0.96, 0.96, 0.96]
+
+
+def test_a_fixed_model_drafts_without_a_release() -> None:
+    alone = Features(workload="w", student_ready=False)
+    policy = cascade(ThresholdPolicy(never, 0.8, 0.0), rungs=[RECALL, STUDENT, FIXED])
+    asks = drive(policy, {"mid": sure(0.9)}, alone)
+    assert told(asks) == [("mid", "student", False), ("mid", "student", True)]
+    failed = drive(policy, {"mid": Evidence(available=False)}, alone)
+    assert failed[-1].reason == "student_unavailable"
+
+
+def test_what_is_not_asked_says_why() -> None:
+    ladder, skipped = Ladder(), dict[str, Skip]()
+    for _ in range(60):
+        ladder.observe(DEAR, BOTH, None, False)
+
+    def climb(student: float) -> dict[str, Skip]:
+        skipped.clear()
+        policy = CascadePolicy(
+            ThresholdPolicy(never, 0.8, 0.0),
+            [STUDENT, DEAR],
+            ladder,
+            never,
+            bar=0.8,
+            teacher_usd=TEACHER_USD,
+            skipped=skipped,
+        )
+        drive(policy, {"student": sure(student)})
+        return skipped
+
+    assert climb(0.9) == {DEAR.name: "fit"}
+    assert climb(0.2) == {DEAR.name: "dear"}
+
+
+def test_a_priced_draft_is_worth_what_it_would_be_fit_for_once_more_is_proven() -> None:
+    """All its drafts stand between the aim and the bar, as at the strictest level."""
+    easy = Features(workload="w", student_ready=True)
+    drafts = {DEAR.name: sure(0.9)}
+
+    def asked(aim: float | None) -> int:
+        ladder = Ladder()
+        policy = CascadePolicy(
+            ThresholdPolicy(never, 0.95, 0.0),
+            [DEAR],
+            ladder,
+            never,
+            bar=0.95,
+            teacher_usd=TEACHER_USD,
+            aim=aim,
+        )
+        return sum(drive(policy, drafts, easy)[0].rung == DEAR.name for _ in range(100))
+
+    assert asked(0.85) == 100
+    assert asked(None) < 30
 
 
 def test_difficulty_is_learned_from_sizes_and_from_the_draft_before() -> None:

@@ -10,6 +10,7 @@ import pytest
 from distill.dataset.model import Tally
 from distill.next.checked import Checked, gather, shorten, thin_out
 from policies.types import Answer
+from router.generative.rung import BEFORE
 from router.record.redact import Redactor
 from router.wire.openai import answer_to_json
 from tests.unit.distill.learning_rows import allow, row
@@ -48,6 +49,7 @@ def test_what_another_release_drafted_or_nobody_compared_does_not_count() -> Non
         drafted("a", "parcel", "refund", release="r1"),
         drafted("b", "parcel", "refund", draft_agreed=None),
         replace(drafted("c", "parcel", "refund"), draft=None),
+        drafted("d", "parcel", "refund", evidence={BEFORE: 0.0}),
     )
     assert (found, dropped) == ([], {})
 
