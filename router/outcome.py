@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from policies.promise.policy import PROOF, PROOF_FAILED
+from policies.promise.accuracy import checks_draft
+from policies.promise.policy import PROOF_FAILED
 from policies.types import Answer, Ask, Evidence, Tier, Trace, TraceStep
 from router.auth import Caller
 from router.billing import Bill
@@ -117,7 +118,7 @@ class Outcome:
     @property
     def can_fall_back(self) -> bool:
         """The teacher is asked by chance only: the draft is fit to be served if it can't answer."""
-        return self.ask.reason == PROOF and self.draft is not None
+        return checks_draft(self.ask.reason, self.ask.propensity) and self.draft is not None
 
     @property
     def is_teachers(self) -> bool:

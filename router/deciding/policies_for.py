@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from policies.base import Coin, Policy
 from policies.cascade import CascadePolicy, Ladder, Rung
 from policies.plugins import PolicyContext
+from policies.promise.accuracy import AccuracyPolicy
 from policies.promise.batch import Proven
 from policies.promise.certificate import Certificate
 from policies.promise.guarantee import GuaranteePolicy
@@ -143,6 +144,11 @@ def _keep_promise(
         if isinstance(one, Certificate)
     ]
     thresholds = _find_thresholds(account.levels, over, release, climb)
+    policy: Policy
+    if settings.promise is not None and settings.promise.accuracy is not None:
+        part = Part(certificate=account, thresholds=thresholds)
+        policy = AccuracyPolicy(part, coin, settings.promise.effective_verdicts.share)
+        return policy, float(thresholds[account.level() or 0])
     policy = PromisePolicy(account, thresholds, coin, settings.audit.proof_share, parts)
     return policy, float(thresholds[account.level() or 0])
 

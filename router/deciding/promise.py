@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -98,7 +98,8 @@ class PromiseKeeper:
 
     Used from one event loop only. ``shared``: other workers see interactions of the same workloads.
     Then nothing is taken in before it has been read from the store: in one order, so that all
-    workers come to the same state, a second or two late. Only certificates are kept like that.
+    workers come to the same state, a second or two late. Only certificates are kept like that. So
+    is one about accuracy always: it waits for verdicts.
 
     Either is restored from the store where the terms are the same, and brought up to date
     with the interactions stored after its snapshot; other terms start afresh, and so does what
@@ -160,25 +161,47 @@ class PromiseKeeper:
     def observe(self, workload: str, trial: Trial) -> PromiseState | None:
         """Take in one interaction of a workload whose account is kept; returns a snapshot.
 
-        At an alarm it is told why, and the account has been tightened. None where it is shared.
+        At an alarm it is told why, and the account has been tightened. None where it is read from
+        the store.
         """
-        if self._shared:
-            return None
         kept = self._kept[workload]
+        if self._follows(kept.account):
+            return None
         self._take_in(workload, kept, trial)
         return kept.snapshot()
 
-    def followed(self) -> dict[str, int]:
-        """Every workload with the last interaction that was read of it."""
-        return {workload: kept.upto_seq for workload, kept in self._kept.items()}
+    def followed(self) -> dict[str, Iterator[tuple[int, Trial]]]:
+        """What there is to read on, by workload that is followed; reading blocks."""
+        return {
+            workload: self._read(workload, kept.account, kept.upto_seq)
+            for workload, kept in self._kept.items()
+            if self._follows(kept.account)
+        }
+
+    def _follows(self, account: Account) -> bool:
+        """Whether it takes in what was read from the store, and nothing else."""
+        return self._shared or account.terms.about == "accuracy"
+
+    def _read(self, workload: str, account: Account, after_seq: int) -> Iterator[tuple[int, Trial]]:
+        if account.terms.about == "accuracy":
+            return self._store.judged_trials(workload, account.terms.within_s, after_seq)
+        return self._store.trials(workload, after_seq)
 
     def take_in(self, workload: str, trials: Sequence[tuple[int, Trial]]) -> PromiseState | None:
-        """Take in what was read from the store, in its order; now and then a snapshot to store."""
-        kept = self._kept[workload]
+        """Take in what was read from the store, in its order; now and then a snapshot to store.
+
+        Of verdicts, which may be replaced later, each time: each counts as it was first read.
+        """
+        kept = self._kept.get(workload)
+        if kept is None or not self._follows(kept.account):
+            return None  # another promise has come while it was read
         for seq, trial in trials:
+            if seq <= kept.upto_seq:
+                continue
             self._take_in(workload, kept, trial)
             kept.upto_seq = seq
-        if kept.upto_seq - kept.snapshot_seq < _SNAPSHOT_EVERY:
+        every = 1 if kept.account.terms.about == "accuracy" else _SNAPSHOT_EVERY
+        if kept.upto_seq - kept.snapshot_seq < every:
             return None
         kept.snapshot_seq = kept.upto_seq
         return kept.snapshot()
@@ -228,7 +251,7 @@ class PromiseKeeper:
     def _restore(self, workload: str, empty: _Kept) -> _Kept:
         stored = self._store.promise_state(workload)
         key = empty.account.key
-        if self._shared and (stored is None or stored.terms != key):
+        if self._follows(empty.account) and (stored is None or stored.terms != key):
             # All workers begin where the first of them does.
             stored = self._store.begin_promise(workload, empty.snapshot())
         if stored is None or stored.terms != key:
@@ -237,7 +260,7 @@ class PromiseKeeper:
             kept = _read_kept(empty, stored.state)
             kept.upto_seq = kept.snapshot_seq = stored.upto_seq
             known = {name for name, one in kept.slices.items() if one.account.trials}
-            for seq, trial in self._store.trials(workload, after_seq=stored.upto_seq):
+            for seq, trial in self._read(workload, empty.account, stored.upto_seq):
                 # Of a slice that matched something else then, it is no evidence.
                 inside = tuple(one for one in trial.slices if one.name in known)
                 kept.take_in(replace(trial, slices=inside))
@@ -258,7 +281,8 @@ class PromiseKeeper:
             self._show(f"{workload}/{name}", one.account)
 
     def _show(self, label: str, account: Account) -> None:
-        self._metrics.set_promise(label, account.terms.agreement, proven_agreement(account))
+        terms = account.terms
+        self._metrics.set_promise(label, terms.at_least, proven_share(account), terms.about)
 
 
 def _open_slice(
@@ -286,8 +310,9 @@ def _read_kept(empty: _Kept, state: Mapping[str, Any]) -> _Kept:
     )
 
 
-def proven_agreement(account: Account) -> float:
-    """The agreement that is proven now; 1.0 where a certificate lets nothing be served."""
+def proven_share(account: Account) -> float:
+    """The agreement, or accuracy, that is proven now; 1.0 where a certificate lets nothing be
+    served."""
     if isinstance(account, Ledger):
         return account.agreement()
     return account.lower_bound(account.level())

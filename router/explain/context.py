@@ -64,12 +64,12 @@ def _describe_account(account: Account) -> dict[str, Any]:
     reading = read_account(account)
     standing: dict[str, Any] = {
         "kind": "certificate" if isinstance(account, Certificate) else "guarantee",
-        "agreement": account.terms.agreement,
+        account.terms.about: account.terms.at_least,
         "confidence": account.terms.confidence,
         "over": account.terms.over,
         "level": None if reading.level is None else reading.level + 1,
         "levels": reading.levels,
-        "proven_agreement": reading.lower_bound,
+        f"proven_{account.terms.about}": reading.lower_bound,
         "progress": reading.progress,
         "interactions": reading.trials,
     }

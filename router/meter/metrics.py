@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -22,11 +22,17 @@ from prometheus_client import (
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from policies.promise.certificate import About
 from router.meter.board import Board
 from router.meter.pooling import ESCALATION, OTHER, Reading, pool, read_families
 from router.meter.prices import Usage
 from router.meter.tallies import TallyCounter, TallyHistogram
 
+_PROMISES: Mapping[About, tuple[str, str]] = {
+    "agreement": ("tutelage_promise", "tutelage_agreement_lower_bound"),
+    "accuracy": ("tutelage_accuracy_promise", "tutelage_accuracy_lower_bound"),
+}
+_PROVEN = "%s that is proven at the promise's confidence."
 _MOST_VALUES = 100
 _WINDOW = 1_000
 """Interactions of a workload over which ``tutelage_escalation_ratio`` is taken."""
@@ -213,15 +219,13 @@ class Metrics:
 
     def _declare_promises(self) -> None:
         registry = self._registry
-        self._promise = Gauge(
-            "tutelage_promise", "Promised agreement.", ("workload",), registry=registry
-        )
-        self._lower_bound = Gauge(
-            "tutelage_agreement_lower_bound",
-            "Agreement that is proven at the promise's confidence.",
-            ("workload",),
-            registry=registry,
-        )
+        self._promises = {
+            about: (
+                Gauge(promised, f"Promised {about}.", ("workload",), registry=registry),
+                Gauge(proven, _PROVEN % about.title(), ("workload",), registry=registry),
+            )
+            for about, (promised, proven) in _PROMISES.items()
+        }
         self._drift = Counter(
             "tutelage_drift_alarms",
             "Alarms that something about a workload has changed, by what it was.",
@@ -284,11 +288,14 @@ class Metrics:
             for model, attempt in zip(models, record.attempts, strict=True):
                 self._observe_attempt(model, attempt)
 
-    def set_promise(self, workload: str, promise: float, lower_bound: float) -> None:
-        """Show the agreement promised for a workload and the agreement proven so far."""
+    def set_promise(
+        self, workload: str, promise: float, lower_bound: float, about: About = "agreement"
+    ) -> None:
+        """Show the agreement, or accuracy, promised for a workload and what is proven so far."""
         label = self._fold(self._workloads, workload)
-        self._promise.labels(label).set(promise)
-        self._lower_bound.labels(label).set(lower_bound)
+        promised, proven = self._promises[about]
+        promised.labels(label).set(promise)
+        proven.labels(label).set(lower_bound)
 
     def add_drift_alarm(self, workload: str, kind: str) -> None:
         """Count an alarm; ``kind``: of ``policies.promise.drift.KINDS``."""
@@ -296,7 +303,8 @@ class Metrics:
 
     def set_agreement_bound(self, workload: str, lower_bound: float) -> None:
         """Show the agreement proven so far for a workload that promises none."""
-        self._lower_bound.labels(self._fold(self._workloads, workload)).set(lower_bound)
+        _, proven = self._promises["agreement"]
+        proven.labels(self._fold(self._workloads, workload)).set(lower_bound)
 
     def set_release(self, workload: str, *, student: str, policy: str) -> None:
         """Show what serves a workload now; what served it before disappears.

@@ -35,6 +35,7 @@ from router.settings.values import (
     WorkloadName,
     refuse_bool,
 )
+from router.settings.verdicts import VerdictSettings
 
 BUILT_IN_POLICIES = ("promise", "budget", "threshold", "teacher", "student")
 Distillation = Literal["allowed", "denied", "unknown"]
@@ -139,15 +140,41 @@ def _read_match(value: Any) -> Any:
 
 
 class PromiseSettings(Section):
-    """At least ``agreement`` of the interactions agree with the teacher, at ``confidence``.
+    """At least ``agreement`` of the interactions agree with the teacher, at ``confidence``; or at
+    least ``accuracy`` of them are answered right, by ``verdicts``. One of the two is given.
 
     ``guarantee``: whatever the traffic does, at a higher price; it counts over all interactions.
     """
 
-    agreement: AboveHalf
+    agreement: AboveHalf | None = None
+    accuracy: AboveHalf | None = None
     confidence: AboveHalf = 0.95
     over: Literal["all", "served"] = "all"
     guarantee: bool = False
+    verdicts: VerdictSettings | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> PromiseSettings:
+        if (self.agreement is None) == (self.accuracy is None):
+            raise ValueError("must have agreement or accuracy, and not both")
+        if self.accuracy is None and self.verdicts is not None:
+            raise ValueError("has verdicts, which are for accuracy alone: remove them")
+        if self.accuracy is not None and (self.over != "all" or self.guarantee):
+            raise ValueError(
+                "is about accuracy, which has no guarantee and counts over all interactions:"
+                " remove over and guarantee"
+            )
+        return self
+
+    @property
+    def effective_verdicts(self) -> VerdictSettings:
+        """How verdicts are drawn where accuracy is promised."""
+        return self.verdicts or VerdictSettings()
+
+    @property
+    def at_least(self) -> float:
+        """The promised share, of agreement or accuracy."""
+        return (self.agreement if self.accuracy is None else self.accuracy) or 0.0
 
 
 class AuditSettings(Section):
