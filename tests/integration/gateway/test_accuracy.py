@@ -83,7 +83,7 @@ async def test_verdicts_open_the_student_and_a_restart_keeps_them(tmp_path: Path
     assert {one.headers["x-tutelage-reason"] for one in again} == {"verdict", "certified"}
     assert all(wants(one) == (one.headers["x-tutelage-tier"] == "teacher") for one in again)
     async with (
-        FakeUpstream(ErrorAnswer(500)) as down,
+        FakeUpstream(ErrorAnswer(status=500)) as down,
         gateway(tmp_path, down.base_url, **promise()) as base,
     ):
         stood = [await ask(base, PARCEL) for _ in range(12)]
