@@ -138,10 +138,11 @@ def run(world: World, late: Late, *, share: float, silent: float, count: int) ->
         yield -1 if level is None else level
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("late", [at_once, any_time, wrong_sooner, wrong_later])
 def test_a_level_in_force_rarely_errs_more_than_allowed(late: Late) -> None:
     """Its risk counts the teacher's mistakes; 2 % of verdicts never come."""
-    runs, broken, served = 12, 0, 0
+    runs, broken, served = 40, 0, 0
     for seed in range(runs):
         world = World(rng=np.random.default_rng(100 + seed))
         levels = set(run(world, late, share=0.3, silent=0.02, count=3000))
@@ -184,9 +185,10 @@ def test_counting_verdicts_as_they_come_would_break_the_promise() -> None:
     assert set(run(world, wrong_later, share=0.2, silent=0.0, count=600)) == {-1}
 
 
+@pytest.mark.long
 def test_what_is_delivered_keeps_the_promise() -> None:
     """The certificate's statement as its reader takes it: the share of right answers in all."""
-    runs, broken = 12, 0
+    runs, broken = 40, 0
     for seed in range(runs):
         world = World(rng=np.random.default_rng(700 + seed))
         for _ in run(world, any_time, share=0.3, silent=0.0, count=3000):
