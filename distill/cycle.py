@@ -22,7 +22,15 @@ from distill.forgetting import check_forgetting
 from distill.generative import find_student, keep_drafts_of
 from distill.heartbeat import Heartbeat
 from distill.launch.embedded import FitHere, Fitted
-from distill.learner import HeldOut, Learner, Outcome, Result, load_active, terms_of
+from distill.learner import (
+    HeldOut,
+    Learner,
+    Outcome,
+    Result,
+    load_active,
+    promises_agreement,
+    terms_of,
+)
 from distill.next.learned import describe_learned
 from distill.noise import find_noise
 from distill.promote import Rung, climb, may_promote
@@ -99,7 +107,7 @@ def _learn(learner: Learner, workload: str, steps: Steps) -> Outcome:
     # 1. Records → dataset.
     steps.begin("reading")
     configured = find_settings(learner.settings, workload)
-    promised = configured is not None and configured.promise is not None
+    promised = promises_agreement(configured)
     drift = Drift()
     if learner.settings.learning.on_drift:
         drift = learner.find_drift(learner.store, workload)

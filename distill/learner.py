@@ -20,7 +20,7 @@ from router.record.model import Release as ReleaseRecord
 from router.record.redact import Redactor
 from router.record.store import Store
 from router.release import Release, load_release
-from router.settings.model import Settings
+from router.settings.model import Settings, WorkloadSettings
 from router.students.encoder import Encoder
 from router.workload import find_settings
 
@@ -98,4 +98,11 @@ def terms_of(settings: Settings, workload: str) -> Terms:
     if configured is None or configured.promise is None:
         return _UNPROMISED
     promise = configured.promise
-    return Terms(agreement=promise.agreement, confidence=promise.confidence, over=promise.over)
+    # Gates predict agreement; of a promise on accuracy they need its risk alone.
+    return Terms(agreement=promise.at_least, confidence=promise.confidence, over=promise.over)
+
+
+def promises_agreement(configured: WorkloadSettings | None) -> bool:
+    """Whether a workload promises agreement with the teacher."""
+    promise = None if configured is None else configured.promise
+    return promise is not None and promise.agreement is not None

@@ -22,7 +22,7 @@ from distill.generative import need_student
 from distill.heartbeat import hold
 from distill.launch.choose import make_launcher
 from distill.launch.job import Launcher
-from distill.learner import Learner, Outcome, load_active, terms_of
+from distill.learner import Learner, Outcome, load_active, promises_agreement, terms_of
 from distill.promote import Rung, compare, find_reason_not_to_compare, may_promote, skip
 from distill.steps import Steps, Unfinished
 from distill.train.job import (
@@ -158,7 +158,7 @@ def _train(course: Course, under_way: UnderWay, steps: Steps) -> Taught:
 
 def _build(learner: Learner, workload: str, changed_seq: int | None) -> Dataset:
     configured = find_settings(learner.settings, workload)
-    promised = configured is not None and configured.promise is not None
+    promised = promises_agreement(configured)
     return build_dataset(
         workload,
         learner.store.training_rows(workload),

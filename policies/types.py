@@ -92,7 +92,8 @@ class Ask:
     the teacher's answer against (see ``policies.cascade``); None: the only one.
     ``threshold``: the confidence that decided this step; ``level`` and ``floor``: what a
     certificate needs of the interaction (see ``Trial``); ``slices``: the same for each slice of the
-    workload that it belongs to.
+    workload that it belongs to. ``verdict_share``: the probability with which the interaction was
+    to be drawn for a verdict, whether or not it was; None where none is drawn.
     """
 
     tier: Tier
@@ -105,6 +106,7 @@ class Ask:
     level: int | None = None
     floor: float = 1.0
     slices: tuple[InSlice, ...] = ()
+    verdict_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,10 +152,13 @@ class Trial:
     at a propensity of 1 is a draft that stood in for a teacher that failed: whatever it was fit
     for, it counts as wrong. ``slices``: those that the interaction belongs to.
 
+    Under a promise on accuracy an answer is ``seen`` where a verdict about it was drawn and is due;
+    ``wrong`` is the draft by it, ``teacher_wrong`` the teacher's answer.
+
     For the watch (see ``policies.promise.drift``), None where not measured or not known:
     ``confidence``: the gate's for the draft; ``nearest``: its similarity to the nearest training
     query, 0..1; ``release``: the one that drafted; ``teacher_version``: what the teacher's upstream
-    called its model.
+    called its model; ``disagreed``: draft and teacher disagree; None also where ``wrong`` says it.
     """
 
     level: int
@@ -163,10 +168,12 @@ class Trial:
     floor: float
     failed: bool = False
     served: bool = False
+    teacher_wrong: bool = False
     confidence: float | None = None
     nearest: float | None = None
     release: str | None = None
     teacher_version: str | None = None
+    disagreed: bool | None = None
     slices: tuple[InSlice, ...] = ()
 
     def within(self, name: str) -> Trial | None:

@@ -101,7 +101,7 @@ def create_app(
         app.state.overlay = overlay
         app.state.policy_turn = asyncio.Lock()
         await _begin(deps, journal)
-        followers = start_followers(app, journal, shared=shared)
+        followers = start_followers(app, journal)
         try:
             yield
         finally:

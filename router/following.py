@@ -39,9 +39,7 @@ _SHARE_S = 1.0
 _MOST_TRIALS = 10_000
 
 
-def start_followers(
-    app: FastAPI, journal: Journal | None, *, shared: bool
-) -> list[asyncio.Task[None]]:
+def start_followers(app: FastAPI, journal: Journal | None) -> list[asyncio.Task[None]]:
     """What goes on beside the requests, until it is cancelled."""
     deps: Deps = app.state.deps
     going_on = [
@@ -51,13 +49,12 @@ def start_followers(
         _follow_stored(app),
         follow_alarms(app),
         keep_retention(deps.store, deps.settings.data.retention_days),
+        _follow_promises(app),
     ]
     if app.state.config_file is not None:
         going_on.append(_follow_config(app, app.state.config_file))
     if journal is not None:
         going_on.append(_follow_journals(deps, journal))
-    if shared:
-        going_on.append(_follow_promises(deps))
     if deps.metrics.is_shared:
         going_on.append(_share_metrics(app))
     return [asyncio.create_task(one) for one in going_on]
@@ -95,20 +92,21 @@ async def _follow_journals(deps: Deps, journal: Journal) -> None:
             await run_in_threadpool(adopt_journals, deps, journal)
 
 
-async def _follow_promises(deps: Deps) -> None:
-    """Take in what all workers have seen; while the store fails it waits."""
+async def _follow_promises(app: FastAPI) -> None:
+    """Take in what all workers have seen, and verdicts; while the store fails it waits."""
     while True:
         await asyncio.sleep(_FOLLOW_S)
-        for workload, upto_seq in deps.promises.followed().items():
+        deps: Deps = app.state.deps
+        for workload, unread in deps.promises.followed().items():
             with suppress(StoreError):
-                trials = await run_in_threadpool(_read_trials, deps.store, workload, upto_seq)
+                trials = await run_in_threadpool(_read_trials, unread)
                 snapshot = deps.promises.take_in(workload, trials)
                 if snapshot is not None:
                     await run_in_threadpool(deps.store.keep_promise, workload, snapshot)
 
 
-def _read_trials(store: Store, workload: str, upto_seq: int) -> list[tuple[int, Trial]]:
-    return [*islice(store.trials(workload, upto_seq), _MOST_TRIALS)]
+def _read_trials(unread: Iterator[tuple[int, Trial]]) -> list[tuple[int, Trial]]:
+    return [*islice(unread, _MOST_TRIALS)]
 
 
 def restore_workloads(deps: Deps) -> None:

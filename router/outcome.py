@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from policies.cascade import Rung, Skip
 from policies.compare import choose_comparer
-from policies.promise.policy import PROOF, PROOF_FAILED
+from policies.promise.accuracy import checks_draft
+from policies.promise.policy import PROOF_FAILED
 from policies.types import Answer, Ask, Evidence, Shape, Tier, Trace, TraceStep
 from router.auth import Caller
 from router.billing import Bill
@@ -147,7 +148,7 @@ class Outcome:
     @property
     def can_fall_back(self) -> bool:
         """The teacher is asked by chance only: the draft is fit to be served if it can't answer."""
-        return self.ask.reason == PROOF and self.draft is not None
+        return checks_draft(self.ask.reason, self.ask.propensity) and self.draft is not None
 
     @property
     def is_teachers(self) -> bool:

@@ -45,6 +45,7 @@ from router.settings.model import STUDENT_KEY
 from router.settings.slices import SliceSettings
 from router.settle import expect_teacher_cost, settle
 from router.upstream.model import CallError, UpstreamTarget
+from router.verdicts import ask_for_verdict
 from router.wire.calls import write_call
 from router.wire.openai import ChatRequest, is_cascadable
 from router.wire.profile import profile_of
@@ -76,9 +77,8 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
         raise
     outcome.entry = entry
     delivery = await _answer(deps, outcome)
-    if not entry.headers:
-        return delivery
-    return replace(delivery, headers={**delivery.headers, **entry.headers})
+    more = {**entry.headers, **ask_for_verdict(outcome)}
+    return replace(delivery, headers={**delivery.headers, **more}) if more else delivery
 
 
 async def _answer(deps: Deps, outcome: Outcome) -> Delivery:

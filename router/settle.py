@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from policies.compare import get_comparer
-from policies.promise.policy import PROOF, PROOF_FAILED, TEACHER_FAILED
+from policies.promise.accuracy import checks_draft
+from policies.promise.policy import PROOF_FAILED, TEACHER_FAILED
 from policies.purse import Payment
 from policies.types import Answer, InSlice, Tier, Trial
 from router.billing import (
@@ -286,7 +287,8 @@ def _write_attempts(deps: Deps, outcome: Outcome) -> tuple[Attempt, ...]:
             for log, bill in zip(outcome.attempts, asked, strict=True)
         ),
     ]
-    by_chance = outcome.ask.reason in (PROOF, PROOF_FAILED)
+    reason = outcome.ask.reason
+    by_chance = reason == PROOF_FAILED or checks_draft(reason, outcome.ask.propensity)
     purpose: Purpose = "audit" if outcome.audit else "proof" if by_chance else "answer"
     return tuple(
         write_attempt(

@@ -31,7 +31,8 @@ from distill.replay.run import replay
 from distill.replay.terms import settings_for
 from distill.streams import StreamRow, read_stream
 from policies.compare import choose_comparer, get_comparer
-from router.settings.model import Price, PromiseSettings, RecallSettings, Settings
+from router.settings.model import Price, PromiseSettings, Settings
+from router.settings.recall import RecallSettings
 from router.students.encoder import Encoder
 from router.students.question import identify
 from router.wire.openai import shape_of

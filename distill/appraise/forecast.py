@@ -131,7 +131,7 @@ def forecast(
     lines = found[0][1][n // 2 :]
     savings = [result["saving"] for result in results]
     return Forecast(
-        promise=promise.agreement,
+        promise=promise.at_least,
         confidence=promise.confidence,
         runs=runs,
         interactions=n,

@@ -163,7 +163,7 @@ def _report(
 
 def _terms_of(configured: WorkloadSettings | None) -> Terms:
     promise = None if configured is None else configured.promise
-    if promise is None:
+    if promise is None or promise.agreement is None:
         return Terms(agreement=_UNPROMISED)
     return Terms(agreement=promise.agreement, confidence=promise.confidence, over=promise.over)
 

@@ -38,7 +38,7 @@ from distill.watch import SWEEP_EVERY_S, run_due, survey, sweep
 from distill.wording import count_of
 from router.deciding.outlook import Outlook, look_ahead
 from router.deciding.pools import PoolStanding
-from router.deciding.promise import PromiseKeeper, proven_agreement
+from router.deciding.promise import PromiseKeeper, proven_share
 from router.errors import ReleaseError, StoreError
 from router.meter.metrics import Metrics
 from router.meter.money import usd
@@ -227,10 +227,10 @@ def _look_ahead(place: Workplace, workload: str) -> dict[str, Any]:
     slices = [
         {
             "slice": name,
-            "agreement": one.terms.agreement,
+            "agreement": one.terms.at_least,
             "confidence": one.terms.confidence,
             "interactions": one.trials,
-            "proven_agreement": proven_agreement(one),
+            "proven_agreement": proven_share(one),
             "outlook": asdict(look_ahead(place.store, workload, one, release, cost, name)),
         }
         for name, one in promises.slices(workload).items()

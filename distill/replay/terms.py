@@ -15,6 +15,7 @@ from policies.promise.guarantee import GUARANTEED
 from policies.promise.policy import CERTIFIED, PROOF, SLICE_UNPROVEN
 from router.deciding.pools import PoolKeeper, PoolPlan, find_pools
 from router.deciding.slices import terms_of_slice, terms_of_whole
+from router.errors import ConfigError
 from router.settings.model import ModelSettings, PromiseSettings, Settings, WorkloadSettings
 from router.workload import find_settings, find_workload
 
@@ -38,7 +39,8 @@ def settings_for(
     which the configuration doesn't know. ``usd_per_interaction``: the same for a budget; at most
     one of the two is given. ``known``: rows whose answers are known before the first query, and so
     what answers cost; without any it is the first row's, which the teacher must answer since
-    nothing else can. Raises ConfigError for a budget that nothing gives a price.
+    nothing else can. Raises ConfigError for a budget that nothing gives a price, and for a promise
+    on accuracy, which takes verdicts.
     """
     base = settings or Settings(
         models={
@@ -55,6 +57,12 @@ def settings_for(
             change["pool"] = None
         workloads = [workload.model_copy(update=change) for workload in workloads]
         workloads += [WorkloadSettings(name=name, promise=promise) for name in sorted(unknown)]
+    for one in workloads:
+        if one.promise is not None and one.promise.accuracy is not None:
+            raise ConfigError(
+                f"Workload {one.name} promises accuracy, and a recording holds no verdicts: give a"
+                " --promise on agreement instead."
+            )
     # A recording has one answer to each query: nothing can be asked again.
     workloads = [
         one.model_copy(update={"audit": one.audit.model_copy(update={"repeats": 0})})
@@ -98,7 +106,7 @@ def slices_of(settings: Settings) -> list[SliceTerms]:
         SliceTerms(
             workload=workload.name,
             name=one.name,
-            agreement=terms.agreement,
+            agreement=terms.at_least,
             confidence=terms.confidence,
         )
         for workload in settings.workloads
@@ -129,7 +137,7 @@ def claim(
     if workload is None or promise is None:
         return []
     whole = Claim(
-        at_least=promise.agreement,
+        at_least=promise.at_least,
         confidence=terms_of_whole(promise, workload.slices).confidence,
         over=promise.over,
         kind="guaranteed" if promise.guarantee else "exchangeable",
@@ -149,7 +157,7 @@ def _claim_pool(plan: PoolPlan, lines: Sequence[Line], pools: PoolKeeper) -> Ite
     inside = [i for i, line in enumerate(lines) if line.pool == plan.name][:proven]
     if any(lines[i].reason in _UNDER_PROMISE for i in inside):
         yield Claim(
-            at_least=terms.agreement,
+            at_least=terms.at_least,
             confidence=terms.confidence,
             over=terms.over,
             kind="exchangeable",

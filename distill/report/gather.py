@@ -153,9 +153,9 @@ def _judge(
     settings: Settings, workload: str, agreement: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
     """Whether the promise that is configured now was kept over the period, by its checks: None
-    where none is; ``kept`` or ``broken`` only where the whole interval says so."""
+    where none about agreement is; ``kept`` or ``broken`` only where the whole interval says so."""
     configured = find_settings(settings, workload)
-    if configured is None or configured.promise is None:
+    if configured is None or configured.promise is None or configured.promise.agreement is None:
         return None
     wanted, over = configured.promise.agreement, configured.promise.over
     measured = None if agreement is None else agreement[over]

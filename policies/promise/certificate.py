@@ -34,6 +34,11 @@ the same level, a newer release is no riskier than those before it, which is wha
 ladder tests. The wealth is capped (a capped supermartingale remains one), so that a long good
 past can't pay for a bad present: a release that errs loses its level after a few errors seen.
 
+Accuracy. Promised may also be that answers are right by the application's own verdicts. Then Z_i(j)
+= 1 where the draft is wrong if j would serve it, else where the teacher's answer is; both are seen
+where a verdict was drawn. What the gate predicts is disagreement, so bets don't go by it, and only
+proven levels serve.
+
 Sources: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting"
 (JRSS B 2024); Ville (1939); Wiens, "A fixed sequence Bonferroni procedure" (2003).
 """
@@ -48,10 +53,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.promise.bets import BETS, find_bets_on_run, find_optimal_bets, share_evenly
 from policies.types import Trial
 
 Floats = NDArray[np.float64]
 Over = Literal["all", "served"]
+About = Literal["agreement", "accuracy"]
 
 LEVEL_MULTIPLES: tuple[float, ...] = (
     0.1, 0.16, 0.22, 0.28, 0.34, 0.4, 0.46, 0.52, 0.58, 0.64,
@@ -64,15 +71,10 @@ _CANDIDATES: tuple[float, ...] = (
 )  # fmt: skip
 """Candidate risks as multiples of the allowed one; the first is the one that is certified."""
 
-_BETS: tuple[float, ...] = (0.3, 1.0)
-"""Shares of the growth-optimal bet; the wealth is the mean over them."""
-
 _BET_CEILING = 0.6
 _OBSERVING_CEILING = 0.7
 """Largest share of the wealth that one seen error may cost; more is dared while every answer is
 seen, since then an error only delays the start and takes away nothing that is being served."""
-
-_SMALLEST_BET = 0.03
 
 _SURPLUS = 1.0
 """Wealth above 1/δ that is kept, in nats."""
@@ -85,8 +87,6 @@ _LIKELY = 1.5
 """Wealth, in nats, from which a level laxer than the proven ones may be tried, and which it may
 lose again before it no longer is."""
 
-_SMALLEST_RUN_BET = 0.1
-
 _WITHDRAWN = 1.0
 """How far below what it needs an alarm leaves the wealth of a level at most, in nats."""
 
@@ -97,16 +97,36 @@ _WARY = 300
 @dataclass(frozen=True, kw_only=True)
 class Terms:
     """What is promised: at least ``agreement`` of the interactions (``over`` all of them, or those
-    that the student serves) agree with the teacher, at ``confidence``."""
+    that the student serves) agree with the teacher, at ``confidence``; or at least ``accuracy`` of
+    all are answered right, by verdicts, where silence for ``within_s`` seconds says wrong. Raises
+    ValueError unless one of the two is given."""
 
-    agreement: float
+    agreement: float | None = None
+    accuracy: float | None = None
+    within_s: float = 0.0
     confidence: float = 0.95
     over: Over = "all"
 
+    def __post_init__(self) -> None:
+        if (self.agreement is None) == (self.accuracy is None):
+            raise ValueError("terms are about agreement or accuracy, and not both")
+        if self.accuracy is not None and self.over != "all":
+            raise ValueError("accuracy is promised over all interactions")
+
+    @property
+    def about(self) -> About:
+        """What is promised a share of."""
+        return "agreement" if self.accuracy is None else "accuracy"
+
+    @property
+    def at_least(self) -> float:
+        """The promised share."""
+        return (self.agreement if self.accuracy is None else self.accuracy) or 0.0
+
     @property
     def risk(self) -> float:
-        """The allowed share of disagreements."""
-        return 1.0 - self.agreement
+        """The allowed share of what disagrees, or is wrong."""
+        return 1.0 - self.at_least
 
     @property
     def target(self) -> float:
@@ -116,7 +136,8 @@ class Terms:
     @property
     def key(self) -> str:
         """Names the terms together with everything a stored state depends on."""
-        return f"3:{self.agreement:.6f}:{self.confidence:.6f}:{self.over}:{len(LEVEL_MULTIPLES)}"
+        key = f"3:{self.at_least:.6f}:{self.confidence:.6f}:{self.over}:{len(LEVEL_MULTIPLES)}"
+        return key if self.accuracy is None else f"accuracy:{key}"
 
 
 class Certificate:
@@ -127,15 +148,16 @@ class Certificate:
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
+        self._may_lean = terms.about == "agreement"
         self.levels: Floats = terms.risk * np.asarray(LEVEL_MULTIPLES)
         self.trials = 0
         self._candidates: Floats = terms.risk * np.asarray(_CANDIDATES)
-        self._bets = _optimal_bets(self._candidates, self.levels)
-        self._log_wealth: Floats = np.zeros((len(_BETS), len(_CANDIDATES), len(self.levels)))
+        self._bets = find_optimal_bets(self._candidates, self.levels)
+        self._log_wealth: Floats = np.zeros((len(BETS), len(_CANDIDATES), len(self.levels)))
         self._accepted = np.zeros((len(_CANDIDATES), len(self.levels)), dtype=np.bool_)
         self._likely = np.zeros(len(self.levels), dtype=np.bool_)
-        self._run_bets = _bet_on_run(terms.risk, self.levels)
-        self._run_wealth: Floats = np.zeros(len(_BETS))
+        self._run_bets = find_bets_on_run(terms.risk, self.levels)
+        self._run_wealth: Floats = np.zeros(len(BETS))
         self._proven: int | None = None
         self._level: int | None = None
         self._withheld: int | None = None
@@ -160,7 +182,8 @@ class Certificate:
             raise ValueError(f"propensity {trial.propensity} and floor {trial.floor} don't fit")
         cap = self.target + _SURPLUS
         # Before anything is accepted anew: the bet must not know what it bets on.
-        self._run_wealth = np.minimum(self._run_wealth + self._gains_of_run(trial), cap)
+        if self._may_lean:
+            self._run_wealth = np.minimum(self._run_wealth + self._gains_of_run(trial), cap)
         self._log_wealth = np.minimum(self._log_wealth + self._gains(trial), cap)
         wealth = self._mixed()
         kept = self._accepted & (wealth >= self.target - _PATIENCE)
@@ -179,7 +202,7 @@ class Certificate:
         supermartingale and a constant is one.
         """
         before = self._level
-        most = np.full(len(self.levels), _LIKELY - _WITHDRAWN)
+        most = np.full(len(self.levels), (_LIKELY if self._may_lean else self.target) - _WITHDRAWN)
         most[0] = self.target - _WITHDRAWN
         self._log_wealth = np.minimum(self._log_wealth, most)
         self._run_wealth = np.minimum(self._run_wealth, most[0])
@@ -231,7 +254,7 @@ class Certificate:
     def needed(self, level: int) -> float:
         """Log-wealth at which a level may be served: proof for the strictest one, likelihood for
         the others, which the wealth of the traffic as it was run keeps in check."""
-        return self.target if level == 0 else min(_LIKELY, self.target)
+        return min(_LIKELY, self.target) if level and self._may_lean else self.target
 
     def level(self) -> int | None:
         """The level in force, or None: nothing may be served."""
@@ -244,11 +267,11 @@ class Certificate:
 
     def run_wealth(self) -> float:
         """Log-wealth of the traffic as it was run, at the promised risk."""
-        return float(np.logaddexp.reduce(self._run_wealth) - math.log(len(_BETS)))
+        return float(np.logaddexp.reduce(self._run_wealth) - math.log(len(BETS)))
 
     def lower_bound(self, level: int | None) -> float:
-        """Agreement that is proven at ``level``, or of the traffic as it was run; 1.0 where nothing
-        is served (None)."""
+        """Agreement, or accuracy, that is proven at ``level``, or of the traffic as it was run; 1.0
+        where nothing is served (None)."""
         if level is None:
             return 1.0
         proven = self._candidates[self._accepted[:, level]]
@@ -304,15 +327,22 @@ class Certificate:
             # Charged as if it were wrong as often as the candidate says: a teacher that is down
             # then proves nothing, while drafts go on being served unseen.
             loss = self._candidates / trial.propensity
+            of_teacher = loss if self.terms.about == "accuracy" else np.zeros_like(loss)
         else:
-            wrong = 1.0 / trial.propensity if trial.seen and trial.wrong else 0.0
-            loss = np.full(len(self._candidates), wrong)
-        gain = self._candidates[:, None] - np.where(served[None, :], loss[:, None], 0.0)
+            weight = 1.0 / trial.propensity if trial.seen else 0.0
+            loss = np.full(len(self._candidates), weight if trial.wrong else 0.0)
+            of_teacher = np.full(len(self._candidates), weight if trial.teacher_wrong else 0.0)
+        gain = self._candidates[:, None] - np.where(
+            served[None, :], loss[:, None], of_teacher[:, None]
+        )
         if self.terms.over == "served":
             gain = np.where(served[None, :], gain, 0.0)
         most = _OBSERVING_CEILING if trial.floor == 1.0 else _BET_CEILING
         ceiling = most / (1.0 / trial.floor - np.minimum(self._candidates, 0.5))
-        bets = np.minimum(self._bets, ceiling[None, :, None])
+        if self.terms.about == "accuracy":
+            bets = share_evenly(ceiling)
+        else:
+            bets = np.minimum(self._bets, ceiling[None, :, None])
         gained: Floats = np.log1p(bets * gain[None])
         return gained
 
@@ -331,7 +361,7 @@ class Certificate:
         elif fit:
             loss = (risk if trial.failed else float(trial.seen and trial.wrong)) / trial.propensity
         elif self.terms.over == "served":
-            return np.zeros(len(_BETS))
+            return np.zeros(len(BETS))
         level = self._level or 0
         most = _OBSERVING_CEILING if trial.floor == 1.0 else _BET_CEILING
         bets = np.minimum(self._run_bets[:, level], most / (1.0 / trial.floor - min(risk, 0.5)))
@@ -339,25 +369,8 @@ class Certificate:
         return gained
 
     def _mixed(self) -> Floats:
-        mixed: Floats = np.logaddexp.reduce(self._log_wealth, axis=0) - math.log(len(_BETS))
+        mixed: Floats = np.logaddexp.reduce(self._log_wealth, axis=0) - math.log(len(BETS))
         return mixed
-
-
-def _optimal_bets(candidates: Floats, levels: Floats) -> Floats:
-    """Growth-optimal η per (share, candidate m, level ρ), were the level's prediction exact.
-
-    For outcomes in {0, 1} with mean ρ tested against m it is (1 − ρ/m)/(1 − m) (Kelly 1956).
-    """
-    expected = np.minimum(levels[None, :], 0.95 * candidates[:, None])
-    limit = np.minimum(candidates, 0.5)[:, None]
-    kelly = (1.0 - expected / candidates[:, None]) / (1.0 - limit)
-    return np.asarray(_BETS)[:, None, None] * np.maximum(kelly, _SMALLEST_BET)[None]
-
-
-def _bet_on_run(risk: float, levels: Floats) -> Floats:
-    """η per (share, level in force): growth-optimal at a risk of the level, but never timid."""
-    kelly = (1.0 - levels / risk) / (1.0 - min(risk, 0.5))
-    return np.asarray(_BETS)[:, None] * np.maximum(kelly, _SMALLEST_RUN_BET)[None]
 
 
 def _walk(passed: NDArray[np.bool_]) -> int | None:

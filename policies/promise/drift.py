@@ -293,8 +293,11 @@ class Watch:
         return watch
 
     def _measure(self, trial: Trial) -> Iterable[tuple[Kind, float]]:
-        if trial.seen and trial.confidence is not None:
-            yield "agreement", self._agreement.observe(trial.confidence, not trial.wrong)
+        disagreed = trial.disagreed
+        if disagreed is None and trial.seen:
+            disagreed = trial.wrong
+        if disagreed is not None and trial.confidence is not None:
+            yield "agreement", self._agreement.observe(trial.confidence, not disagreed)
         if trial.nearest is not None:
             yield "novelty", self._levels["novelty"].observe(trial.nearest)
         if trial.confidence is not None:

@@ -64,8 +64,8 @@ class Ledger:
     """
 
     def __init__(self, terms: Terms) -> None:
-        if terms.over != "all":
-            raise ValueError("a guarantee counts over all interactions")
+        if terms.over != "all" or terms.about != "agreement":
+            raise ValueError("a guarantee is about agreement, over all interactions")
         self.terms = terms
         self.trials = 0
         self.growth = _GROWTH * math.sqrt(_GROWTH_AT_RISK / terms.risk)
@@ -81,7 +81,7 @@ class Ledger:
     def key(self) -> str:
         """Names the terms together with everything a stored state depends on."""
         terms = self.terms
-        return f"guarantee:{self.growth:.9f}:{terms.agreement:.6f}:{terms.confidence:.6f}"
+        return f"guarantee:{self.growth:.9f}:{terms.at_least:.6f}:{terms.confidence:.6f}"
 
     def bound(self) -> float:
         """U_t: no more disagreements than this have been delivered, at the confidence.

@@ -105,7 +105,8 @@ def is_release_too_wrong(terms: Terms, trials: Iterable[Trial], release_number: 
     """Whether it is proven that even the strictest level errs more often than is allowed.
 
     ``trials``: those drafted by the release, from its first one on in order; ``release_number``:
-    counts from 1 within the workload. What the teacher didn't answer counts as no error.
+    counts from 1 within the workload. What the teacher didn't answer counts as no error; about
+    accuracy what isn't served is the teacher's, who errs, too.
     """
     risk = terms.risk
     bets = np.minimum(np.asarray(_REVERSE_BETS), 0.9 / risk)
@@ -115,7 +116,7 @@ def is_release_too_wrong(terms: Terms, trials: Iterable[Trial], release_number: 
         served = trial.level == 0
         if terms.over == "served" and not served:
             continue
-        wrong = served and trial.seen and trial.wrong and not trial.failed
+        wrong = trial.seen and not trial.failed and _is_wrong(trial, served)
         loss = 1.0 / trial.propensity if wrong else 0.0
         wealth += np.log1p(bets * (loss - risk))
         if np.logaddexp.reduce(wealth) - math.log(len(bets)) >= target:
@@ -157,8 +158,13 @@ def _bisect(is_inside: Callable[[float], bool], inside: float, outside: float) -
 def _errs(recent: Sequence[Trial], level: int) -> NDArray[np.bool_]:
     """Which trials are seen errors at the level, shape (trials,)."""
     return np.asarray(
-        [t.seen and t.wrong and not t.failed and t.level <= level for t in recent], dtype=np.bool_
+        [t.seen and not t.failed and _is_wrong(t, t.level <= level) for t in recent], dtype=np.bool_
     )
+
+
+def _is_wrong(trial: Trial, served: bool) -> bool:
+    """What would be delivered is: the draft where it would be ``served``, else the teacher's."""
+    return trial.wrong if served else trial.teacher_wrong
 
 
 def _trials_needed(

@@ -94,6 +94,14 @@ class Part:
         allowed = self.certificate.level()
         return allowed is not None and self.level_of(confidence) <= allowed
 
+    def refuse(self, ask: Ask, confidence: float) -> Ask | None:
+        """The teacher's turn, and why the draft isn't fit to be served; None where it is."""
+        if self.certificate.level() is None:
+            withheld = self.certificate.withheld
+            held = withheld is not None and ask.level is not None and ask.level <= withheld
+            return replace(ask, reason=DRIFT) if held else ask
+        return None if self.allows(confidence) else replace(ask, reason="below_threshold")
+
     def share(self, configured: float | None) -> float:
         """How much of what may be served is to be checked; 1 where nothing may."""
         allowed = self.certificate.level()
@@ -163,14 +171,10 @@ class PromisePolicy:
         return InSlice(name=part.name, level=part.level_of(confidence), floor=share)
 
     def _refuse(self, ask: Ask, confidence: float) -> Ask | None:
-        """The teacher's turn, and why the draft isn't fit to be served; None where it is."""
-        certificate = self._whole.certificate
-        if certificate.level() is None:
-            withheld = certificate.withheld
-            held = withheld is not None and ask.level is not None and ask.level <= withheld
-            return replace(ask, reason=DRIFT) if held else ask
-        if not self._whole.allows(confidence):
-            return replace(ask, reason="below_threshold")
+        """As ``Part.refuse``, for all that the interaction belongs to."""
+        refusal = self._whole.refuse(ask, confidence)
+        if refusal is not None:
+            return refusal
         for part in self._slices:
             if not part.allows(confidence):
                 return replace(ask, reason=SLICE_UNPROVEN, threshold=part.threshold())

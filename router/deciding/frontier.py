@@ -133,6 +133,8 @@ def frontier_of(
     """
     configured = settings or WorkloadSettings(name="-")
     promise = configured.promise
+    if promise is not None and promise.agreement is None:
+        promise = None  # the log shows agreement alone
     confidence = promise.confidence if promise else _CONFIDENCE
     over: Over = promise.over if promise else "all"
     left_out: Counter[str] = Counter()
@@ -154,7 +156,7 @@ def frontier_of(
     marks: dict[str, int | None] = {"teacher": 0, "student": len(outlooks) - 1}
     marks["in_force"] = thresholds.index(in_force)
     if promise is not None:
-        marks["promise"] = find_cheapest(outlooks, promise.agreement, over)
+        marks["promise"] = find_cheapest(outlooks, promise.at_least, over)
     if usd_per_interaction is not None:
         _require_costs(log, outlooks, workload)
         marks["budget"] = find_within_budget(outlooks, float(usd_per_interaction))

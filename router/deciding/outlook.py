@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
 
 from policies.compare import get_comparer
-from policies.promise.certificate import Certificate, Terms
+from policies.promise.certificate import About, Certificate, Terms
 from policies.promise.ledger import Ledger
 from policies.promise.outlook import (
     LEAST_TRIALS,
@@ -21,7 +21,8 @@ from policies.promise.outlook import (
     is_release_too_wrong,
 )
 from policies.types import Trial
-from router.deciding.promise import Account
+from router.deciding.judged import COMPARED, ERRS, tell_of_teacher
+from router.deciding.kept import Account
 from router.meter.money import plain_usd, show_usd, usd
 from router.record.history import Asked
 from router.record.redact import is_redacted
@@ -92,6 +93,8 @@ class _Case:
 
     def latest_trials(self, limit: int, release: str | None = None) -> list[Trial]:
         """The newest; of a slice, those among ten times as many."""
+        if self.terms.about == "accuracy":
+            return self.store.latest_judged(self.workload, limit, self.terms.within_s, release)
         if self.slice is None:
             return self.store.latest_trials(self.workload, limit, release)
         trials = self.store.latest_trials(self.workload, _AMONG * limit, release)
@@ -99,6 +102,8 @@ class _Case:
 
     def first_trials(self, release: str) -> list[Trial]:
         """The first that the release drafted, as many as its reverse test takes."""
+        if self.terms.about == "accuracy":
+            return self.store.first_judged(self.workload, _FIRST, self.terms.within_s, release)
         limit = _FIRST if self.slice is None else _AMONG * _FIRST
         trials = self.store.first_trials(self.workload, limit, release)
         return (trials if self.slice is None else _within(trials, self.slice))[:_FIRST]
@@ -178,7 +183,7 @@ def _look_at_ledger(case: _Case, ledger: Ledger) -> Outlook:
         return Outlook(
             kind="infeasible",
             cause="guarantee_too_strict",
-            sentence=f"Infeasible: at a guarantee of {show_share(case.terms.agreement)} checking"
+            sentence=f"Infeasible: at a guarantee of {show_share(case.terms.at_least)} checking"
             " costs more than is ever earned, so nothing could be served;"
             " promise less, or leave guarantee out.",
         )
@@ -222,7 +227,7 @@ def _look_at_certificate(case: _Case, certificate: Certificate) -> Outlook:
     recent = _find_recent(case)
     found = forecast(certificate, recent, int(usable[0]), np.random.default_rng(_SEED))
     if found is None:
-        return _refuse_wavering(case, _write_unknown(recent))
+        return _refuse_wavering(case, _write_unknown(recent, case.terms.about))
     return _refuse_wavering(case, _write_not_yet(case, found))
 
 
@@ -270,21 +275,27 @@ def _within(trials: Sequence[Trial], name: str) -> list[Trial]:
 def _refuse_wavering(case: _Case, outlook: Outlook) -> Outlook:
     """The same outlook, unless the teacher's agreement with itself is below the promise.
 
-    It is measured over the workload; of a slice alone nothing is known about it.
+    It is measured over the workload; of a slice alone nothing is known about it. Of a promise on
+    accuracy what is measured is how often the teacher is right.
     """
     if case.slice is not None:
         return outlook
+    if case.terms.about == "accuracy":
+        told, too_seldom = tell_of_teacher(case.latest_trials(_ASKED), case.terms)
+        if too_seldom:
+            return replace(outlook, kind="infeasible", cause="teacher_errs", sentence=told)
+        return replace(outlook, sentence=f"{outlook.sentence} {told}".strip())
     comparer = None if case.release is None else case.release.comparer
     terms = case.terms
     found = measure_self_agreement(case.store, case.workload, comparer, terms.confidence)
     measured = {**vars(outlook), "self_agreement": found if found.questions else None}
-    if found.at_most >= terms.agreement:
+    if found.at_most >= terms.at_least:
         return Outlook(**measured)
     sentence = (
         "Infeasible: the teacher agrees with itself on at most"
         f" {show_share(found.at_most)} of repeated questions ({found.alike} of {found.questions}"
         f" answered alike, at {show_share(terms.confidence)} confidence), and"
-        f" {show_share(terms.agreement)} are promised; promise less, or make the teacher steadier"
+        f" {show_share(terms.at_least)} are promised; promise less, or make the teacher steadier"
         " (temperature 0)."
     )
     if outlook.kind == "not_yet" and outlook.checks is not None:
@@ -312,23 +323,25 @@ _NO_THRESHOLD = Outlook(
 
 
 def _write_too_wrong(case: _Case) -> Outlook:
+    about = case.terms.about
     return Outlook(
         kind="infeasible",
         cause="release_too_wrong",
-        sentence="Infeasible with the release in force: even at the strictest level its drafts"
-        f" disagree more often than the allowed {show_share(case.terms.risk)}, which is proven at"
+        sentence=f"Infeasible with the release in force: even at the strictest level {ERRS[about]}"
+        f" more often than the allowed {show_share(case.terms.risk)}, which is proven at"
         f" {show_share(case.terms.confidence)} confidence; promise less, or wait for a release that"
         " knows more.",
     )
 
 
-def _write_unknown(recent: Sequence[Trial]) -> Outlook:
+def _write_unknown(recent: Sequence[Trial], about: About) -> Outlook:
     if len(recent) < LEAST_TRIALS:
+        seen = len(recent) if about == "agreement" else sum(trial.seen for trial in recent)
         return Outlook(
             kind="unknown",
             cause="too_few",
-            sentence=f"Can't be told yet: {len(recent)} drafts were compared with the teacher's"
-            f" answers so far; {LEAST_TRIALS} are needed.",
+            sentence=f"Can't be told yet: {seen} {COMPARED[about]} so far;"
+            f" {LEAST_TRIALS} are needed.",
         )
     return Outlook(
         kind="unknown",

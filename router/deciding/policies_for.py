@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from policies.base import Coin, Policy
 from policies.cascade import CascadePolicy, Ladder, Rung, Skip
 from policies.plugins import PolicyContext
+from policies.promise.accuracy import AccuracyPolicy
 from policies.promise.batch import Proven
 from policies.promise.certificate import LEVEL_MULTIPLES, Certificate
 from policies.promise.guarantee import GuaranteePolicy
@@ -23,8 +24,9 @@ from policies.promise.proven import ProvenPolicy
 from policies.static import StudentPolicy, TeacherPolicy
 from policies.threshold import ThresholdPolicy
 from router.deciding.budget import BudgetKeeper
+from router.deciding.kept import Account
 from router.deciding.plugins import Plugins
-from router.deciding.promise import Account, PromiseKeeper
+from router.deciding.promise import PromiseKeeper
 from router.release import Release
 from router.settings.model import WorkloadSettings
 from router.settings.slices import SliceSettings
@@ -155,9 +157,12 @@ def _keep_promise(
         if isinstance(one, Certificate)
     ]
     thresholds = _find_thresholds(levels, over, release, climb)
-    policy = PromisePolicy(whole, thresholds, coin, settings.audit.proof_share, parts)
     promised = int(np.searchsorted(LEVEL_MULTIPLES, 1.0, side="right")) - 1
-    return policy, float(thresholds[whole.level() or 0]), float(thresholds[promised])
+    bars = float(thresholds[whole.level() or 0]), float(thresholds[promised])
+    if settings.promise is not None and settings.promise.accuracy is not None:
+        part = Part(certificate=whole, thresholds=thresholds)
+        return AccuracyPolicy(part, coin, settings.promise.effective_verdicts.share), *bars
+    return PromisePolicy(whole, thresholds, coin, settings.audit.proof_share, parts), *bars
 
 
 def _find_thresholds(

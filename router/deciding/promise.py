@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
 from policies.promise.certificate import Certificate
 from policies.promise.drift import Alarm, Kind, Watch
 from policies.promise.ledger import Ledger
 from policies.types import Ask, Trial
+from router.deciding.kept import Account, Kept, make_empty, read_kept
 from router.deciding.pools import LEFT, PoolKeeper, PoolPlan, read_together
-from router.deciding.slices import name_evidence, terms_of_slice, terms_of_whole
+from router.deciding.slices import terms_of_whole
 from router.meter.metrics import Metrics
 from router.record.model import PromiseState
 from router.record.store import Store
 from router.settings.model import PromiseSettings, Settings
 from router.settings.slices import SliceSettings
-
-Account = Certificate | Ledger
-"""What a promise is kept by: a certificate, or a ledger where a guarantee was asked for."""
 
 CHANGES: Mapping[Kind, str] = MappingProxyType(
     {
@@ -34,9 +31,6 @@ CHANGES: Mapping[Kind, str] = MappingProxyType(
 )
 """What an alarm says, for people."""
 
-_WATCH, _SLICES, _EVIDENCE = "watch", "slices", "evidence"
-"""Where a stored state holds the watch's, those of the slices, and what each of these is for."""
-
 _SNAPSHOT_EVERY = 1_000
 """Interactions between two snapshots of a shared account."""
 
@@ -46,60 +40,13 @@ _MOST_RAISED = 100
 _log = logging.getLogger("tutelage.promise")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Slice:
-    """A slice's account; ``evidence``: names what can be used as evidence for it."""
-
-    account: Account
-    evidence: str
-
-
-@dataclass(kw_only=True)
-class _Kept:
-    """``upto_seq``: the last interaction that was read from the store; ``snapshot_seq``: the last
-    one in the newest snapshot."""
-
-    account: Account
-    watch: Watch
-    slices: Mapping[str, _Slice] = field(default_factory=dict)
-    upto_seq: int = 0
-    snapshot_seq: int = 0
-
-    def take_in(self, trial: Trial) -> Alarm | None:
-        """Evidence first, then what an alarm takes away: from all, since it can't tell slices."""
-        self.account.observe(trial)
-        for name, one in self.slices.items():
-            within = trial.within(name)
-            if within is not None:
-                one.account.observe(within)
-        alarm = self.watch.observe(trial)
-        if alarm is not None:
-            for account in (self.account, *(one.account for one in self.slices.values())):
-                if alarm.kind == "agreement":
-                    account.withdraw()
-                else:
-                    account.be_wary()
-        return alarm
-
-    def state(self) -> dict[str, Any]:
-        state = {**self.account.state(), _WATCH: self.watch.state()}
-        if self.slices:
-            state[_SLICES] = {
-                name: {**one.account.state(), _EVIDENCE: one.evidence}
-                for name, one in self.slices.items()
-            }
-        return state
-
-    def snapshot(self) -> PromiseState:
-        return PromiseState(terms=self.account.key, state=self.state(), upto_seq=self.upto_seq)
-
-
 class PromiseKeeper:
     """Certificates and ledgers by workload, with the watch that looks for drift, and its slices'.
 
     Used from one event loop only. ``shared``: other workers see interactions of the same workloads.
     Then nothing is taken in before it has been read from the store: in one order, so that all
-    workers come to the same state, a second or two late. Only certificates are kept like that.
+    workers come to the same state, a second or two late. Only certificates are kept like that. So
+    is one about accuracy always: it waits for verdicts.
 
     Either is restored from the store where the terms are the same, and brought up to date
     with the interactions stored after its snapshot; other terms start afresh, and so does what
@@ -120,7 +67,7 @@ class PromiseKeeper:
         self._store = store
         self._metrics = metrics
         self._shared = shared
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, Kept] = {}
         self._raised: deque[tuple[str, Alarm]] = deque(maxlen=_MOST_RAISED)
         self._promises: dict[str, tuple[PromiseSettings, tuple[SliceSettings, ...]]] = {}
 
@@ -142,13 +89,13 @@ class PromiseKeeper:
     def _open(
         self, workload: str, promise: PromiseSettings, slices: Sequence[SliceSettings] = ()
     ) -> None:
-        found = self._restore(workload, _make_empty(promise, slices))
+        found = self._restore(workload, make_empty(promise, slices))
         self._keep(workload, found, promise, slices)
 
     def _keep(
         self,
         workload: str,
-        kept: _Kept,
+        kept: Kept,
         promise: PromiseSettings,
         slices: Sequence[SliceSettings] = (),
     ) -> None:
@@ -177,14 +124,14 @@ class PromiseKeeper:
         for name in plan.members:
             self._publish(name, self._kept[name])
 
-    def _restore_together(self, plan: PoolPlan) -> dict[str, _Kept]:
+    def _restore_together(self, plan: PoolPlan) -> dict[str, Kept]:
         """Members and pool as the store has them, brought up to date in one order."""
         found = {name: self._store.promise_state(name) for name in plan.members}
-        kept = {name: _make_empty(plan.promise) for name in plan.members}
+        kept = {name: make_empty(plan.promise) for name in plan.members}
         key = terms_of_whole(plan.promise, ()).key
         stored = {name: one for name, one in found.items() if one is not None and one.terms == key}
         for name, state in stored.items():
-            kept[name] = _read_kept(kept[name], state.state)
+            kept[name] = read_kept(kept[name], state.state)
             kept[name].upto_seq = kept[name].snapshot_seq = state.upto_seq
         upto = self.pools.open(plan, self._certificates(kept, plan), stored)
         after = {name: state.upto_seq for name, state in stored.items()}
@@ -196,7 +143,7 @@ class PromiseKeeper:
         return kept
 
     @staticmethod
-    def _certificates(kept: Mapping[str, _Kept], plan: PoolPlan) -> dict[str, Certificate]:
+    def _certificates(kept: Mapping[str, Kept], plan: PoolPlan) -> dict[str, Certificate]:
         accounts = {name: kept[name].account for name in plan.members}
         return {name: one for name, one in accounts.items() if isinstance(one, Certificate)}
 
@@ -226,30 +173,52 @@ class PromiseKeeper:
     def observe(self, workload: str, trial: Trial) -> PromiseState | None:
         """Take in one interaction of a workload whose account is kept; returns a snapshot.
 
-        At an alarm it is told why, and the account has been tightened. None where it is shared.
+        At an alarm it is told why, and the account has been tightened. None where it is read from
+        the store.
         """
-        if self._shared:
-            return None
         kept = self._kept[workload]
+        if self._follows(kept.account):
+            return None
         self._take_in(workload, kept, trial)
         return self.pools.add_to(workload, kept.snapshot())
 
-    def followed(self) -> dict[str, int]:
-        """Every workload with the last interaction that was read of it."""
-        return {workload: kept.upto_seq for workload, kept in self._kept.items()}
+    def followed(self) -> dict[str, Iterator[tuple[int, Trial]]]:
+        """What there is to read on, by workload that is followed; reading blocks."""
+        return {
+            workload: self._read(workload, kept.account, kept.upto_seq)
+            for workload, kept in self._kept.items()
+            if self._follows(kept.account)
+        }
+
+    def _follows(self, account: Account) -> bool:
+        """Whether it takes in what was read from the store, and nothing else."""
+        return self._shared or account.terms.about == "accuracy"
+
+    def _read(self, workload: str, account: Account, after_seq: int) -> Iterator[tuple[int, Trial]]:
+        if account.terms.about == "accuracy":
+            return self._store.judged_trials(workload, account.terms.within_s, after_seq)
+        return self._store.trials(workload, after_seq)
 
     def take_in(self, workload: str, trials: Sequence[tuple[int, Trial]]) -> PromiseState | None:
-        """Take in what was read from the store, in its order; now and then a snapshot to store."""
-        kept = self._kept[workload]
+        """Take in what was read from the store, in its order; now and then a snapshot to store.
+
+        Of verdicts, which may be replaced later, each time: each counts as it was first read.
+        """
+        kept = self._kept.get(workload)
+        if kept is None or not self._follows(kept.account):
+            return None  # another promise has come while it was read
         for seq, trial in trials:
+            if seq <= kept.upto_seq:
+                continue
             self._take_in(workload, kept, trial)
             kept.upto_seq = seq
-        if kept.upto_seq - kept.snapshot_seq < _SNAPSHOT_EVERY:
+        every = 1 if kept.account.terms.about == "accuracy" else _SNAPSHOT_EVERY
+        if kept.upto_seq - kept.snapshot_seq < every:
             return None
         kept.snapshot_seq = kept.upto_seq
         return kept.snapshot()
 
-    def _take_in(self, workload: str, kept: _Kept, trial: Trial) -> None:
+    def _take_in(self, workload: str, kept: Kept, trial: Trial) -> None:
         alarm = kept.take_in(trial)
         if alarm is not None:
             self._raised.append((workload, alarm))
@@ -294,19 +263,19 @@ class PromiseKeeper:
             if isinstance(account, Ledger):
                 account.release(ask.propensity)
 
-    def _restore(self, workload: str, empty: _Kept) -> _Kept:
+    def _restore(self, workload: str, empty: Kept) -> Kept:
         stored = self._store.promise_state(workload)
         key = empty.account.key
-        if self._shared and (stored is None or stored.terms != key):
+        if self._follows(empty.account) and (stored is None or stored.terms != key):
             # All workers begin where the first of them does.
             stored = self._store.begin_promise(workload, empty.snapshot())
         if stored is None or stored.terms != key:
             return empty
         try:
-            kept = _read_kept(empty, stored.state)
+            kept = read_kept(empty, stored.state)
             kept.upto_seq = kept.snapshot_seq = stored.upto_seq
             known = {name for name, one in kept.slices.items() if one.account.trials}
-            for seq, trial in self._store.trials(workload, after_seq=stored.upto_seq):
+            for seq, trial in self._read(workload, empty.account, stored.upto_seq):
                 # Of a slice that matched something else then, it is no evidence.
                 inside = tuple(one for one in trial.slices if one.name in known)
                 kept.take_in(replace(trial, slices=inside))
@@ -320,57 +289,25 @@ class PromiseKeeper:
             return empty
         return kept
 
-    def _publish(self, workload: str, kept: _Kept) -> None:
+    def _publish(self, workload: str, kept: Kept) -> None:
         pooled = self.pools.pooled(workload)
         if pooled is None:
             self._show(workload, kept.account)
         else:
-            agreement, proven = kept.account.terms.agreement, pooled.lower_bound()
-            self._metrics.set_promise(workload, agreement, proven, pooled=pooled.borrowed)
+            promised, proven = kept.account.terms.at_least, pooled.lower_bound()
+            self._metrics.set_promise(workload, promised, proven, pooled=pooled.borrowed)
         for name, one in kept.slices.items():
             # No workload's name has a slash in it.
             self._show(f"{workload}/{name}", one.account)
 
     def _show(self, label: str, account: Account) -> None:
-        self._metrics.set_promise(label, account.terms.agreement, proven_agreement(account))
+        terms = account.terms
+        self._metrics.set_promise(label, terms.at_least, proven_share(account), terms.about)
 
 
-def _make_empty(promise: PromiseSettings, slices: Sequence[SliceSettings] = ()) -> _Kept:
-    make = Ledger if promise.guarantee else Certificate
-    return _Kept(
-        account=make(terms_of_whole(promise, slices)),
-        watch=Watch(),
-        slices={one.name: _open_slice(one, promise, slices) for one in slices},
-    )
-
-
-def _open_slice(
-    one: SliceSettings, promise: PromiseSettings, slices: Sequence[SliceSettings]
-) -> _Slice:
-    terms = terms_of_slice(one, promise, slices)
-    account = Ledger(terms) if promise.guarantee else Certificate(terms)
-    return _Slice(account=account, evidence=name_evidence(one, account.key))
-
-
-def _read_kept(empty: _Kept, state: Mapping[str, Any]) -> _Kept:
-    """What was stored in place of what is empty; a slice that matched something else, or was no
-    slice yet, stays empty."""
-    stored = dict(state).get(_SLICES, {})
-    slices = {}
-    for name, one in empty.slices.items():
-        account = type(one.account)(one.account.terms)
-        if name in stored and stored[name][_EVIDENCE] == one.evidence:
-            account = type(one.account).restore(one.account.terms, stored[name])
-        slices[name] = _Slice(account=account, evidence=one.evidence)
-    return _Kept(
-        account=type(empty.account).restore(empty.account.terms, state),
-        watch=Watch.restore(state[_WATCH]) if _WATCH in state else Watch(),
-        slices=slices,
-    )
-
-
-def proven_agreement(account: Account) -> float:
-    """The agreement that is proven now; 1.0 where a certificate lets nothing be served."""
+def proven_share(account: Account) -> float:
+    """The agreement, or accuracy, that is proven now; 1.0 where a certificate lets nothing be
+    served."""
     if isinstance(account, Ledger):
         return account.agreement()
     return account.lower_bound(account.level())

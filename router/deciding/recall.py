@@ -13,7 +13,8 @@ from router.record.history import Answered
 from router.record.model import Interaction
 from router.record.redact import is_redacted
 from router.record.store import Store
-from router.settings.model import RecallSettings, Settings
+from router.settings.model import Settings
+from router.settings.recall import RecallSettings
 from router.students.question import identify
 from router.students.recall import Memory
 from router.upstream.model import UpstreamTarget

@@ -31,6 +31,8 @@ def terms_of_whole(promise: PromiseSettings, slices: Sequence[SliceSettings]) ->
     """What the workload's own account proves."""
     return Terms(
         agreement=promise.agreement,
+        accuracy=promise.accuracy,
+        within_s=0.0 if promise.accuracy is None else promise.effective_verdicts.within,
         confidence=_share_confidence(promise.confidence, len(slices)),
         over=promise.over,
     )
@@ -41,7 +43,7 @@ def terms_of_slice(
 ) -> Terms:
     """What the slice's account proves."""
     return Terms(
-        agreement=one.agreement or promise.agreement,
+        agreement=one.agreement or promise.at_least,
         confidence=_share_confidence(promise.confidence, len(slices)),
         over=promise.over,
     )

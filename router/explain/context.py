@@ -11,9 +11,10 @@ from typing import Any, Final
 import numpy as np
 
 from policies.promise.certificate import Certificate
+from router.deciding.kept import Account
 from router.deciding.outlook import look_ahead
 from router.deciding.pools import PoolStanding
-from router.deciding.promise import Account, PromiseKeeper
+from router.deciding.promise import PromiseKeeper
 from router.explain.explanation import Level
 from router.meter.money import plain_usd
 from router.record.store import Store
@@ -69,12 +70,12 @@ def _describe_account(account: Account, pool: PoolStanding | None = None) -> dic
     reading = read_account(account, pool=pool)
     standing: dict[str, Any] = {
         "kind": "certificate" if isinstance(account, Certificate) else "guarantee",
-        "agreement": account.terms.agreement,
+        account.terms.about: account.terms.at_least,
         "confidence": account.terms.confidence,
         "over": account.terms.over,
         "level": None if reading.level is None else reading.level + 1,
         "levels": reading.levels,
-        "proven_agreement": reading.lower_bound,
+        f"proven_{account.terms.about}": reading.lower_bound,
         "progress": reading.progress,
         "interactions": reading.trials,
     }

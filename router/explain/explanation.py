@@ -16,7 +16,7 @@ from router.wording import show_share
 
 Json = Any
 _NOTHING: Mapping[str, Json] = {}
-_CHECKS = ("proof", "max_cost_exceeded")
+_CHECKS = ("proof", "verdict", "max_cost_exceeded")
 _OWN = (None, "recall", "student")
 """Rungs of every ladder; any other is a further model."""
 
@@ -209,7 +209,7 @@ def _find_otherwise(facts: Facts, words: Mapping[str, str]) -> list[str]:
             )
         else:
             found.append("No risk level's threshold is low enough for it.")
-    if facts.reason in ("certified", "guaranteed", "proof") and facts.branches:
+    if facts.reason in ("certified", "guaranteed", "proof", "verdict") and facts.branches:
         chance = sum(one.probability for one in facts.branches if one.reason in _CHECKS)
         found.append(
             f"The coin asks the teacher about {show_share(chance)} of drafts such as this."

@@ -12,10 +12,11 @@ from decimal import Decimal
 from typing import Any
 
 from policies.base import Coin
+from policies.promise.accuracy import checks_draft
 from policies.promise.policy import PROOF
 from policies.types import Tier
 from router.auth import Caller
-from router.deciding.promise import Account
+from router.deciding.kept import Account
 from router.deps import Deps
 from router.errors import BadRequest
 from router.explain.context import (
@@ -74,7 +75,8 @@ class _Case:
 
     @property
     def is_by_chance(self) -> bool:
-        return self.outcome.ask.reason == PROOF or self.outcome.audit is not None
+        ask = self.outcome.ask
+        return checks_draft(ask.reason, ask.propensity) or self.outcome.audit is not None
 
     @property
     def chance(self) -> float:

@@ -106,6 +106,10 @@ _BY_NAME: dict[str, Reason] = {
         otherwise="The teacher would answer below a confidence of {threshold}, with an emptier"
         " ledger, or by the coin.",
     ),
+    "verdict": Reason(
+        sentence="The teacher answers, by chance, and a verdict on its answer is wanted: it also"
+        " tells whether the draft would have been right.",
+    ),
     "proof": Reason(
         sentence="The draft is fit to be served, but the coin fell for a check: the teacher"
         " answers, and what is served stays measured.",

@@ -114,15 +114,21 @@ def _write_standing(standing: Mapping[str, Any] | None) -> Iterator[str]:
     if standing is None:
         return
     over = "all answers" if standing["over"] == "all" else "the student's answers"
+    if "accuracy" in standing:
+        promised, proven = standing["accuracy"], standing["proven_accuracy"]
+        claim = "are right, by verdicts"
+    else:
+        promised, proven = standing["agreement"], standing["proven_agreement"]
+        claim = "agree with the teacher's"
     yield (
-        f"{show_share(standing['agreement'])} of {over} agree with the teacher's, at"
+        f"{show_share(promised)} of {over} {claim}, at"
         f" {show_share(standing['confidence'])} confidence ({standing['kind']})"
     )
-    if standing["proven_agreement"] is None:
+    if proven is None:
         progress = show_share(standing["progress"], 0)
         yield f"nothing is served; {progress} of the first proof is there"
     else:
-        yield f"proven now: {show_share(standing['proven_agreement'])}"
+        yield f"proven now: {show_share(proven)}"
     if standing.get("pool") is not None:
         pool = PoolStanding(**standing["pool"])
         together = ": what is proven is of its workloads together" if pool.borrowed else ""

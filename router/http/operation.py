@@ -11,6 +11,7 @@ from router.deps import Deps
 from router.errors import ApiError, NotFound
 from router.following import show_requests
 from router.reload import ConfigFollower
+from router.verdicts import describe_verdict
 
 
 async def report_live(request: Request) -> Response:
@@ -71,5 +72,6 @@ async def show_interaction(request: Request) -> Response:
             "model": found.model,
             "cost_usd": None if found.cost_usd is None else float(found.cost_usd),
             "trace": list(found.trace),
+            **await run_in_threadpool(describe_verdict, deps.store, deps.settings, found),
         }
     )

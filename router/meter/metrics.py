@@ -22,9 +22,11 @@ from prometheus_client import (
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from policies.promise.certificate import About
 from router.meter.board import Board
 from router.meter.pooling import ESCALATION, OTHER, Reading, pool, read_families
 from router.meter.prices import Usage
+from router.meter.promises import PromiseGauges
 from router.meter.tallies import TallyCounter, TallyHistogram
 
 _MOST_VALUES = 100
@@ -213,17 +215,7 @@ class Metrics:
 
     def _declare_promises(self) -> None:
         registry = self._registry
-        self._promise = Gauge(
-            "tutelage_promise", "Promised agreement.", ("workload",), registry=registry
-        )
-        self._lower_bound = Gauge(
-            "tutelage_agreement_lower_bound",
-            "Agreement that is proven at the promise's confidence.",
-            ("workload",),
-            registry=registry,
-        )
-        borrowed = "1 where the level in force is borrowed from the workload's pool."
-        self._pooled = Gauge("tutelage_promise_pooled", borrowed, ("workload",), registry=registry)
+        self._promises = PromiseGauges(registry)
         self._drift = Counter(
             "tutelage_drift_alarms",
             "Alarms that something about a workload has changed, by what it was.",
@@ -287,14 +279,17 @@ class Metrics:
                 self._observe_attempt(model, attempt)
 
     def set_promise(
-        self, workload: str, promise: float, lower_bound: float, *, pooled: bool | None = None
+        self,
+        workload: str,
+        promise: float,
+        lower_bound: float,
+        about: About = "agreement",
+        *,
+        pooled: bool | None = None,
     ) -> None:
-        """Show the agreement promised for a workload and the agreement proven so far."""
+        """Show the agreement, or accuracy, promised for a workload and what is proven so far."""
         label = self._fold(self._workloads, workload)
-        if pooled is not None:
-            self._pooled.labels(label).set(pooled)
-        self._promise.labels(label).set(promise)
-        self._lower_bound.labels(label).set(lower_bound)
+        self._promises.set(label, promise, lower_bound, about, pooled)
 
     def add_drift_alarm(self, workload: str, kind: str) -> None:
         """Count an alarm; ``kind``: of ``policies.promise.drift.KINDS``."""
@@ -302,7 +297,7 @@ class Metrics:
 
     def set_agreement_bound(self, workload: str, lower_bound: float) -> None:
         """Show the agreement proven so far for a workload that promises none."""
-        self._lower_bound.labels(self._fold(self._workloads, workload)).set(lower_bound)
+        self._promises.set_proven(self._fold(self._workloads, workload), lower_bound)
 
     def set_release(self, workload: str, *, student: str, policy: str) -> None:
         """Show what serves a workload now; what served it before disappears.

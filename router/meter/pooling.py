@@ -29,6 +29,7 @@ _GAUGES: Final[Mapping[str, Callable[[Iterable[float]], float]]] = {
     "tutelage_requests_waiting": sum,
     # Each takes in what all have seen about a second later: the most careful is right.
     "tutelage_agreement_lower_bound": min,
+    "tutelage_accuracy_lower_bound": min,
 }
 _BOUNDED: Final = frozenset({"workload", "reason", "model", "gen_ai_request_model"})
 """Labels whose values clients or configurations can multiply."""

@@ -300,7 +300,8 @@ class Cycle:
 
 
 def write_ask(ask: Ask) -> dict[str, Any]:
-    """An ask as a step of a stored trace; ``rung`` and ``slices`` only where there are several."""
+    """An ask as a step of a stored trace; ``rung`` and ``slices`` only where there are several,
+    ``verdict_share`` where verdicts are drawn."""
     rung = {} if ask.rung is None else {"rung": ask.rung}
     step: dict[str, Any] = {
         **rung,
@@ -310,6 +311,8 @@ def write_ask(ask: Ask) -> dict[str, Any]:
         "propensity": ask.propensity,
         "background": ask.background,
     }
+    if ask.verdict_share is not None:
+        step["verdict_share"] = ask.verdict_share
     if ask.slices:
         step["slices"] = [asdict(one) for one in ask.slices]
     return step

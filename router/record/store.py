@@ -40,6 +40,7 @@ from router.record.schema import attempts, interactions, ledger, promise_state
 from router.record.search import Search
 from router.record.spent import SpentBook
 from router.record.stages import StageBook
+from router.record.verdicts import VerdictBook
 
 _PAGE = 500
 _RECENT = 10_000
@@ -63,6 +64,7 @@ class Store(
     LatencyBook,
     AlarmBook,
     SpentBook,
+    VerdictBook,
 ):
     """Interactions, releases, keys, policies and learning cycles.
 

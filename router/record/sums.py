@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, RowMapping, Select, and_, case, func, or_, select
 from sqlalchemy.sql import ColumnCollection
 
+from policies.promise.accuracy import VERDICT
 from policies.promise.policy import PROOF
 from policies.types import Tier
 from router.record.schema import rollups
@@ -73,7 +74,7 @@ def find_checks(c: ColumnCollection[str, Any]) -> CheckColumns:
     by_teacher = c.tier == Tier.TEACHER.value
     served = and_(answered, ~by_teacher)
     audited = and_(served, c.seen, c.agreed.is_not(None))
-    proven = and_(answered, by_teacher, c.reason == PROOF, c.seen, c.draft_agreed.is_not(None))
+    proven = and_(answered, by_teacher, _is_proof(c), c.seen, c.draft_agreed.is_not(None))
     return CheckColumns(
         answered=answered,
         served=served,
@@ -81,6 +82,11 @@ def find_checks(c: ColumnCollection[str, Any]) -> CheckColumns:
         wrong=or_(and_(audited, ~c.agreed), and_(proven, ~c.draft_agreed)),
         stands_for=case((audited, 1.0 / c.propensity), else_=(1.0 - c.propensity) / c.propensity),
     )
+
+
+def _is_proof(c: ColumnCollection[str, Any]) -> ColumnElement[bool]:
+    """As ``policies.promise.accuracy.checks_draft``."""
+    return or_(c.reason == PROOF, and_(c.reason == VERDICT, c.propensity < 1.0))
 
 
 def aggregates(c: ColumnCollection[str, Any]) -> list[ColumnElement[Any]]:

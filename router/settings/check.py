@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from router.settings.accuracy_rules import find_accuracy_errors
 from router.settings.document import Document, parse_document
 from router.settings.limit_rules import find_limit_errors
 from router.settings.model import Settings
@@ -38,6 +39,7 @@ def examine_document(
         *find_errors(document, env),
         *find_limit_errors(document),
         *find_pool_errors(document),
+        *find_accuracy_errors(document),
         *find_train_errors(document),
         *find_rung_errors(document),
     ]

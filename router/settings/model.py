@@ -22,6 +22,7 @@ from router.meter.catalogue import find_rates
 from router.settings.keys import AdminSettings, BudgetSettings, KeySettings, Usd
 from router.settings.ladder import LadderSettings
 from router.settings.launcher import LauncherSettings, read_launcher
+from router.settings.recall import RecallSettings, read_recall
 from router.settings.slices import SliceSettings
 from router.settings.storage import CoordinationSettings, StoreSettings
 from router.settings.telemetry import TelemetrySettings
@@ -35,6 +36,7 @@ from router.settings.values import (
     WorkloadName,
     refuse_bool,
 )
+from router.settings.verdicts import VerdictSettings
 
 BUILT_IN_POLICIES = ("promise", "budget", "threshold", "teacher", "student")
 POLICIES_OVER_RUNGS = ("promise", "threshold")
@@ -140,15 +142,41 @@ def _read_match(value: Any) -> Any:
 
 
 class PromiseSettings(Section):
-    """At least ``agreement`` of the interactions agree with the teacher, at ``confidence``.
+    """At least ``agreement`` of the interactions agree with the teacher, at ``confidence``; or at
+    least ``accuracy`` of them are answered right, by ``verdicts``. One of the two is given.
 
     ``guarantee``: whatever the traffic does, at a higher price; it counts over all interactions.
     """
 
-    agreement: AboveHalf
+    agreement: AboveHalf | None = None
+    accuracy: AboveHalf | None = None
     confidence: AboveHalf = 0.95
     over: Literal["all", "served"] = "all"
     guarantee: bool = False
+    verdicts: VerdictSettings | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> PromiseSettings:
+        if (self.agreement is None) == (self.accuracy is None):
+            raise ValueError("must have agreement or accuracy, and not both")
+        if self.accuracy is None and self.verdicts is not None:
+            raise ValueError("has verdicts, which are for accuracy alone: remove them")
+        if self.accuracy is not None and (self.over != "all" or self.guarantee):
+            raise ValueError(
+                "is about accuracy, which has no guarantee and counts over all interactions:"
+                " remove over and guarantee"
+            )
+        return self
+
+    @property
+    def effective_verdicts(self) -> VerdictSettings:
+        """How verdicts are drawn where accuracy is promised."""
+        return self.verdicts or VerdictSettings()
+
+    @property
+    def at_least(self) -> float:
+        """The promised share, of agreement or accuracy."""
+        return (self.agreement if self.accuracy is None else self.accuracy) or 0.0
 
 
 class AuditSettings(Section):
@@ -164,22 +192,6 @@ class AuditSettings(Section):
     max_share: Share = 0.05
     proof_share: PositiveShare | None = None
     repeats: Annotated[int, BeforeValidator(refuse_bool), Field(ge=0, le=1_000)] = 0
-
-
-class RecallSettings(Section):
-    """Whether the teacher's own earlier answers to the same question may be given again.
-
-    ``max_age``: seconds after which an answer isn't given any more; ``max_answers``: how many are
-    kept for each workload, the least recently used ones dropped.
-    """
-
-    enabled: bool = True
-    max_age: Duration = 7 * 86_400.0
-    max_answers: Count = 5_000
-
-
-def _read_recall(value: Any) -> Any:
-    return {"enabled": value} if isinstance(value, bool) else value
 
 
 class WorkloadBudget(Section):
@@ -216,7 +228,7 @@ class WorkloadSettings(Section):
     budget: WorkloadBudget | None = None
     threshold: Share | None = None
     audit: AuditSettings = AuditSettings()
-    recall: Annotated[RecallSettings | None, BeforeValidator(_read_recall)] = None
+    recall: Annotated[RecallSettings | None, BeforeValidator(read_recall)] = None
     rungs: Annotated[tuple[Text, ...], Field(max_length=4)] = ()
     on_teacher_failure: Literal["error", "draft"] = "error"
 

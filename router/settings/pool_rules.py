@@ -62,6 +62,8 @@ def _refuse(workload: Mapping[str, Any]) -> str | None:
     promise = workload.get("promise")
     if not isinstance(promise, dict):
         return "needs a promise, such as promise: {agreement: 0.97}"
+    if promise.get("accuracy") is not None:
+        return "can't share a promise on accuracy: promise agreement, or remove the pool"
     if str(promise.get("guarantee")).lower() in YES:
         return "can't share a guarantee, which each workload keeps by itself: remove one of the two"
     if workload.get("slices"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from policies.compare import get_comparer
-from policies.promise.policy import PROOF
+from policies.promise.accuracy import checks_draft
 from policies.types import Answer, Tier
 from router.drafting import Drafter
 from router.evidence.format import find_format_fault
@@ -186,6 +186,6 @@ def _meet(record: Interaction, drafted: Drafted, comparer: str) -> Met:
         failed=draft is None,
         fault=draft is not None and find_format_fault(shape, comparer, draft) is not None,
         wrong=record.draft_agreed is not True,
-        fit=record.tier is Tier.STUDENT or record.reason == PROOF,
+        fit=record.tier is Tier.STUDENT or checks_draft(record.reason, record.propensity),
         took_ms=drafted.draft_ms,
     )

@@ -14,7 +14,8 @@ from itertools import groupby
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from policies.promise.policy import PROOF, PROOF_FAILED
+from policies.promise.accuracy import checks_draft
+from policies.promise.policy import PROOF_FAILED
 from policies.types import Ask, Tier
 from router.record.model import Attempt, Interaction
 from router.settings.model import STUDENT_KEY
@@ -175,7 +176,7 @@ def _write_teacher(
     steps = [step for step in record.trace if step["tier"] == Tier.TEACHER]
     step = steps[-1] if steps else {"reason": record.reason, "propensity": record.propensity}
     name = "audit" if purpose == "audit" else "teacher"
-    if step["reason"] in (PROOF, PROOF_FAILED):
+    if step["reason"] == PROOF_FAILED or checks_draft(str(step["reason"]), record.propensity):
         name = "check"
     last, log = calls[-1]
     return Span(

@@ -32,6 +32,7 @@ function writePolicy(way, choice, outlook) {
 
 function namePolicy({ policy, threshold, promise, budget }) {
   if (policy === "threshold") return `threshold ${threshold}`;
+  if (policy === "promise" && promise?.accuracy) return `promise of ${share(promise.accuracy)} accuracy`;
   if (policy === "promise" && promise) return `promise of ${share(promise.agreement)} over ${promise.over ?? "all"}`;
   if (policy === "budget" && budget) return budget.usd_per_interaction ? `budget of $${budget.usd_per_interaction} per interaction` : "budget";
   return policy ?? "the file's policy, in part changed";
@@ -84,7 +85,7 @@ function create(host, context) {
   /** Whether the promise that is chosen is the one in force: where it serves from is known then. */
   function isInForce() {
     const promise = policy.policy === "promise" ? policy.in_force.promise : null;
-    const same = promise && over.value === promise.over && Math.abs(Number(agreement.value) - 100 * promise.agreement) < 1e-9;
+    const same = promise?.agreement && over.value === promise.over && Math.abs(Number(agreement.value) - 100 * promise.agreement) < 1e-9;
     return way.value === "promise" && Boolean(same) && data.marks.in_force != null;
   }
 
@@ -227,7 +228,9 @@ function create(host, context) {
     data = found;
     missing.hidden = true;
     body.hidden = false;
-    const asPolicy = ["promise", "budget"].includes(policy.policy) ? policy.policy : "threshold";
+    // Of a promise on accuracy the log can't tell what would keep it.
+    const known = policy.policy === "budget" || (policy.policy === "promise" && !policy.in_force.promise?.accuracy);
+    const asPolicy = known ? policy.policy : "threshold";
     way.value = asPolicy;
     pick(found.marks.in_force ?? found.marks.promise ?? 0);
     const promise = policy.in_force.promise;

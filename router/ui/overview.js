@@ -66,9 +66,10 @@ function describeCost({ target, cost_each: cost, slice }) {
 
 function describePromise(promise) {
   const over = promise.over === "all" ? "all answers" : "the student's answers";
-  const least = showShare(promise.agreement, 1).replace(".0 %", " %");
+  const least = showShare(promise.agreement ?? promise.accuracy, 1).replace(".0 %", " %");
   const sure = showShare(promise.confidence, 1).replace(".0 %", " %");
-  return `at least ${least} of ${over} agree, at ${sure} confidence`;
+  const claim = promise.accuracy === undefined ? "agree" : "are right by verdicts";
+  return `at least ${least} of ${over} ${claim}, at ${sure} confidence`;
 }
 
 function describeBound({ promise, serving }) {
@@ -78,7 +79,7 @@ function describeBound({ promise, serving }) {
     const evidence = `${Math.floor(100 * promise.progress)} % of the evidence`;
     return { text: evidence, kind: "faint", hint: "Gathered so far, of what the strictest level needs", more: counted };
   }
-  const kept = promise.lower_bound >= promise.agreement - 1e-9;
+  const kept = promise.lower_bound >= (promise.agreement ?? promise.accuracy) - 1e-9;
   return { text: showBound(promise.lower_bound), kind: kept ? "strong" : "bad", more: counted };
 }
 

@@ -10,9 +10,10 @@ from typing import Any, Final
 from policies.promise.certificate import Certificate
 from policies.promise.drift import Alarm
 from policies.promise.ledger import Ledger
+from router.deciding.kept import Account
 from router.deciding.outlook import Outlook
 from router.deciding.pools import PoolStanding
-from router.deciding.promise import CHANGES, Account
+from router.deciding.promise import CHANGES
 from router.meter.money import show_usd
 from router.settings.model import BUILT_IN_POLICIES, Settings, WorkloadSettings
 from router.wording import show_about
@@ -25,9 +26,10 @@ _NO_SLICES: Final[Mapping[str, Account]] = {}
 class AccountReading:
     """A certificate or a ledger at one moment.
 
-    ``level`` counts from 0, None where nothing may be served; ``lower_bound``: agreement proven
-    at that level. ``progress``: evidence for the strictest level as a share, 0..1, of what accepts
-    it. A ledger has one level, and its progress is the part of its start that is earned.
+    ``level`` counts from 0, None where nothing may be served; ``lower_bound``: agreement, or
+    accuracy, proven at that level. ``progress``: evidence for the strictest level as a share, 0..1,
+    of what accepts it. A ledger has one level, and its progress is the part of its start that is
+    earned.
     ``drift``: the change that it is tightened for, in words, None where it isn't. ``snapshot``: the
     account as it was, for whoever looks ahead from another thread. ``slices``: the same by name.
     ``pool``: how the workload stands in one; what it borrows there is what ``level`` says.
@@ -140,8 +142,9 @@ def _describe(
     if workload.effective_policy == "promise" and workload.promise and reading:
         promise = workload.promise
         terms = None if of_slice is None or reading.snapshot is None else reading.snapshot.terms
+        about = "agreement" if promise.accuracy is None else "accuracy"
         entry["promise"] = {
-            "agreement": promise.agreement if terms is None else terms.agreement,
+            about: promise.at_least if terms is None else terms.at_least,
             "confidence": promise.confidence if terms is None else terms.confidence,
             "over": workload.promise.over,
             "lower_bound": reading.lower_bound if serving else None,

@@ -195,6 +195,7 @@ _ANSWERS: dict[str, Schema] = {
         model=_TEXT,
         cost_usd=nullable("number"),
         trace=listed({"type": "object"}),
+        verdict=obj(("wanted", "until"), wanted={"type": "boolean"}, until={"type": "integer"}),
     ),
     "Feedback": obj(("id", "object"), id=_TEXT, object={"const": "feedback"}),
     "Health": obj(("status",), status=_TEXT),

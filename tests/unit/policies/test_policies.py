@@ -12,11 +12,12 @@ import pytest
 from policies.base import Coin, Flow, Policy
 from policies.budget import BudgetPolicy
 from policies.checks import check_policy
+from policies.promise.accuracy import VERDICT, AccuracyPolicy, checks_draft
 from policies.promise.batch import Proven
 from policies.promise.certificate import LEVEL_MULTIPLES, Certificate, Terms
 from policies.promise.guarantee import GuaranteePolicy
 from policies.promise.ledger import Ledger
-from policies.promise.policy import PromisePolicy, choose_proof_share
+from policies.promise.policy import Part, PromisePolicy, choose_proof_share
 from policies.promise.proven import ProvenPolicy
 from policies.purse import Allowance, Payment, Purse
 from policies.static import StudentPolicy, TeacherPolicy
@@ -57,8 +58,17 @@ def proven(threshold: float) -> Proven:
     return Proven(terms=Terms(agreement=0.9), threshold=threshold, share=0.5, rows=500)
 
 
+def right_so_far(trials: int) -> Part:
+    """Of a promise on accuracy, after so many right verdicts."""
+    accepted = Certificate(Terms(accuracy=0.9))
+    for _ in range(trials):
+        accepted.observe(Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0))
+    return Part(certificate=accepted, thresholds=THRESHOLDS)
+
+
 ACCEPTED = certificate(right=3000)
 UNPROVEN = certificate()
+JUDGED, UNJUDGED = right_so_far(600), right_so_far(0)
 EARNED = ledger(right=3000)
 FILLED = purse(right=500)
 
@@ -97,10 +107,65 @@ def sure(confidence: float) -> Evidence:
         lambda coin: PromisePolicy(ACCEPTED, THRESHOLDS, coin, 1.0),
         lambda coin: PromisePolicy(ACCEPTED, THRESHOLDS, coin),
         lambda coin: PromisePolicy(ACCEPTED, np.full(LEVELS, np.inf), coin, 0.1),
+        lambda coin: AccuracyPolicy(UNJUDGED, coin, 0.2),
+        lambda coin: AccuracyPolicy(JUDGED, coin, 0.2),
+        lambda coin: AccuracyPolicy(JUDGED, coin, 0.7),
+        lambda coin: AccuracyPolicy(JUDGED, coin, 1.0),
     ],
 )
 def test_every_policy_keeps_the_contract(make: Callable[[Coin], Policy]) -> None:
     check_policy(make)
+
+
+def test_verdicts_are_drawn_from_all_that_was_drafted_served_or_not() -> None:
+    def decide(part: Part, confidence: float, coin: float, share: float = 0.2) -> Ask:
+        policy = AccuracyPolicy(part, lambda: coin, share)
+        ask = drive(policy, sure(confidence))[-1]
+        assert ask.verdict_share == share
+        return ask
+
+    served, drawn, unfit = (
+        decide(JUDGED, 0.9, 0.2),
+        decide(JUDGED, 0.9, 0.1),
+        decide(JUDGED, 0.1, 0.1),
+    )
+    assert (served.tier, served.reason, served.propensity) == (Tier.STUDENT, "certified", 0.8)
+    assert (drawn.tier, drawn.reason, drawn.propensity) == (Tier.TEACHER, VERDICT, 0.2)
+    assert (unfit.reason, unfit.propensity) == (VERDICT, 1.0)
+    assert decide(JUDGED, 0.1, 0.2).reason == "below_threshold"
+    assert [decide(UNJUDGED, 0.99, coin).reason for coin in (0.1, 0.2)] == [VERDICT, "observe"]
+    assert decide(JUDGED, 0.99, 1.0 - 2**-53, share=1.0).reason == VERDICT
+    checks = [checks_draft(one.reason, one.propensity) for one in (served, drawn, unfit)]
+    assert checks == [False, True, False]
+    with pytest.raises(ValueError, match="share of verdicts"):
+        AccuracyPolicy(UNJUDGED, lambda: 0.5, 0.0)
+
+
+def test_terms_are_about_one_thing() -> None:
+    terms = Terms(accuracy=0.9)
+    assert (terms.about, terms.at_least, terms.risk) == ("accuracy", 0.9, Terms(agreement=0.9).risk)
+    assert terms.key != Terms(agreement=0.9).key
+    assert terms.key == Terms(accuracy=0.9, within_s=60.0).key
+    for given in ({}, {"agreement": 0.9, "accuracy": 0.9}, {"accuracy": 0.9, "over": "served"}):
+        with pytest.raises(ValueError, match="accuracy"):
+            Terms(**given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="guarantee"):
+        Ledger(terms)
+
+
+def test_only_proven_levels_serve_under_a_promise_on_accuracy() -> None:
+    """The laxer ones are wrong too often to be proven, and as likely as under agreement."""
+    by_verdicts, by_teacher = Certificate(Terms(accuracy=0.9)), certificate()
+    leaned = 0
+    for i in range(400):
+        level = 0 if i % 14 else 10
+        trial = Trial(level=level, seen=True, wrong=level == 10, propensity=1.0, floor=1.0)
+        by_verdicts.observe(trial)
+        by_teacher.observe(trial)
+        leaned += by_teacher.leans
+        assert not by_verdicts.leans
+    assert leaned
+    assert by_verdicts.needed(5) == by_verdicts.target
 
 
 def test_what_a_batch_has_proven_is_served_and_nothing_else_is_asked() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,18 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from policies.promise.accuracy import VERDICT
 from policies.promise.certificate import Certificate, Terms
 from policies.promise.ledger import Ledger
 from policies.promise.outlook import bound_rate
 from policies.scoring.gate import Gate
 from policies.scoring.scorers import Logistic
-from policies.types import Answer, Trial
+from policies.types import Answer, Ask, Tier, Trial
+from router.deciding.kept import Account
 from router.deciding.outlook import Outlook, look_ahead, measure_self_agreement
-from router.deciding.promise import Account
-from router.record.model import Interaction
+from router.deciding.promise import PromiseKeeper
+from router.meter.metrics import Metrics
+from router.record.model import Feedback, Interaction, write_ask
 from router.record.rows import teacher_failed
 from router.record.store import Store
 from router.release import Release
+from router.settings.model import PromiseSettings
 from router.wire.openai import answer_to_json
 from tests.unit.router.record.records import make_record
 
@@ -255,3 +262,47 @@ def test_a_slice_has_an_outlook_from_its_own_trials(store: Store) -> None:
     assert (whole.cause, of_slice.cause) == ("release_too_wrong", "not_proven")
     nothing = look_ahead(store, "w", account, release, CENT, "t")
     assert (nothing.cause, nothing.self_agreement) == ("too_few", None)
+
+
+def drawn(i: int, *, right: bool | None) -> tuple[Interaction, Feedback | None]:
+    """An interaction with its verdict, None for silence that is long overdue."""
+    ask = Ask(tier=Tier.TEACHER, commit=True, reason=VERDICT, floor=1.0, verdict_share=1.0)
+    record = drafted(i, reason=VERDICT, trace=(write_ask(ask),))
+    said = None if right is None else Feedback(interaction_id=record.id, score=1.0 if right else -1)
+    return record, said
+
+
+def look_by_verdicts(store: Store, verdicts: Sequence[bool | None]) -> Outlook:
+    """Through a keeper, which reads them as the gateway does."""
+    keeper = PromiseKeeper(store, Metrics())
+    promise = PromiseSettings(accuracy=0.9)
+    account = keeper.account("w", promise)
+    for i, right in enumerate(verdicts):
+        record, said = drawn(i, right=right)
+        store.append([replace(record, created_at=time.time() - (90_000 if right is None else 0))])
+        if said is not None:
+            store.put_feedback(said)
+    ((workload, unread),) = keeper.followed().items()
+    snapshot = keeper.take_in(workload, [*unread])
+    assert snapshot is not None
+    store.keep_promise(workload, snapshot)
+    return look_ahead(store, "w", account, make_release(store), CENT)
+
+
+def test_of_accuracy_it_tells_how_many_verdicts_are_missing_and_how_the_teacher_did(
+    store: Store,
+) -> None:
+    outlook = look_by_verdicts(store, [True] * 19 + [None] + [True] * 20)
+    assert (outlook.kind, outlook.cause) == ("not_yet", "not_proven")
+    assert "The teacher was right in 39 of 40 verdicts" in outlook.sentence
+    assert outlook.self_agreement is None
+    few = look_by_verdicts(Store.open(":memory:"), [True] * 10)
+    assert (few.kind, few.cause) == ("unknown", "too_few")
+    assert "10 verdicts were given" in few.sentence
+
+
+def test_a_teacher_that_is_not_good_enough_makes_accuracy_infeasible(store: Store) -> None:
+    outlook = look_by_verdicts(store, [i % 2 > 0 for i in range(60)])
+    assert (outlook.kind, outlook.cause) == ("infeasible", "teacher_errs")
+    assert outlook.sentence.startswith("Infeasible: the teacher itself is right in at most 6")
+    assert "30 of 60 verdicts" in outlook.sentence

@@ -10,7 +10,7 @@ import pytest
 from policies.promise.certificate import Certificate, Terms
 from policies.promise.ledger import Ledger
 from policies.types import Ask, InSlice, Tier, Trial
-from router.deciding.promise import PromiseKeeper, proven_agreement
+from router.deciding.promise import PromiseKeeper, proven_share
 from router.meter.metrics import Metrics
 from router.record.model import Interaction, PromiseState, write_ask
 from router.record.store import Store
@@ -37,7 +37,7 @@ def test_serves_nothing_until_proven() -> None:
     keeper = _gather(Store.open(":memory:"), 0)
     account = keeper.account("w", PROMISE)
     assert isinstance(account, Certificate)
-    assert (account.level(), proven_agreement(account), account.trials) == (None, 1.0, 0)
+    assert (account.level(), proven_share(account), account.trials) == (None, 1.0, 0)
 
 
 def test_a_restart_goes_on_where_it_stood() -> None:
@@ -294,5 +294,5 @@ def _proof(n: int) -> Interaction:
 
 
 def _follow(store: Store, keeper: PromiseKeeper) -> PromiseState | None:
-    ((workload, upto_seq),) = keeper.followed().items()
-    return keeper.take_in(workload, [*store.trials(workload, upto_seq)])
+    ((workload, unread),) = keeper.followed().items()
+    return keeper.take_in(workload, [*unread])

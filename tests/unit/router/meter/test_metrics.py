@@ -51,6 +51,7 @@ def test_all_names_of_the_contract_with_their_labels() -> None:
     used = Usage(prompt_tokens=100, completion_tokens=7)
     metrics.observe_interaction(Done(attempts=(Call(usage=used), Call(basis="unknown"))))
     metrics.set_promise("support", 0.97, 0.971)
+    metrics.set_promise("support", 0.9, 0.91, "accuracy")
     metrics.add_drift_alarm("support", "novelty")
     metrics.set_release("support", student="embedded@1a2b", policy="promise")
     metrics.add_dropped(2)
@@ -66,6 +67,8 @@ def test_all_names_of_the_contract_with_their_labels() -> None:
         ("tutelage_interaction_cost_usd_sum", ()),
         ("tutelage_agreement_lower_bound", ("workload",)),
         ("tutelage_promise", ("workload",)),
+        ("tutelage_accuracy_lower_bound", ("workload",)),
+        ("tutelage_accuracy_promise", ("workload",)),
         ("tutelage_drift_alarms_total", ("kind", "workload")),
         ("tutelage_escalation_ratio", ("workload",)),
         ("tutelage_release_info", ("policy", "student", "workload")),

@@ -24,6 +24,7 @@ def workloads(first: str, second: str) -> str:
         (f"{PROMISED}, compare: label", "which has another compare"),
         (f"{PROMISED}, audit: {{proof_share: 0.5}}", "which has another audit.proof_share"),
         ("promise: {agreement: 0.97, guarantee: true}", "can't share a guarantee"),
+        ("promise: {accuracy: 0.9}", "can't share a promise on accuracy"),
         (f"{PROMISED}, slices: [{{name: s, match: x}}]", "with slices"),
         ("compare: label", "needs a promise"),
     ],
