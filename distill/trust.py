@@ -157,7 +157,7 @@ def _fit_chance(known: Vectors, labels: Labels, strangers: float) -> Logistic | 
         return None
     signs = np.vstack([itself.signs, stranger.signs])
     weights = np.repeat([2.0 * (1.0 - strangers), 2.0 * strangers], len(labels))
-    return fit_logistic(signs, same, weights, 0)
+    return fit_logistic(signs, same, (~same).astype(float), weights, 0)
 
 
 def _look(

@@ -68,10 +68,14 @@ class Release:
         answer, evidence = self.student.draft(self.space.encode([text], encoder)[0])
         return answer, self.judge(evidence)
 
-    def judge(self, evidence: Evidence) -> Evidence:
-        """The evidence of a draft with this release's confidence in it."""
-        confidence = None if self.gate is None else self.gate.confidence(evidence)
-        return replace(evidence, confidence=confidence, release=self.digest)
+    def judge(self, evidence: Evidence, question: str = "") -> Evidence:
+        """The evidence of a draft with this release's confidence in it. ``question``: the last
+        message of the user, which some gates read."""
+        if self.gate is None:
+            return replace(evidence, confidence=None, release=self.digest)
+        signals = {**evidence.signals, **self.gate.read(question)}
+        confidence = self.gate.confidence(replace(evidence, signals=signals))
+        return replace(evidence, signals=signals, confidence=confidence, release=self.digest)
 
     def thresholds(self, levels: NDArray[np.float64], over: Over) -> NDArray[np.float64]:
         """Score threshold per risk level, non-increasing; ``inf`` where there is none."""

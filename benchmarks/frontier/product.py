@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.frontier.ranker import Floats, NotApplicableError, right
+from benchmarks.frontier.texts import question_text
 from distill.streams import StreamRow
 from distill.train.gate_alone import choose_signals
 from policies.fit.gate import fit_gate
@@ -32,7 +33,9 @@ class ProductGate:
         for name in set(names):
             chosen = np.array([one == name for one in names])
             measured = [_measure(row) for row, own in zip(rows, chosen, strict=True) if own]
-            self._gates[name] = _fit(measured, good[chosen], seed)
+            asked = [question_text(row) for row, own in zip(rows, chosen, strict=True) if own]
+            gain = (teacher - student)[chosen]
+            self._gates[name] = _fit(measured, asked, good[chosen], gain, seed)
 
     def score(self, rows: Sequence[StreamRow]) -> Floats:
         return self.probability(rows)
@@ -42,12 +45,19 @@ class ProductGate:
         found = []
         for row in rows:
             gate = self._gates.get(row.workload)
-            evidence = Evidence(available=True, signals=_measure(row))
+            read = {} if gate is None else gate.read(question_text(row))
+            evidence = Evidence(available=True, signals=_measure(row) | read)
             found.append(0.0 if gate is None else gate.confidence(evidence) or 0.0)
         return np.array(found)
 
 
-def _fit(measured: Sequence[dict[str, float]], good: NDArray[np.bool_], seed: int) -> Gate:
+def _fit(
+    measured: Sequence[dict[str, float]],
+    asked: Sequence[str],
+    good: NDArray[np.bool_],
+    gain: Floats,
+    seed: int,
+) -> Gate:
     names, has_raw = choose_signals(measured)
     if not names:
         raise NotApplicableError("the drafts carry no signals")
@@ -56,7 +66,13 @@ def _fit(measured: Sequence[dict[str, float]], good: NDArray[np.bool_], seed: in
         [[s[name] for name in names] for s, ok in zip(measured, whole, strict=True) if ok]
     )
     weights = np.ones(len(signals))
-    return fit_gate(signals, names, good[whole], weights, seed, has_raw=has_raw).gate
+    questions = [question for question, ok in zip(asked, whole, strict=True) if ok]
+    return fit_gate(
+        *(signals, names, good[whole], weights, seed),
+        has_raw=has_raw,
+        questions=questions,
+        lost=gain[whole],
+    ).gate
 
 
 def _measure(row: StreamRow) -> dict[str, float]:

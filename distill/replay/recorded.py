@@ -11,7 +11,7 @@ from distill.streams import StreamRow
 from policies.types import Evidence
 from router.drafting import Draft
 from router.evidence.logprobs import read_signals
-from router.evidence.measure import measure_draft
+from router.evidence.measure import last_question, measure_draft
 from router.release import Release
 from router.upstream.forward import Forwarded, Inquiry
 from router.upstream.model import AttemptLog, CallFailed, Reply, UpstreamTarget
@@ -105,7 +105,7 @@ class RecordedStudent:
         measured = measure_draft(body, row.student.answer)
         signals = measured | read_signals(row.student.evidence)
         evidence = Evidence(available=True, signals=signals)
-        judged = evidence if release is None else release.judge(evidence)
+        judged = evidence if release is None else release.judge(evidence, last_question(body))
         return Draft(answer=row.student.answer, evidence=judged)
 
     async def prepare(self, release: Release) -> None:

@@ -16,7 +16,8 @@ from distill.train.kernel_head import Trained
 from policies.fit.candidates import Bools
 from policies.fit.gate import FittedGate, NothingToCalibrate, fit_gate
 from policies.scoring.scorers import Floats
-from router.evidence.measure import SHAPE
+from policies.scoring.words import DIFFICULTY
+from router.evidence.measure import SHAPE, last_question
 from router.generative.rung import is_students_own
 
 RAW_CONFIDENCES = ("p_true_logprob", "mean_logprob")
@@ -28,7 +29,8 @@ _COMMON = 0.9
 
 def choose_signals(evidence: Sequence[Mapping[str, float]]) -> tuple[list[str], bool]:
     """The signals that a gate over such drafts may read, and whether the first is a confidence."""
-    counts = Counter(name for signals in evidence for name in signals)
+    # What an earlier gate made of the words is its own.
+    counts = Counter(name for signals in evidence for name in signals if name != DIFFICULTY)
     names = sorted(name for name, count in counts.items() if count >= _COMMON * len(evidence))
     raw = next((name for name in RAW_CONFIDENCES if name in names), None)
     if raw is None:
@@ -48,9 +50,14 @@ class FittedOver:
 
 
 def fit_over(
-    evidence: Sequence[Mapping[str, float]], agreed: Bools, weights: Floats, *, seed: int
+    evidence: Sequence[Mapping[str, float]],
+    agreed: Bools,
+    weights: Floats,
+    *,
+    seed: int,
+    questions: Sequence[str] | None = None,
 ) -> FittedOver:
-    """Fit a gate on judged drafts: shapes (drafts,).
+    """Fit a gate on judged drafts: shapes (drafts,); ``questions``: as ``fit_gate`` reads them.
 
     Raises NothingToCalibrate where drafts carry no evidence, or as ``fit_gate`` does.
     """
@@ -59,7 +66,10 @@ def fit_over(
         raise NothingToCalibrate("the drafts carry no evidence that a gate could read")
     used = [i for i, given in enumerate(evidence) if set(names) <= given.keys()]
     signals = np.asarray([[evidence[i][name] for name in names] for i in used])
-    fitted = fit_gate(signals, names, agreed[used], weights[used], seed, has_raw=has_raw)
+    asked = None if questions is None else [questions[i] for i in used]
+    fitted = fit_gate(
+        signals, names, agreed[used], weights[used], seed, has_raw=has_raw, questions=asked
+    )
     return FittedOver(used=used, fitted=fitted)
 
 
@@ -74,7 +84,8 @@ def train_gate(dataset: Dataset, *, seed: int) -> Trained:
     ]
     evidence = [dataset.questions[i].row.evidence for i in compared]
     agreed = np.asarray([bool(dataset.questions[i].row.draft_agreed) for i in compared], np.bool_)
-    over = fit_over(evidence, agreed, dataset.weights[compared], seed=seed)
+    asked = [last_question(dataset.questions[i].row.request or {}) for i in compared]
+    over = fit_over(evidence, agreed, dataset.weights[compared], seed=seed, questions=asked)
     drafted = np.asarray(compared)[over.used]
     held_out = np.full(len(dataset.questions), -1, dtype=np.intp)
     right = drafted[agreed[over.used]]

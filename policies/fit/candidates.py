@@ -9,16 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold
 
 from policies.scoring.scorers import Boosting, Floats, Isotonic, Logistic, Neighbours, Scorer
 
 Bools = NDArray[np.bool_]
-Fit = Callable[[Floats, Bools, Floats, int], Scorer]
-"""(columns, good, weights, seed) → scorer; both outcomes occur in ``good``."""
+Fit = Callable[[Floats, Bools, Floats, Floats, int], Scorer]
+"""(columns, good, lost, weights, seed) → scorer; both outcomes occur in ``good``. ``lost``: what
+the draft lost against the teacher, 1 or 0 for bad and good ones unless more is known."""
 
 _REACH = 3.0
 _FREEDOM = 1.0
+_ADDED_FREEDOM = 100.0
+_ADDED_FOLDS = 5
 _DEPTH = 2
 _TREES = 60
 _RATE = 0.1
@@ -29,16 +33,20 @@ _MOST_KEPT = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """``raw``: reads the first signal alone, the student's own confidence; ``least_rows``: below
-    this it isn't tried."""
+    """``raw``: reads the first signal alone, the student's own confidence; ``words``: reads, behind
+    all signals, how difficult the question's words are; ``least_rows``: below this it isn't tried.
+    """
 
     name: str
     fit: Fit
     raw: bool = False
+    words: bool = False
     least_rows: int = 0
 
 
-def fit_logistic(columns: Floats, good: Bools, weights: Floats, seed: int) -> Logistic:
+def fit_logistic(
+    columns: Floats, good: Bools, lost: Floats, weights: Floats, seed: int
+) -> Logistic:
     """Logistic regression on standardised columns; of one column it is Platt's calibration."""
     mean, scale = columns.mean(axis=0), columns.std(axis=0) + 1e-9
     reach = np.inf if columns.shape[1] == 1 else _REACH
@@ -53,7 +61,9 @@ def fit_logistic(columns: Floats, good: Bools, weights: Floats, seed: int) -> Lo
     )
 
 
-def fit_isotonic(columns: Floats, good: Bools, weights: Floats, seed: int) -> Isotonic:
+def fit_isotonic(
+    columns: Floats, good: Bools, lost: Floats, weights: Floats, seed: int
+) -> Isotonic:
     """Isotonic regression of the first column."""
     model = IsotonicRegression(y_min=0.0, y_max=1.0)
     model.fit(columns[:, 0], good.astype(float), sample_weight=weights)
@@ -63,7 +73,9 @@ def fit_isotonic(columns: Floats, good: Bools, weights: Floats, seed: int) -> Is
     )
 
 
-def fit_boosting(columns: Floats, good: Bools, weights: Floats, seed: int) -> Boosting:
+def fit_boosting(
+    columns: Floats, good: Bools, lost: Floats, weights: Floats, seed: int
+) -> Boosting:
     """Gradient boosting of shallow trees, written out as complete ones."""
     model = GradientBoostingClassifier(
         n_estimators=_TREES,
@@ -96,7 +108,9 @@ def fit_boosting(columns: Floats, good: Bools, weights: Floats, seed: int) -> Bo
     )
 
 
-def fit_neighbours(columns: Floats, good: Bools, weights: Floats, seed: int) -> Neighbours:
+def fit_neighbours(
+    columns: Floats, good: Bools, lost: Floats, weights: Floats, seed: int
+) -> Neighbours:
     """Nearest neighbours among the standardised rows, of many a random sample."""
     mean, scale = columns.mean(axis=0), columns.std(axis=0) + 1e-9
     rows, kept = (columns - mean) / scale, good.astype(float)
@@ -113,11 +127,38 @@ def fit_neighbours(columns: Floats, good: Bools, weights: Floats, seed: int) -> 
     )
 
 
+def fit_added(columns: Floats, good: Bools, lost: Floats, weights: Floats, seed: int) -> Logistic:
+    """Signals and the difficulty, the last column, added up as they are, then Platt's calibration.
+
+    What the signals add is a ridge regression of ``lost``. Fitted apart from the difficulty,
+    neither can drown the other, as dozens of signals would over a few hundred rows.
+    """
+    mean, scale = columns.mean(axis=0), columns.std(axis=0) + 1e-9
+    mean[-1], scale[-1] = 0.0, 1.0
+    standard = np.clip((columns - mean) / scale, -_REACH, _REACH)
+    signals, difficulty = standard[:, :-1], standard[:, -1]
+    unseen = np.empty(len(good))
+    for train, test in KFold(_ADDED_FOLDS, shuffle=True, random_state=seed).split(signals):
+        part = Ridge(alpha=_ADDED_FREEDOM).fit(signals[train], lost[train], weights[train])
+        unseen[test] = part.predict(signals[test])
+    platt = LogisticRegression(C=np.inf).fit((unseen + difficulty)[:, None], good, weights)
+    slope = float(platt.coef_[0, 0])
+    whole = Ridge(alpha=_ADDED_FREEDOM).fit(signals, lost, weights)
+    return Logistic(
+        mean=mean,
+        scale=scale,
+        weights=slope * np.append(whole.coef_, 1.0),
+        bias=float(platt.intercept_[0] + slope * whole.intercept_),
+        reach=_REACH,
+    )
+
+
 CANDIDATES: tuple[Candidate, ...] = (
     Candidate(name="raw confidence", fit=fit_logistic, raw=True),
     Candidate(name="isotonic", fit=fit_isotonic, raw=True, least_rows=200),
     Candidate(name="logistic", fit=fit_logistic),
     Candidate(name="neighbours", fit=fit_neighbours, least_rows=200),
     Candidate(name="boosting", fit=fit_boosting, least_rows=500),
+    Candidate(name="added", fit=fit_added, words=True, least_rows=200),
 )
 """In the order in which they are tried; the first is the one to beat."""

@@ -10,8 +10,10 @@ from sklearn import config_context
 from sklearn.model_selection import StratifiedKFold
 
 from policies.fit.candidates import CANDIDATES, Bools, Candidate
+from policies.fit.words import fit_words
 from policies.scoring.gate import Gate, risk_curve
 from policies.scoring.scorers import Floats
+from policies.scoring.words import DIFFICULTY, Words
 
 _FOLDS = 5
 
@@ -40,6 +42,8 @@ def fit_gate(
     seed: int,
     *,
     has_raw: bool = True,
+    questions: Sequence[str] | None = None,
+    lost: Floats | None = None,
 ) -> FittedGate:
     """Fit the candidate that predicts held-out agreement best, in doubt the raw confidence.
 
@@ -48,9 +52,43 @@ def fit_gate(
     each row being seen. Another candidate ships only where its cross-validated log-loss is lower
     than that of the raw confidence by more than the standard error of the difference. Where all
     drafts agree, one more is imagined that was the least sure of all and wrong. Without
-    ``has_raw`` no signal is a confidence, and the candidates that read one alone stand back. Raises
-    NothingToCalibrate where all disagree, or without a confidence too few do or don't.
+    ``has_raw`` no signal is a confidence, and the candidates that read one alone stand back.
+
+    ``questions``: what was asked, whose words are read where no confidence is (beside one they say
+    nothing more: benchmarks.frontier.sidebyside). ``lost``: what each draft lost against the
+    teacher where that is known, -1 to 1, by which the candidates are then judged; else a draft that
+    disagrees has lost 1. Raises NothingToCalibrate where all disagree, or without a confidence too
+    few do or don't.
     """
+    _check(signals, agreed, has_raw)
+    rows = len(agreed)
+    if agreed.all():
+        signals = np.vstack([signals, signals[np.argmin(signals[:, 0])]])
+        agreed = np.append(agreed, False)
+        weights = np.append(weights, weights.mean())
+    # What is passed on is finite and of the right kind; to check it at every tree takes longer than
+    # to grow the tree.
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        read = None if has_raw else questions
+        judged = _put_together(signals, agreed, weights, read, None if has_raw else lost, seed)
+        chosen, held_out, losses = _compete(judged, seed, has_raw)
+        columns = judged.columns_of(chosen)
+        scorer = chosen.fit(judged.signals[:, columns], agreed, judged.lost, weights, seed)
+    if held_out is None:
+        held_out = scorer.probabilities(judged.signals[:, columns])
+    score, over_all, over_served = risk_curve(held_out, weights)
+    gate = Gate(
+        signals=tuple([*names, DIFFICULTY][c] for c in columns),
+        scorer=scorer,
+        curve_score=score,
+        curve_all=over_all,
+        curve_served=over_served,
+        words=judged.words if chosen.words else None,
+    )
+    return FittedGate(gate=gate, name=chosen.name, held_out=held_out[:rows], losses=losses)
+
+
+def _check(signals: Floats, agreed: Bools, has_raw: bool) -> None:
     if not agreed.any():
         raise NothingToCalibrate("no draft agrees with the teacher yet")
     if not has_raw and min(agreed.sum(), (~agreed).sum()) < 4 * _FOLDS:
@@ -60,45 +98,86 @@ def fit_gate(
         )
     if not np.isfinite(signals).all():
         raise ValueError("a signal is no finite number")
-    rows = len(agreed)
-    if agreed.all():
-        signals = np.vstack([signals, signals[np.argmin(signals[:, 0])]])
-        agreed = np.append(agreed, False)
-        weights = np.append(weights, weights.mean())
-    # What is passed on is finite and of the right kind; to check it at every tree takes longer than
-    # to grow the tree.
-    with config_context(assume_finite=True, skip_parameter_validation=True):
-        chosen, held_out, losses = _compete(signals, agreed, weights, seed, has_raw)
-        columns = _columns_of(chosen, signals)
-        scorer = chosen.fit(signals[:, columns], agreed, weights, seed)
-    if held_out is None:
-        held_out = scorer.probabilities(signals[:, columns])
-    score, over_all, over_served = risk_curve(held_out, weights)
-    gate = Gate(
-        signals=tuple(names[c] for c in columns),
-        scorer=scorer,
-        curve_score=score,
-        curve_all=over_all,
-        curve_served=over_served,
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    """What candidates are fitted on; ``words``: what the last signal, the difficulty, was made by;
+    ``by_lost``: they are judged by how well they tell what is lost."""
+
+    signals: Floats
+    agreed: Bools
+    lost: Floats
+    weights: Floats
+    words: Words | None
+    by_lost: bool
+
+    def columns_of(self, candidate: Candidate) -> list[int]:
+        """Which signals it reads."""
+        if candidate.raw:
+            return [0]
+        count = self.signals.shape[1]
+        return list(range(count if candidate.words or self.words is None else count - 1))
+
+    def can_take(self, candidate: Candidate, has_raw: bool) -> bool:
+        """Whether it has what it reads, and what the others don't."""
+        if candidate.words:
+            return self.words is not None
+        return has_raw if candidate.raw else len(self.columns_of(candidate)) > 1 or not has_raw
+
+    def losses_of(self, confidence: Floats) -> Floats:
+        """How badly held-out confidences do, row by row: log-loss, or what is left of ``lost``
+        beside the straight line through it that suits them best."""
+        if not self.by_lost:
+            right = np.where(self.agreed, confidence, 1.0 - confidence)
+            loss: Floats = -np.log(np.clip(right, 1e-12, 1.0))
+            return loss
+        line = np.polynomial.Polynomial.fit(confidence, self.lost, 1, w=np.sqrt(self.weights))
+        left: Floats = (self.lost - line(confidence)) ** 2
+        return left
+
+
+def _put_together(
+    signals: Floats,
+    agreed: Bools,
+    weights: Floats,
+    questions: Sequence[str] | None,
+    lost: Floats | None,
+    seed: int,
+) -> _Judged:
+    what = (~agreed).astype(np.float64) if lost is None else lost
+    words = None
+    if questions is not None:
+        words, difficulty = fit_words(questions, what, weights, seed)
+        signals = np.column_stack([signals, difficulty])
+    return _Judged(
+        signals=signals,
+        agreed=agreed,
+        lost=what,
+        weights=weights,
+        words=words,
+        by_lost=lost is not None and words is not None,
     )
-    return FittedGate(gate=gate, name=chosen.name, held_out=held_out[:rows], losses=losses)
 
 
 def _compete(
-    signals: Floats, agreed: Bools, weights: Floats, seed: int, has_raw: bool
+    judged: _Judged, seed: int, has_raw: bool
 ) -> tuple[Candidate, Floats | None, dict[str, float]]:
     """The winner with its held-out confidences, None where there are too few rows to hold out."""
-    first, *others = [one for one in CANDIDATES if has_raw or not one.raw]
+    agreed, weights = judged.agreed, judged.weights
+    able = [one for one in CANDIDATES if judged.can_take(one, has_raw)]
+    # Where more is known than agreement, the one that learns it is the one to beat.
+    first, *others = sorted(able, key=lambda one: not one.words) if judged.by_lost else able
     if min(agreed.sum(), (~agreed).sum()) < 4 * _FOLDS:
         return first, None, {}
-    winner, best = first, _predict(first, signals, agreed, weights, seed)
-    first_loss = _losses_of(best, agreed)
+    winner, best = first, _predict(first, judged, seed)
+    first_loss = judged.losses_of(best)
     losses = {first.name: float(np.average(first_loss, weights=weights))}
     for candidate in others:
-        if len(agreed) < candidate.least_rows or (not candidate.raw and signals.shape[1] == 1):
+        if len(agreed) < candidate.least_rows:
             continue
-        held_out = _predict(candidate, signals, agreed, weights, seed)
-        loss = _losses_of(held_out, agreed)
+        held_out = _predict(candidate, judged, seed)
+        loss = judged.losses_of(held_out)
         losses[candidate.name] = float(np.average(loss, weights=weights))
         gain = first_loss - loss
         mean = np.average(gain, weights=weights)
@@ -108,23 +187,14 @@ def _compete(
     return winner, best, losses
 
 
-def _predict(
-    candidate: Candidate, signals: Floats, agreed: Bools, weights: Floats, seed: int
-) -> Floats:
+def _predict(candidate: Candidate, judged: _Judged, seed: int) -> Floats:
     """Every row's confidence from the folds without it."""
-    columns = signals[:, _columns_of(candidate, signals)]
+    columns, agreed = judged.signals[:, judged.columns_of(candidate)], judged.agreed
     held_out = np.empty(len(agreed))
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     for train, test in folds.split(columns, agreed):
-        scorer = candidate.fit(columns[train], agreed[train], weights[train], seed)
+        scorer = candidate.fit(
+            columns[train], agreed[train], judged.lost[train], judged.weights[train], seed
+        )
         held_out[test] = scorer.probabilities(columns[test])
     return held_out
-
-
-def _columns_of(candidate: Candidate, signals: Floats) -> list[int]:
-    return [0] if candidate.raw else list(range(signals.shape[1]))
-
-
-def _losses_of(confidence: Floats, agreed: Bools) -> Floats:
-    loss: Floats = -np.log(np.clip(np.where(agreed, confidence, 1.0 - confidence), 1e-12, 1.0))
-    return loss

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from policies.promise.certificate import Over
 from policies.scoring.scorers import Floats, Scorer, read_scorer
+from policies.scoring.words import DIFFICULTY, Words
 from policies.types import Evidence
 
 EMBEDDED_SIGNALS: tuple[str, ...] = (
@@ -24,6 +25,7 @@ of nearest training queries with the drafted answer; the nearest one's cosine si
 _LOGIT_LIMIT = 14.0
 
 _SCORER = "gate_scorer_"
+_WEIGHTS, _BIAS = "gate_words_weights", "gate_words_bias"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,8 @@ class Gate:
     ``signals``: the names of the columns that ``scorer`` reads, in its order.
     ``curve_score``: descending scores of held-out traffic; ``curve_all`` and ``curve_served``:
     the share of wrong served drafts that the gate predicts if everything down to that score were
-    served, among all interactions and among the served ones.
+    served, among all interactions and among the served ones. ``words``: what makes the signal
+    ``difficulty`` of a question, where the scorer reads it.
     """
 
     signals: tuple[str, ...]
@@ -41,6 +44,11 @@ class Gate:
     curve_score: Floats
     curve_all: Floats
     curve_served: Floats
+    words: Words | None = None
+
+    def read(self, question: str) -> dict[str, float]:
+        """The signals that this gate measures on the question itself."""
+        return {} if self.words is None else {DIFFICULTY: self.words.difficulty(question)}
 
     def confidence(self, evidence: Evidence) -> float | None:
         """The probability, or None where a signal it needs was not measured."""
@@ -64,11 +72,17 @@ class Gate:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The numeric part, for an artifact; ``signals`` and the scorer's kind go beside it."""
-        return {
-            "gate_curve_score": self.curve_score,
-            "gate_curve_all": self.curve_all,
-            "gate_curve_served": self.curve_served,
-        } | {f"{_SCORER}{name}": array for name, array in self.scorer.to_arrays().items()}
+        words = self.words
+        of_words = {} if words is None else {_WEIGHTS: words.weights, _BIAS: np.array(words.bias)}
+        return (
+            of_words
+            | {
+                "gate_curve_score": self.curve_score,
+                "gate_curve_all": self.curve_all,
+                "gate_curve_served": self.curve_served,
+            }
+            | {f"{_SCORER}{name}": array for name, array in self.scorer.to_arrays().items()}
+        )
 
     @classmethod
     def from_arrays(
@@ -82,6 +96,9 @@ class Gate:
             curve_score=arrays["gate_curve_score"],
             curve_all=arrays["gate_curve_all"],
             curve_served=arrays["gate_curve_served"],
+            words=Words(weights=arrays[_WEIGHTS], bias=float(arrays[_BIAS]))
+            if _WEIGHTS in arrays
+            else None,
         )
 
 

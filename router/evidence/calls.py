@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -59,6 +60,7 @@ def check_calls(
     numbers = set(_DIGITS.findall(question))
     called = [_overlap(words, tools[name]) for name, _ in calls if name in tools]
     best = max((_overlap(words, tool) for tool in tools.values()), default=0.0)
+    likeness = max((_likeness(question, tool) for tool in tools.values()), default=0.0)
     kinds = json.dumps(list(tools.values()))
     return {
         "no_call": float(not calls),
@@ -73,6 +75,7 @@ def check_calls(
         "asks_what_is": float(bool(re.match(r"\s*(what|who|which|why|how)\b", question, re.I))),
         "tool_overlap": min(called, default=0.0),
         "tool_overlap_lost": best - max(called, default=0.0),
+        "tool_likeness": likeness,
         "numbers_forgotten": float(sum(n not in said for n in numbers)),
         "names_forgotten": float(len(_names(question) - _words(said))),
         "foreign_types": float(
@@ -199,9 +202,28 @@ def _overlap(words: set[str], tool: Schema) -> float:
     return len(meant & known) / max(1, len(meant))
 
 
+def _likeness(question: str, tool: Schema) -> float:
+    """Cosine of the question's words and those of the tool's name and description, by the logarithm
+    of their counts: the best one is small where no tool was made for the question."""
+    asked = _weigh(question)
+    told = _weigh(f"{tool.get('name')} {tool.get('description') or ''}")
+    lengths = math.hypot(*asked.values()) * math.hypot(*told.values())
+    shared = sum(value * told.get(word, 0.0) for word, value in asked.items())
+    return shared / lengths if lengths else 0.0
+
+
+def _weigh(text: str) -> dict[str, float]:
+    counts = Counter(word for word in _list_words(text) if word not in _COMMON)
+    return {word: 1.0 + math.log(count) for word, count in counts.items()}
+
+
 def _words(text: str) -> set[str]:
+    return set(_list_words(text))
+
+
+def _list_words(text: str) -> list[str]:
     split = re.sub(r"([a-z])([A-Z])", r"\1 \2", text)
-    return {word.rstrip("s") for word in _WORD.findall(split.lower())}
+    return [word.rstrip("s") for word in _WORD.findall(split.lower())]
 
 
 def _names(question: str) -> set[str]:

@@ -35,7 +35,7 @@ def measure_draft(body: Mapping[str, Any], answer: Answer) -> dict[str, float]:
         "refused": float(answer.refusal is not None),
         "cut_short": float(answer.finish_reason == "length"),
     }
-    question = _last_question(body)
+    question = last_question(body)
     tools = _offered(body)
     if tools:
         checks = check_calls(question, tools, answer.tool_calls)
@@ -47,7 +47,7 @@ def measure_draft(body: Mapping[str, Any], answer: Answer) -> dict[str, float]:
     return signals
 
 
-def _last_question(body: Mapping[str, Any]) -> str:
+def last_question(body: Mapping[str, Any]) -> str:
     """The last message of the user alone, as text."""
     said = [one for one in body.get("messages") or () if one.get("role") == "user"]
     return input_text({"messages": said[-1:]}) if said else ""

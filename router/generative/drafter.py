@@ -15,7 +15,7 @@ from router.drafting import Draft
 from router.errors import ReleaseError
 from router.evidence.format import find_format_fault
 from router.evidence.logprobs import TOP, measure_tokens
-from router.evidence.measure import measure_draft
+from router.evidence.measure import last_question, measure_draft
 from router.generative.adapters import Residents
 from router.generative.replicas import Replicas
 from router.generative.student import GenerativeStudent
@@ -94,6 +94,6 @@ def _judge(
         evidence = replace(evidence, signals={**evidence.signals, "format_fault": 1.0})
     if release is None:
         return evidence
-    judged = release.judge(evidence)
+    judged = release.judge(evidence, last_question(body))
     # However sure its words are, in another form than asked for it can't agree.
     return judged if fault is None or judged.confidence is None else replace(judged, confidence=0.0)

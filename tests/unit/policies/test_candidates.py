@@ -22,11 +22,15 @@ def draw(law: str, seed: int = 1) -> tuple[Floats, NDArray[np.bool_]]:
     return signals, rng.random(ROWS) < 1 / (1 + np.exp(-z))
 
 
+def lost_of(good: NDArray[np.bool_]) -> Floats:
+    return (~good).astype(np.float64)
+
+
 @pytest.mark.parametrize("candidate", CANDIDATES, ids=lambda one: one.name)
 def test_a_scorer_survives_its_arrays_and_scores_one_row_as_many(candidate: object) -> None:
     signals, good = draw("linear")
     columns = signals[:, :1] if candidate.raw else signals  # type: ignore[attr-defined]
-    scorer = candidate.fit(columns, good, ONES, 0)  # type: ignore[attr-defined]
+    scorer = candidate.fit(columns, good, lost_of(good), ONES, 0)  # type: ignore[attr-defined]
     chances = scorer.probabilities(columns)
     assert ((chances > 0) & (chances < 1)).all()
     again = read_scorer(scorer.kind, scorer.to_arrays())
@@ -47,20 +51,22 @@ def test_the_trees_are_scikit_learns() -> None:
     ).fit(signals, good, sample_weight=ONES)
     expected = reference.predict_proba(signals)[:, 1]
     np.testing.assert_allclose(
-        fit_boosting(signals, good, ONES, 3).probabilities(signals), expected
+        fit_boosting(signals, good, lost_of(good), ONES, 3).probabilities(signals), expected
     )
 
 
 def test_trees_that_cannot_divide_are_still_whole() -> None:
     """A leaf above the last depth: 50 rows allow one division at most."""
     signals, good = draw("linear")
-    scorer = fit_boosting(signals[:50], good[:50], ONES[:50], 0)
+    scorer = fit_boosting(signals[:50], good[:50], lost_of(good[:50]), ONES[:50], 0)
     assert np.isfinite(scorer.probabilities(signals)).all()
 
 
 def test_the_isotonic_curve_rises_and_ranks_as_its_signal_does() -> None:
     signals, good = draw("raw")
-    chances = fit_isotonic(signals[:, :1], good, ONES, 0).probabilities(signals[:, :1])
+    chances = fit_isotonic(signals[:, :1], good, lost_of(good), ONES, 0).probabilities(
+        signals[:, :1]
+    )
     order = np.argsort(signals[:, 0])
     assert (np.diff(chances[order]) >= 0).all()
     inner = (chances > 0.001) & (chances < 0.999)
@@ -69,7 +75,7 @@ def test_the_isotonic_curve_rises_and_ranks_as_its_signal_does() -> None:
 
 def test_neighbours_shrink_to_the_average() -> None:
     signals, good = draw("raw")
-    chances = fit_neighbours(signals, good, ONES, 0).probabilities(signals)
+    chances = fit_neighbours(signals, good, lost_of(good), ONES, 0).probabilities(signals)
     base = good.mean()
     assert chances.max() <= (30 + 2 * base) / 32
     assert chances.min() >= 2 * base / 32
