@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from router.record.store import Store
 from router.testing import ErrorAnswer, FakeUpstream
@@ -92,6 +93,7 @@ async def test_verdicts_open_the_student_and_a_restart_keeps_them(tmp_path: Path
     assert not any(wants(one) for one in stood)
 
 
+@pytest.mark.long
 async def test_verdicts_that_say_wrong_serve_nothing(tmp_path: Path) -> None:
     promote(tmp_path)
     async with (
@@ -102,6 +104,7 @@ async def test_verdicts_that_say_wrong_serve_nothing(tmp_path: Path) -> None:
     assert set(reasons) == {"verdict", "observe"}
 
 
+@pytest.mark.long
 async def test_silence_waits_and_then_counts_as_wrong(tmp_path: Path) -> None:
     promote(tmp_path)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from router.testing import FakeUpstream
 from tests.integration.gateway.test_gateway import client, gateway
@@ -46,6 +47,7 @@ async def read_standings(base: str) -> tuple[str, dict[str, dict[str, Any]]]:
     return metrics, {one["workload"]: one["standing"] for one in data}
 
 
+@pytest.mark.long
 async def test_workloads_in_a_pool_are_served_by_what_they_prove_together(tmp_path: Path) -> None:
     async with FakeUpstream(answer) as up:
         async with gateway(tmp_path, up.base_url, **POOLED) as base:

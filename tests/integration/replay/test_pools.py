@@ -41,12 +41,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     return alone, replay(stream, "--config", configure(folder / "pooled", pool="shop"))
 
 
+@pytest.mark.long
 def test_members_are_served_sooner_together(runs: tuple[Run, Run]) -> None:
     alone, pooled = runs
     assert pooled.result["asked_rate"] < alone.result["asked_rate"] - 0.02
     assert pooled.result["promise_held"]
 
 
+@pytest.mark.long
 def test_the_claim_is_about_the_pools_queries_and_no_members(runs: tuple[Run, Run]) -> None:
     alone, pooled = runs
     assert alone.result["certified"] == []

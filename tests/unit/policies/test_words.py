@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -29,8 +30,10 @@ def draw(seed: int = 3) -> tuple[Floats, list[str], NDArray[np.bool_], Floats]:
     return signals, questions, ~bad, gain
 
 
-def fit(*, lost: Floats | None = None, has_raw: bool = False) -> FittedGate:
-    signals, questions, good, _ = draw()
+@cache
+def fit(*, by_gain: bool = False, has_raw: bool = False) -> FittedGate:
+    signals, questions, good, gain = draw()
+    lost = gain if by_gain else None
     return fit_gate(
         *(signals, NAMES, good, np.ones(ROWS), 0), has_raw=has_raw, questions=questions, lost=lost
     )
@@ -76,8 +79,7 @@ def test_a_gate_over_words_is_calibrated_on_questions_it_has_not_seen() -> None:
 
 def test_where_more_than_agreement_is_known_the_gate_ranks_by_it() -> None:
     """Where the student beats the teacher it is served first, though it errs as often elsewhere."""
-    *_, gain = draw()
-    gates = {"agreement": fit().gate, "gain": fit(lost=gain).gate}
+    gates = {"agreement": fit().gate, "gain": fit(by_gain=True).gate}
     asked = [f"Tell me about {TOPICS[k]}" for k in (1, 2, 3)]
     leads = {
         name: judge(gate, asked[2]) - max(judge(gate, one) for one in asked[:2])
