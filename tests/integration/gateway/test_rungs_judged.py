@@ -15,6 +15,14 @@ from tests.integration.gateway.test_rungs import draft, make, teach
 MOST = 400
 
 
+async def give(http: httpx.AsyncClient, verdict: dict[str, str]) -> None:
+    for _ in range(500):
+        if (await http.post("/v1/feedback", json=verdict)).is_success:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the interaction was never stored")
+
+
 @pytest.mark.long
 async def test_verdicts_open_a_further_model(tmp_path: Path) -> None:
     terms = {"accuracy": 0.6, "confidence": 0.8, "verdicts": {"share": 0.5}}
@@ -36,8 +44,7 @@ async def test_verdicts_open_a_further_model(tmp_path: Path) -> None:
                 if headers.get("x-tutelage-verdict") == "wanted":
                     said = answer.json()["choices"][0]["message"]["content"]
                     verdict = {"id": headers["x-tutelage-id"], "correction": said}
-                    while not (await http.post("/v1/feedback", json=verdict)).is_success:
-                        await asyncio.sleep(0.02)
+                    await give(http, verdict)
                 if n % 10 == 9:
                     await asyncio.sleep(0.6)  # until the account has read on
     assert (headers["x-tutelage-tier"], headers["x-tutelage-model"]) == ("student", "mid-8b")
