@@ -164,9 +164,10 @@ def build_deps(
     *,
     shared: bool = False,
     board: Board | None = None,
+    begins: bool = True,
 ) -> Deps:
     """``journal``: None for whoever only reads; ``shared``: others write to the store as well;
-    ``board``: see ``Metrics``."""
+    ``board``: see ``Metrics``; ``begins``: see ``PromiseKeeper``."""
     metrics = Metrics(board)
     redactor = Redactor(settings.data.redact)
     teacher_costs = TeacherCostEstimator()
@@ -191,7 +192,7 @@ def build_deps(
         teacher_costs=teacher_costs,
         redactor=redactor,
         releases=ActiveReleases(store),
-        promises=PromiseKeeper(store, metrics, settings, shared=shared),
+        promises=PromiseKeeper(store, metrics, settings, shared=shared, begins=begins),
         budgets=BudgetKeeper(store, metrics),
         drafter=drafter,
         background=background,

@@ -93,16 +93,26 @@ async def _follow_journals(deps: Deps, journal: Journal) -> None:
 
 
 async def _follow_promises(app: FastAPI) -> None:
-    """Take in what all workers have seen, and verdicts; while the store fails it waits."""
+    """Take in what all workers have seen, and verdicts; while the store fails it waits. Of a
+    workload with something in it that can't be taken in nothing is served on what was proven."""
+    unreadable: dict[str, str] = {}
     while True:
         await asyncio.sleep(_FOLLOW_S)
         deps: Deps = app.state.deps
         for workload, unread in deps.promises.followed().items():
-            with suppress(StoreError):
+            try:
                 trials = await run_in_threadpool(_read_trials, unread)
                 snapshot = deps.promises.take_in(workload, trials)
                 if snapshot is not None:
                     await run_in_threadpool(deps.store.keep_promise, workload, snapshot)
+                unreadable.pop(workload, None)
+            except StoreError:
+                continue
+            except Exception as error:  # noqa: BLE001 - one row must not stop all promises
+                deps.promises.hold_back(workload)
+                if unreadable.get(workload) != str(error):  # once, not every second
+                    unreadable[workload] = str(error)
+                    _log.exception("What came of workload %s can't be taken in.", workload)
 
 
 def _read_trials(unread: Iterator[tuple[int, Trial]]) -> list[tuple[int, Trial]]:

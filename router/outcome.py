@@ -67,7 +67,7 @@ class Outcome:
     models behind servers, in order; the others are the teacher's. ``rungs``: further models that
     may draft; ``drafts``: what was drafted, by rung; ``drafter``: whose ``draft`` is, where it is
     of the student's tier; ``skipped``: rungs that weren't asked, and why. ``billed``: what its
-    tries cost, and what that was worked out from.
+    tries cost, and what that was worked out from. ``force``: the tier that the caller named.
     """
 
     id: str
@@ -79,6 +79,7 @@ class Outcome:
     model: str
     trace: Trace
     ask: Ask
+    force: Tier | None = None
     question: str | None = None
     drafted_by: Tier = Tier.STUDENT
     draft: Answer | None = None

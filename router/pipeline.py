@@ -68,14 +68,18 @@ async def run(deps: Deps, request: ChatRequest, caller: Caller) -> Delivery:
     entry = Entry()
     if deps.door is not None:
         request, entry = await deps.door.enter(deps.settings, request, caller)
+    outcome: Outcome | None = None
     try:
-        outcome = await decide(deps, request, caller)
+        outcome = begin(deps, request, caller)
+        outcome.entry = entry
+        await _drive(deps, outcome, _choose_policy(deps, outcome))
         keep_to_max_cost(deps, outcome)
-    except BaseException:
-        if deps.door is not None:
+    except BaseException as error:
+        if outcome is not None and outcome.draft_calls:
+            _record_drafts(deps, outcome, error)
+        elif deps.door is not None:
             deps.door.settle(entry, None)
         raise
-    outcome.entry = entry
     delivery = await _answer(deps, outcome)
     more = {**entry.headers, **ask_for_verdict(outcome)}
     return replace(delivery, headers={**delivery.headers, **more}) if more else delivery
@@ -116,8 +120,24 @@ async def _draft_after(deps: Deps, outcome: Outcome, error: CallError) -> None:
     outcome.fall_back(reason=TEACHER_FAILED)
 
 
+def _record_drafts(deps: Deps, outcome: Outcome, error: BaseException) -> None:
+    """Nothing is answered after all, and what was asked of servers is to be paid: the client left
+    while they drafted, or what the teacher is likely to cost was refused afterwards."""
+    outcome.status = "error" if isinstance(error, ApiError) else "broken"
+    outcome.ask, outcome.audit = UNDECIDED, None  # evidence for nothing
+    settle(deps, outcome)
+
+
 async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
-    """Drive the policy to its committing ask, drafting on the way."""
+    """Drive the policy to its committing ask, drafting on the way; nothing is recorded."""
+    outcome = begin(deps, request, caller)
+    await _drive(deps, outcome, _choose_policy(deps, outcome))
+    return outcome
+
+
+def begin(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
+    """The interaction before anybody was asked. Raises ApiError for a request that nobody may, or
+    can, answer."""
     start_s = time.perf_counter()
     resolved = deps.settings.resolve_model(request.model)
     if resolved is None:
@@ -147,7 +167,7 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
             code="student_unavailable",
         )
     _check_speakable(deps.targets[teacher], request)
-    outcome = Outcome(
+    return Outcome(
         id=interaction_id,
         request=request,
         caller=caller,
@@ -158,15 +178,8 @@ async def decide(deps: Deps, request: ChatRequest, caller: Caller) -> Outcome:
         trace=Trace(),
         ask=UNDECIDED,
         start_s=start_s,
+        force=force,
     )
-    try:
-        await _drive(deps, outcome, _choose_policy(deps, outcome, force))
-    except BaseException:
-        if outcome.rungs and outcome.draft_calls:  # the client left: what was asked is to be paid
-            outcome.status = "broken"
-            settle(deps, outcome)
-        raise
-    return outcome
 
 
 def _check_speakable(target: UpstreamTarget, request: ChatRequest) -> None:
@@ -178,12 +191,12 @@ def _check_speakable(target: UpstreamTarget, request: ChatRequest) -> None:
         )
 
 
-def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
+def _choose_policy(deps: Deps, outcome: Outcome) -> Policy:
     """The workload's own, unless the caller named a tier or only the teacher can answer.
 
     A student that was named may answer where the request merely asks for its answer to be kept.
     """
-    pinned = outcome.request.pinned
+    pinned, force = outcome.request.pinned, outcome.force
     if pinned is not None and not (force is Tier.STUDENT and outcome.request.learnable):
         return TeacherPolicy(pinned)
     reason = "forced" if outcome.request.options.force is not None else "pinned"
@@ -193,7 +206,7 @@ def _choose_policy(deps: Deps, outcome: Outcome, force: Tier | None) -> Policy:
         return StudentPolicy(deps.coin, 0.0, reason)
     inside = find_slices(outcome.workload_settings, outcome.request.body, outcome.caller)
     recall = outcome.workload_settings and outcome.workload_settings.effective_recall
-    alarm = deps.promises.last_alarm(outcome.workload)
+    alarm = deps.promises.last_change(outcome.workload)
     outcome.rungs = _find_rungs(deps, outcome, alarm)
     policy = build_policy(
         outcome.workload,
@@ -327,10 +340,10 @@ async def _draft(deps: Deps, outcome: Outcome, ask: Ask) -> tuple[Answer | None,
 def keep_to_max_cost(deps: Deps, outcome: Outcome) -> None:
     """Ask the teacher nothing that is likely to cost more than the client allows.
 
-    A draft that the policy serves is free and still goes out; a draft that it doesn't serve stays
-    unserved, since a promise outranks the limit; under a budget, which promises nothing about one
-    answer, it is served. An unknown cost is no reason to refuse. Raises BadRequest
-    ``max_cost_exceeded``; nothing is recorded then, since nothing was answered.
+    A draft that the policy serves is made already and still goes out; one that it doesn't serve
+    stays unserved, since a promise outranks the limit; under a budget, which promises nothing about
+    one answer, it is served. An unknown cost is no reason to refuse. Raises BadRequest
+    ``max_cost_exceeded``; then nothing was answered, and only what drafts cost is recorded.
     """
     limit = outcome.request.options.max_cost_usd
     expected = None if limit is None else expect_teacher_cost(deps, outcome)

@@ -73,9 +73,11 @@ class Release:
         message of the user, which some gates read."""
         if self.gate is None:
             return replace(evidence, confidence=None, release=self.digest)
-        signals = {**evidence.signals, **self.gate.read(question)}
-        confidence = self.gate.confidence(replace(evidence, signals=signals))
-        return replace(evidence, signals=signals, confidence=confidence, release=self.digest)
+        read = self.gate.read(question)
+        if read:
+            evidence = replace(evidence, signals={**evidence.signals, **read})
+        confidence = self.gate.confidence(evidence)
+        return replace(evidence, confidence=confidence, release=self.digest)
 
     def thresholds(self, levels: NDArray[np.float64], over: Over) -> NDArray[np.float64]:
         """Score threshold per risk level, non-increasing; ``inf`` where there is none."""

@@ -8,8 +8,11 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
+
 from policies.cascade import Rung
 from policies.compare import get_comparer
+from policies.scoring.online import fit
 from policies.types import Answer, Ask, Evidence, Tier, TraceStep
 from router.deciding.rungs import RungKeeper, name_pair, write_comparison
 from router.deps import Deps
@@ -29,19 +32,20 @@ _CHARS_PER_TOKEN = 4
 def find_rungs(deps: Deps, outcome: Outcome, teacher_usd: Decimal | None) -> Sequence[Rung]:
     """The models that may draft about this request, in the order of the configuration.
 
-    ``teacher_usd``: what asking the teacher is likely to cost. Where the client's ``max_cost_usd``
-    leaves no room for a draft besides, none is made.
+    ``teacher_usd``: what asking the teacher is likely to cost. As many draft, the first of the
+    order, as the client's ``max_cost_usd`` leaves room for besides.
     """
     settings, keeper = outcome.workload_settings, deps.rungs
     if settings is None or keeper is None:
         return ()
     limit = outcome.request.options.max_cost_usd
-    found = []
+    found, expected = [], teacher_usd or Decimal(0)
     for key in settings.effective_rungs:
         if key not in deps.targets or key == outcome.model:
             continue
         cost = _expect_cost(deps, keeper, outcome, key)
-        if limit is None or cost + (teacher_usd or Decimal(0)) <= limit:
+        if limit is None or expected + cost <= limit:
+            expected += cost
             found.append(Rung(name=key, tier=Tier.STUDENT, cost_usd=float(cost), fixed=True))
     return found
 
@@ -65,7 +69,7 @@ async def draft_by_rung(deps: Deps, outcome: Outcome, key: str) -> tuple[Answer 
     target = as_drafter(deps.targets[key], deps.settings.models[key])
     try:
         made = await deps.rung_caller.draft(deps.upstream, target, body, tries)
-        return made.answer, _judge(deps, outcome, key, made)
+        return made.answer, await _judge(deps, outcome, key, made)
     except Exception as error:  # noqa: BLE001 - a broken rung must never break an answer
         said = str(error) if isinstance(error, TutelageError) else type(error).__name__
         _log.warning("Model %s made no draft for %s: %s", key, outcome.workload, said)
@@ -81,7 +85,7 @@ async def draft_by_rung(deps: Deps, outcome: Outcome, key: str) -> tuple[Answer 
         )
 
 
-def _judge(deps: Deps, outcome: Outcome, key: str, made: Made) -> Evidence:
+async def _judge(deps: Deps, outcome: Outcome, key: str, made: Made) -> Evidence:
     body, keeper = outcome.request.body, deps.rungs
     shape = shape_of(body)
     comparer = outcome.name_comparer(shape, made.answer)
@@ -89,6 +93,9 @@ def _judge(deps: Deps, outcome: Outcome, key: str, made: Made) -> Evidence:
     if keeper is None:
         return Evidence(available=True, signals=signals)
     gate = keeper.gate(outcome.workload, key, _name_pair(deps, outcome, key))
+    due = gate.take_due()
+    if due is not None:  # for up to 20 ms of a core, in which others are answered
+        gate.put(await run_in_threadpool(fit, due))
     confidence = gate.confidence(signals)
     # However often it agrees, in another form than asked for it can't.
     if confidence is not None and signals["format_fault"]:

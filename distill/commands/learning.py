@@ -213,7 +213,7 @@ def _look_ahead(place: Workplace, workload: str) -> dict[str, Any]:
         return {"outlook": None, "slices": [], "pool": None}
     if configured.effective_policy != "promise":
         return {"outlook": None, "slices": [], "pool": None}
-    promises = PromiseKeeper(place.store, Metrics(), place.settings)
+    promises = PromiseKeeper(place.store, Metrics(), place.settings, begins=False)
     account = promises.account(workload, configured.promise, configured.slices)
     pool = promises.pools.read(workload)
     shared = None if pool is None else asdict(pool)

@@ -231,10 +231,11 @@ class Pool:
         """What serves a member now. Raises KeyError for one that isn't in it."""
         return Pooled(member=self._members[name], shared=self.certificate)
 
-    def observe(self, name: str, trial: Trial, *, alarmed: bool) -> Cause | None:
+    def observe(self, name: str, trial: Trial, *, alarmed: bool, floor: float) -> Cause | None:
         """Take in one interaction that the member's own certificate and watch have heard of.
 
-        ``alarmed``: it raised an alarm about agreement. Returns why the member is put out, where it
+        ``alarmed``: it raised an alarm about agreement; ``floor``: what ``floor()`` was before any
+        of them had. Returns why the member is put out, where it
         is. Raises KeyError for no member.
         """
         member = self._members[name]
@@ -243,7 +244,7 @@ class Pool:
             if member.out == "alarm" and member.own.level() is not None:
                 member.out = None
             return None
-        feeds, floor = member.feeds, min(self._floor(), trial.floor)
+        feeds, floor = member.feeds, min(floor, trial.floor)
         member.suspicion.observe(trial, self.certificate.level() or 0)
         if feeds:
             self.certificate.observe(replace(trial, floor=floor, slices=()))
@@ -280,7 +281,7 @@ class Pool:
                 raise ValueError("the stored pool holds something that can't be")
             one.out = stored["out"]
 
-    def _floor(self) -> float:
+    def floor(self) -> float:
         """The smallest share of checks that any member's state makes now, whoever comes next."""
         shares = (
             Part(certificate=self.in_force(name), thresholds=_NO_THRESHOLDS).share(self.proof_share)

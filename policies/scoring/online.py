@@ -46,14 +46,16 @@ _LOGIT_LIMIT = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Compared:
+class Compared:
+    """A draft that was held against the teacher's answer."""
+
     signals: Mapping[str, float]
     agreed: bool
     weight: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Fitted:
+class Fitted:
     """``most``: the highest confidence that so few comparisons allow."""
 
     names: tuple[str, ...]
@@ -67,8 +69,8 @@ class OnlineGate:
     """The chance that a draft agrees with the teacher. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._kept: deque[_Compared] = deque(maxlen=WINDOW)
-        self._fitted: _Fitted | None = None
+        self._kept: deque[Compared] = deque(maxlen=WINDOW)
+        self._fitted: Fitted | None = None
         self._fresh = 0
 
     def __len__(self) -> int:
@@ -80,8 +82,9 @@ class OnlineGate:
         lacks a signal that others have."""
         if len(self._kept) < LEAST:
             return None
-        if self._fitted is None or self._fresh >= max(1, len(self._kept) // 20):
-            self._fitted, self._fresh = _fit(list(self._kept)), 0
+        due = self.take_due()
+        if due is not None or self._fitted is None:
+            self._fitted = fit(list(self._kept) if due is None else due)
         fitted = self._fitted
         if not signals.keys() >= set(fitted.names):
             return None
@@ -91,18 +94,33 @@ class OnlineGate:
         chance = 1.0 / (1.0 + math.exp(-min(max(logit, -_LOGIT_LIMIT), _LOGIT_LIMIT)))
         return min(max(chance, 1.0 - fitted.most), fitted.most)
 
+    def take_due(self) -> list[Compared] | None:
+        """What is to be fitted on anew, to whoever asks first; None where nothing is. Whoever took
+        it gives what ``fit`` makes of it to ``put``; until then the earlier fit is read."""
+        if len(self._kept) < LEAST:
+            return None
+        if self._fitted is not None and self._fresh < max(1, len(self._kept) // 20):
+            return None
+        self._fresh = 0
+        return list(self._kept)
+
+    def put(self, fitted: Fitted) -> None:
+        """From now on this is read."""
+        self._fitted = fitted
+
     def observe(self, signals: Mapping[str, float], agreed: bool, propensity: float = 1.0) -> None:
         """A draft was compared. ``propensity``: the chance with which the teacher's answer became
         known, in (0, 1]."""
         kept = [(name, value) for name, value in signals.items() if math.isfinite(value)]
-        one = _Compared(
+        one = Compared(
             signals=dict(kept[:MOST_SIGNALS]), agreed=agreed, weight=1.0 / max(propensity, 1e-3)
         )
         self._kept.append(one)
         self._fresh += 1
 
 
-def _fit(kept: list[_Compared]) -> _Fitted:
+def fit(kept: list[Compared]) -> Fitted:
+    """The regression over these comparisons, at least one; up to 20 ms of a core."""
     counts = Counter(name for one in kept for name in one.signals)
     common = [name for name, count in counts.items() if count >= _COMMON * len(kept)]
     # A draft that lacks one would be told from the others by what isn't known of it.
@@ -119,7 +137,7 @@ def _fit(kept: list[_Compared]) -> _Fitted:
     given = np.array([one.weight for one in used])
     effective = float(given.sum() ** 2 / (given**2).sum())
     weights = _maximise(x, agreed, given * (effective / given.sum()))
-    return _Fitted(
+    return Fitted(
         names=tuple(names),
         mean=mean,
         scale=scale,

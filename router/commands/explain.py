@@ -73,7 +73,7 @@ def _open(config: Path | None) -> Iterator[Deps]:
         )
     settings = load_settings(found, os.environ, need_secrets=False)
     store = open_store(settings)
-    deps = build_deps(read_in_force(settings, store), store)
+    deps = build_deps(read_in_force(settings, store), store, begins=False)
     try:
         yield deps
     finally:

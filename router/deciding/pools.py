@@ -159,14 +159,23 @@ class PoolKeeper:
         """Forget what can't be used."""
         self._pools.pop(plan.name, None)
 
-    def observe(self, workload: str, trial: Trial, alarm: Alarm | None) -> Cause | None:
+    def floor(self, workload: str) -> float:
+        """The share of checks by which the pool bets on what comes next; to be taken before the
+        workload's own account hears of it. 1 where the workload is in no pool."""
+        pool = self._pool_of(workload)
+        return 1.0 if pool is None else pool.floor()
+
+    def observe(
+        self, workload: str, trial: Trial, alarm: Alarm | None, floor: float
+    ) -> Cause | None:
         """Take in an interaction that its workload's own account has taken in, with the alarm that
-        it raised; returns why the workload is put out of its pool, where it is."""
+        it raised and what ``floor`` was before; returns why the workload is put out of its pool,
+        where it is."""
         pool = self._pool_of(workload)
         if pool is None or workload not in pool:
             return None
         alarmed = alarm is not None and alarm.kind == "agreement"
-        return pool.observe(workload, trial, alarmed=alarmed)
+        return pool.observe(workload, trial, alarmed=alarmed, floor=floor)
 
     def in_force(self, workload: str, own: Certificate) -> InForce:
         """What serves a workload: its own certificate, or that with its pool's."""

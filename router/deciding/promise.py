@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -31,6 +31,9 @@ CHANGES: Mapping[Kind, str] = MappingProxyType(
 )
 """What an alarm says, for people."""
 
+_OF_ANSWERS: Collection[Kind] = ("agreement", "teacher")
+"""Kinds of change after which earlier answers and comparisons may no longer hold."""
+
 _SNAPSHOT_EVERY = 1_000
 """Interactions between two snapshots of a shared account."""
 
@@ -52,7 +55,8 @@ class PromiseKeeper:
     with the interactions stored after its snapshot; other terms start afresh, and so does what
     can't be used: nothing is then served until it is proven anew. What was stored before there was
     a watch is used, with a watch that has seen nothing. ``pools``: which of the workloads of
-    ``settings`` share evidence, and what that has come to.
+    ``settings`` share evidence, and what that has come to. ``begins``: False for whoever only looks
+    and mustn't put a beginning in the place of what is proven under other terms.
     """
 
     def __init__(
@@ -62,11 +66,14 @@ class PromiseKeeper:
         settings: Settings | None = None,
         *,
         shared: bool = False,
+        begins: bool = True,
     ) -> None:
         self.pools = PoolKeeper(settings, alone=not shared)
         self._store = store
         self._metrics = metrics
         self._shared = shared
+        self._begins = begins
+        self._changes: dict[str, Alarm] = {}
         self._kept: dict[str, Kept] = {}
         self._raised: deque[tuple[str, Alarm]] = deque(maxlen=_MOST_RAISED)
         self._promises: dict[str, tuple[PromiseSettings, tuple[SliceSettings, ...]]] = {}
@@ -136,9 +143,10 @@ class PromiseKeeper:
         upto = self.pools.open(plan, self._certificates(kept, plan), stored)
         after = {name: state.upto_seq for name, state in stored.items()}
         for seq, name, trial in read_together(self._store, after):
+            floor = self.pools.floor(name)
             alarm = kept[name].take_in(replace(trial, slices=()))
             if upto is not None and seq > upto:
-                self.pools.observe(name, trial, alarm)
+                self.pools.observe(name, trial, alarm, floor)
             kept[name].upto_seq = seq
         return kept
 
@@ -219,12 +227,15 @@ class PromiseKeeper:
         return kept.snapshot()
 
     def _take_in(self, workload: str, kept: Kept, trial: Trial) -> None:
+        floor = self.pools.floor(workload)  # fixed before anything is known of the trial
         alarm = kept.take_in(trial)
         if alarm is not None:
             self._raised.append((workload, alarm))
+            if alarm.kind in _OF_ANSWERS:
+                self._changes[workload] = alarm
             self._metrics.add_drift_alarm(workload, alarm.kind)
             _log.warning("Drift in workload %s: %s; tightened.", workload, CHANGES[alarm.kind])
-        cause = self.pools.observe(workload, trial, alarm)
+        cause = self.pools.observe(workload, trial, alarm, floor)
         if cause is not None:
             _log.warning("Workload %s is put out of its pool: %s.", workload, LEFT[cause])
         self._publish(workload, kept)
@@ -233,6 +244,18 @@ class PromiseKeeper:
         """The newest alarm of a workload, also of one that has long been answered by evidence."""
         kept = self._kept.get(workload)
         return None if kept is None else kept.watch.last
+
+    def last_change(self, workload: str) -> Alarm | None:
+        """The newest alarm, since this keeper began, that says that answers from before it may no
+        longer hold: about agreement, or the teacher. An alarm of another kind doesn't hide it."""
+        return self._changes.get(workload)
+
+    def hold_back(self, workload: str) -> None:
+        """What comes of a workload can't be read: until it can, nothing is served on old proof."""
+        kept = self._kept.get(workload)
+        if kept is not None:
+            kept.account.withdraw()
+            self._publish(workload, kept)
 
     def take_raised(self) -> list[tuple[str, Alarm]]:
         """The alarms since the last call with their workloads, in order."""
@@ -266,7 +289,8 @@ class PromiseKeeper:
     def _restore(self, workload: str, empty: Kept) -> Kept:
         stored = self._store.promise_state(workload)
         key = empty.account.key
-        if self._follows(empty.account) and (stored is None or stored.terms != key):
+        other = stored is None or stored.terms != key
+        if other and self._begins and self._follows(empty.account):
             # All workers begin where the first of them does.
             stored = self._store.begin_promise(workload, empty.snapshot())
         if stored is None or stored.terms != key:

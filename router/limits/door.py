@@ -18,7 +18,7 @@ from router.limits.budgets import Budget, find_budgets, list_budgets
 from router.limits.keeper import Hold, Limits, Rates
 from router.meter.metrics import Metrics
 from router.record.model import Interaction
-from router.settings.model import ModelSettings, Settings
+from router.settings.model import ModelSettings, Settings, WorkloadSettings
 from router.wire.form import Form, Native
 from router.wire.openai import ChatRequest
 from router.wire.written_json import write_json
@@ -73,16 +73,20 @@ class Door:
             headers = await self._limits.pace(rates)
         if not budgets:
             return request, Entry(headers=headers, rates=rates)
-        request, hold = await self._hold(settings, request, budgets)
+        drafters = _find_drafters(settings, request, caller)
+        request, hold = await self._hold(settings, request, budgets, drafters)
         return request, Entry(headers=headers, rates=rates, hold=hold)
 
     async def _hold(
-        self, settings: Settings, request: ChatRequest, budgets: Sequence[Budget]
+        self,
+        settings: Settings,
+        request: ChatRequest,
+        budgets: Sequence[Budget],
+        drafters: Sequence[ModelSettings],
     ) -> tuple[ChatRequest, Hold | None]:
         models = _chain(settings, request.model)
         if not models:
             return request, None  # refused behind the door
-        student = settings.generative_student
         choices = request.n if request.form is not Form.EMBEDDINGS else 0
         allowed = count_tokens_allowed(request.body)
         most_tokens = MOST_COMPLETION_TOKENS if allowed is None else allowed
@@ -92,12 +96,14 @@ class Door:
         size = len(write_json(request.body))
 
         def expect(tokens: int) -> Decimal | None:
-            """USD at most: a draft and the dearest model that may answer; None without a price."""
+            """USD at most: every draft and the dearest model that may answer; None without a price
+            of one that may. A draft without one counts as free."""
             costs = [hold_for(tokens * choices, size, model.price) for model in models]
             known = [cost for cost in costs if cost is not None]
-            drafted = student and hold_for(tokens * choices, size, student.price)
+            drafted = [hold_for(tokens * choices, size, model.price) for model in drafters]
             asked = sum(sorted(known)[-_asked_at_once(models) :], Decimal(0))
-            return asked + (drafted or 0) if len(known) == len(costs) else None
+            drafts = sum((cost for cost in drafted if cost is not None), Decimal(0))
+            return asked + drafts if len(known) == len(costs) else None
 
         most, least = expect(most_tokens), expect(least_tokens)
         if most is None or least is None:
@@ -171,11 +177,27 @@ class Door:
         await self._limits.close()
 
 
-def _name_configured(settings: Settings, request: ChatRequest, caller: Caller) -> str | None:
+def _find_configured(
+    settings: Settings, request: ChatRequest, caller: Caller
+) -> WorkloadSettings | None:
     """The configured workload that a request belongs to."""
-    named = name_workload(request)
-    found = find_workload(settings, request.body, named, caller.tenant)[1]
+    return find_workload(settings, request.body, name_workload(request), caller.tenant)[1]
+
+
+def _name_configured(settings: Settings, request: ChatRequest, caller: Caller) -> str | None:
+    found = _find_configured(settings, request, caller)
     return None if found is None else found.name
+
+
+def _find_drafters(settings: Settings, request: ChatRequest, caller: Caller) -> list[ModelSettings]:
+    """The models behind servers that may be billed for a draft of the request, each for one."""
+    student = settings.generative_student
+    drafters = [] if student is None else [student]
+    if not any(one.rungs for one in settings.workloads):
+        return drafters  # nobody's workload need be looked for
+    configured = _find_configured(settings, request, caller)
+    rungs = () if configured is None else configured.effective_rungs
+    return [*drafters, *(settings.models[key] for key in rungs)]
 
 
 def _chain(settings: Settings, name: str) -> list[ModelSettings]:

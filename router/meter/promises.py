@@ -32,9 +32,15 @@ class PromiseGauges:
     def set(
         self, label: str, promised: float, proven: float, about: About, pooled: bool | None
     ) -> None:
-        """``pooled``: whether the level in force is borrowed; None where there is no pool."""
-        if pooled is not None:
+        """In place of what was promised before. ``pooled``: whether the level in force is borrowed;
+        None where there is no pool."""
+        if pooled is None:
+            self._pooled.remove(label)
+        else:
             self._pooled.labels(label).set(pooled)
+        for other in self._gauges.keys() - {about}:
+            for gauge in self._gauges[other]:
+                gauge.remove(label)
         of_promised, of_proven = self._gauges[about]
         of_promised.labels(label).set(promised)
         of_proven.labels(label).set(proven)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from policies.compare.fold import fold_label
 from policies.types import Tier, Trial
@@ -158,10 +158,7 @@ class History:
         query = (
             select(table.trace, table.propensity)
             .where(
-                table.workload == workload,
-                table.seen,
-                table.status == "ok",
-                table.stored,
+                *_stored_with_answer(workload),
                 table.created_at >= since_s,
             )
             .order_by(table.seq.desc())
@@ -178,10 +175,7 @@ class History:
         answered = (
             select(table.seq, table.input_text)
             .where(
-                table.workload == workload,
-                table.seen,
-                table.status == "ok",
-                table.stored,
+                *_stored_with_answer(workload),
                 table.input_text != "",
             )
             .order_by(table.seq.desc())
@@ -217,10 +211,7 @@ class History:
         newest = (
             select(*(table[field.name] for field in fields(Answered)))
             .where(
-                table.workload == workload,
-                table.seen,
-                table.status == "ok",
-                table.stored,
+                *_stored_with_answer(workload),
                 table.created_at >= since_s,
                 table.settings_digest == settings_digest,
                 table.request.is_not(None),
@@ -259,3 +250,9 @@ def _trials_of(workload: str, release: str | None) -> Select[Any]:
     table = interactions.c
     query = select(*rows.TRIAL_COLUMNS).where(table.workload == workload, table.level.is_not(None))
     return query if release is None else query.where(table.release == release)
+
+
+def _stored_with_answer(workload: str) -> tuple[ColumnElement[bool], ...]:
+    """Interactions whose teacher's answer came, and is kept with its content."""
+    table = interactions.c
+    return table.workload == workload, table.seen, table.status == "ok", table.stored

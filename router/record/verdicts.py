@@ -67,6 +67,10 @@ def judge(
     if is_redacted(correction):
         return SILENCE
     expected, shape = Answer(content=correction, finish_reason="stop"), shape_of(request or {})
+    try:
+        agrees = get_comparer(comparer).agrees
+    except ValueError:  # of another version
+        return SILENCE
 
     def is_wrong(given: Mapping[str, Json] | None) -> bool:
         if given is None:
@@ -75,7 +79,7 @@ def judge(
             answer = answer_from_json(given)
         except ValueError:  # written by another version
             return True
-        return not get_comparer(comparer).agrees(expected, answer, shape)
+        return not agrees(expected, answer, shape)
 
     return Judged(draft_wrong=is_wrong(draft), teacher_wrong=is_wrong(teacher_answer))
 

@@ -90,12 +90,13 @@ def simulate(
             floor=ask.floor,
             confidence=score,
         )
+        floor = pool.floor()
         own[k].observe(trial)
         alarm = watches[k].observe(trial) if watched else None
         alarmed = alarm is not None and alarm.kind == "agreement"
         if alarmed:
             own[k].withdraw()
-        if pooled and pool.observe(str(k), trial, alarmed=alarmed) is not None:
+        if pooled and pool.observe(str(k), trial, alarmed=alarmed, floor=floor) is not None:
             seen.left_at = seen.answered if seen.left_at is None else seen.left_at
         seen.answered += 1
         seen.asked += not by_student

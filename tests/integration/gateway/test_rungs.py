@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from fastapi import FastAPI
 
 from router.app import create_app
 from router.deciding.alone import read_alone
 from router.deps import Deps
+from router.errors import BadRequest
 from router.explain.explanation import explain
 from router.explain.planned import plan_request
 from router.explain.recorded import read_interaction
 from router.explain.text import write_text
+from router.limits.budgets import list_budgets
 from router.pipeline import run
 from router.record.store import Store
 from router.settings.load import load_settings
@@ -51,10 +54,11 @@ def draft(body: dict[str, Any]) -> str:
     return "I am not sure about that" if is_hard(_number(body)) else "tracking"
 
 
-def make(folder: Path, teacher: str, mid: str, **more: Any) -> FastAPI:
+def make(folder: Path, teacher: str, mid: str, budgets: Sequence[Any] = (), **more: Any) -> FastAPI:
     models = {
         "teacher": {"upstream": teacher, "model": "big-70b", "retries": 0, "price": PRICE},
         "mid-8b": {"upstream": mid, "model": "mid", "price": CHEAP},
+        "mid-9b": {"upstream": mid, "model": "other", "price": CHEAP},
     }
     workload = {
         "name": "shop",
@@ -68,6 +72,8 @@ def make(folder: Path, teacher: str, mid: str, **more: Any) -> FastAPI:
     config = folder / "tutelage.yaml"
     url = f"sqlite:///{folder}/t.db"
     written = {"store": {"url": url}, "models": models, "workloads": [workload]}
+    if budgets:
+        written["budgets"] = [*budgets]
     config.write_text(yaml.safe_dump(written))
     return create_app(load_settings(config, {}), Store.open(url))
 
@@ -213,9 +219,16 @@ async def test_a_server_that_gives_no_log_probabilities_is_asked_without(tmp_pat
     refused = ErrorAnswer(status=400)
     up, mid = FakeUpstream(teach), FakeUpstream(draft, faults=[refused])
     async with world(tmp_path, up, mid) as deps:
-        for n in range(3):
+        first = await ask(deps, 0)
+        record = await shown(deps, first["x-tutelage-id"])
+        for n in (1, 2):
             await ask(deps, n)
     assert ["logprobs" in one.body for one in mid.requests] == [True, False, False, False]
+    # Every try is an attempt, the refused one too.
+    assert [(one.model, one.status) for one in record.attempts] == [
+        *(("mid-8b", 400), ("mid-8b", 200)),
+        ("teacher", 200),
+    ]
 
 
 async def test_log_probabilities_are_signals_where_they_are_given(tmp_path: Path) -> None:
@@ -245,6 +258,87 @@ async def test_a_client_that_leaves_while_it_drafts_is_billed_for_it(tmp_path: P
     assert (found[0].status, found[0].cost_usd) == ("broken", None)
     assert (attempt.model, attempt.basis) == ("mid-8b", "unknown")
     assert up.requests == []
+
+
+BUDGET = {"usd": 1, "per": "day"}
+
+
+async def spend(deps: Deps) -> tuple[Decimal, Decimal]:
+    """Spent and set aside of the one budget."""
+    assert deps.door is not None
+    (budget,) = list_budgets(deps.settings)
+    return await deps.door.spent(budget)
+
+
+async def set_aside(folder: Path, rungs: list[str]) -> Decimal:
+    """For one request, while whoever is asked first makes up its mind."""
+    up, mid = FakeUpstream(teach, latency_s=30.0), FakeUpstream(draft, latency_s=30.0)
+    async with world(folder, up, mid, budgets=[BUDGET], rungs=rungs) as deps:
+        task = asyncio.create_task(ask(deps, 1, max_tokens=100))
+        await (mid if rungs else up).wait_for_request()
+        _, aside = await spend(deps)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    return aside
+
+
+async def test_a_budget_sets_aside_what_every_draft_may_cost(tmp_path: Path) -> None:
+    found = []
+    for rungs in ([], ["mid-8b"], ["mid-8b", "mid-9b"]):
+        folder = tmp_path / str(len(rungs))
+        folder.mkdir()
+        found.append(await set_aside(folder, rungs))
+    # Each of them costs a tenth of what the teacher does.
+    assert found[0] > Decimal("0.0008")
+    assert found == [found[0] * tenths / 10 for tenths in (10, 11, 12)]
+
+
+async def test_a_client_that_leaves_while_it_drafts_gives_nothing_back(tmp_path: Path) -> None:
+    up, mid = FakeUpstream(teach), FakeUpstream(draft, latency_s=30.0)
+    async with world(tmp_path, up, mid, budgets=[BUDGET]) as deps:
+        task = asyncio.create_task(ask(deps, 1, max_tokens=100))
+        await mid.wait_for_request()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(30):
+            while not deps.store.latest(1):  # noqa: ASYNC110 - another thread writes
+                await asyncio.sleep(0.02)
+        spent, aside = await spend(deps)
+    # What it cost isn't known, so what was set aside counts.
+    assert spent + aside > Decimal("0.00008")
+
+
+async def test_drafts_that_a_limit_made_vain_are_paid_for(tmp_path: Path) -> None:
+    """The teacher turned out dearer while a draft was made."""
+    known: list[Deps] = []
+
+    def draft_meanwhile(body: dict[str, Any]) -> str:
+        known[0].teacher_costs.observe("shop", Decimal(5))
+        return draft(body)
+
+    up, mid = FakeUpstream(teach), FakeUpstream(draft_meanwhile)
+    async with world(tmp_path, up, mid, budgets=[BUDGET]) as deps:
+        known.append(deps)
+        with pytest.raises(BadRequest, match="estimated"):
+            await ask(deps, 1, tutelage={"max_cost_usd": 0.01})
+        async with asyncio.timeout(30):
+            while not (found := deps.store.latest(1)):  # noqa: ASYNC110 - another thread writes
+                await asyncio.sleep(0.02)
+            while await spend(deps) != (MID_USD, 0):  # noqa: ASYNC110 - settled in the background
+                await asyncio.sleep(0.02)
+    assert (found[0].status, found[0].cost_usd, found[0].level) == ("error", MID_USD, None)
+    assert up.requests == []
+
+
+async def test_a_limit_counts_all_drafts_together(tmp_path: Path) -> None:
+    up, mid = FakeUpstream(teach), FakeUpstream(draft)
+    async with world(tmp_path, up, mid, rungs=["mid-8b", "mid-9b"]) as deps:
+        await ask(deps, 1)
+        assert len(mid.requests) == 2
+        limit = {"max_cost_usd": float(TEACHER_USD + MID_USD * Decimal("1.5"))}
+        told = await ask(deps, 2, tutelage=limit)
+    assert len(mid.requests) == 3
+    assert told["x-tutelage-cost-usd"] == str(TEACHER_USD + MID_USD)
 
 
 async def test_a_limit_that_leaves_no_room_for_a_draft_has_none_made(tmp_path: Path) -> None:

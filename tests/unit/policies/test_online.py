@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from policies.scoring.online import LEAST, MOST_SIGNALS, WINDOW, OnlineGate
+from policies.scoring.online import LEAST, MOST_SIGNALS, WINDOW, OnlineGate, fit
 
 
 def logistic(x: float) -> float:
@@ -136,3 +136,27 @@ def test_signals_that_separate_perfectly_keep_their_weights_finite() -> None:
     assert sure > 0.97
     assert sure <= 200.5 / 201.0
     assert unsure < 0.03
+
+
+def test_it_is_fitted_elsewhere_once_for_all_and_read_when_it_is_done() -> None:
+    gate = OnlineGate()
+    for n in range(LEAST):
+        assert gate.take_due() is None
+        gate.observe({"a": float(n % 2)}, agreed=True)
+    due = gate.take_due()
+    assert due is not None
+    assert len(due) == LEAST
+    gate.put(fit(due))
+    assert gate.take_due() is None
+    before = gate.confidence({"a": 1.0})
+    for _ in range(LEAST // 20 + 1):
+        gate.observe({"a": 1.0}, agreed=False)
+    again = gate.take_due()
+    assert again is not None
+    assert gate.take_due() is None  # somebody has it
+    assert gate.confidence({"a": 1.0}) == before
+    gate.put(fit(again))
+    after = gate.confidence({"a": 1.0})
+    assert before is not None
+    assert after is not None
+    assert after < before

@@ -26,8 +26,9 @@ def make_pool(*names: str) -> Pool:
 
 def feed(pool: Pool, name: str, trial: Trial, times: int = 1, *, alarmed: bool = False) -> None:
     for _ in range(times):
+        floor = pool.floor()
         pool.member(name).own.observe(trial)
-        pool.observe(name, trial, alarmed=alarmed)
+        pool.observe(name, trial, alarmed=alarmed, floor=floor)
 
 
 def test_members_prove_together_what_none_has_proven_alone() -> None:
@@ -97,9 +98,9 @@ def test_after_an_alarm_a_member_comes_back_once_its_own_level_is_proven() -> No
     feed(pool, "a", GOOD, 200)
     feed(pool, "b", GOOD, 50)
     pool.member("b").own.withdraw()
-    assert pool.observe("b", BAD, alarmed=True) == "alarm"
+    assert pool.observe("b", BAD, alarmed=True, floor=pool.floor()) == "alarm"
     assert pool.certificate.level() is None
-    assert pool.observe("b", BAD, alarmed=True) is None
+    assert pool.observe("b", BAD, alarmed=True, floor=pool.floor()) is None
     while pool.member("b").own.level() is None:
         assert pool.member("b").standing == "out"
         feed(pool, "b", GOOD)
@@ -118,7 +119,7 @@ def test_bets_do_not_know_whose_interaction_comes_next() -> None:
     grown = []
     for name, trial in (("observing", GOOD), ("serving", replace(GOOD, floor=floor))):
         pool.certificate = Certificate.restore(TERMS, before)
-        pool.observe(name, trial, alarmed=False)
+        pool.observe(name, trial, alarmed=False, floor=pool.floor())
         grown.append(pool.certificate.state())
     assert grown[0] == grown[1]
 
@@ -155,7 +156,7 @@ def test_a_restart_goes_on_where_it_stood() -> None:
     pool = make_pool("a", "b")
     feed(pool, "a", GOOD, 150)
     feed(pool, "b", replace(BAD, level=3), 1)
-    pool.observe("b", BAD, alarmed=True)
+    pool.observe("b", BAD, alarmed=True, floor=pool.floor())
     again = make_pool("a", "b", "later")
     again.restore(pool.state())
     again.keep_only(["a", "b"])

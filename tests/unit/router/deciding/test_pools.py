@@ -10,7 +10,7 @@ import pytest
 from policies.promise.policy import InForce
 from policies.promise.pooled import REJECTED
 from policies.types import Trial
-from router.deciding.pools import find_pools
+from router.deciding.pools import PoolKeeper, find_pools
 from router.deciding.promise import PromiseKeeper
 from router.explain.context import describe_standing
 from router.meter.metrics import Metrics
@@ -24,6 +24,31 @@ from tests.unit.router.record.records import make_record
 PROMISE = PromiseSettings(agreement=0.95)
 GOOD = Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0)
 MEMBERS = ("a", "b", "c")
+
+
+class Ordered(PoolKeeper):
+    """Notes how often a member's own account had heard when the bet was fixed."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.heard: list[int] = []
+
+    def floor(self, workload: str) -> float:
+        pooled = self.pooled(workload)
+        self.heard.append(-1 if pooled is None else pooled.member.own.trials)
+        return super().floor(workload)
+
+
+def test_a_bet_is_fixed_before_the_members_own_account_hears_of_the_trial() -> None:
+    gateway = Gateway(Store.open(":memory:"), configure("a", "b"))
+    ordered = Ordered(gateway.settings)
+    gateway.keeper.pools = ordered
+    for name in ("a", "b"):
+        gateway.keeper._kept.pop(name)
+    gateway.open()
+    for _ in range(3):
+        gateway.observe("a")
+    assert ordered.heard == [0, 1, 2]
 
 
 def configure(*names: str, pool: str | None = "p", promise: PromiseSettings = PROMISE) -> Settings:

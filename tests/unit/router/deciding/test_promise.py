@@ -296,3 +296,36 @@ def _proof(n: int) -> Interaction:
 def _follow(store: Store, keeper: PromiseKeeper) -> PromiseState | None:
     ((workload, unread),) = keeper.followed().items()
     return keeper.take_in(workload, [*unread])
+
+
+def test_a_milder_alarm_does_not_hide_that_answers_have_changed() -> None:
+    """What waits for a change may look only after both have come."""
+    keeper = PromiseKeeper(Store.open(":memory:"), Metrics())
+    keeper.account("w", PROMISE)
+    assert keeper.last_change("w") is None
+    versions = [None, "1", "2"]
+    for version in versions:
+        keeper.observe("w", replace(GOOD, teacher_version=version))
+    changed = keeper.last_change("w")
+    assert changed is not None
+    assert changed.kind == "teacher"
+    sure, unsure = (replace(GOOD, confidence=value) for value in (0.95, 0.3))
+    for trial in (*[sure] * 300, *[unsure] * 300):
+        keeper.observe("w", trial)
+    last = keeper.last_alarm("w")
+    assert last is not None
+    assert last.kind == "evidence"
+    assert keeper.last_change("w") == changed
+
+
+def test_what_is_held_back_serves_nothing_until_evidence_returns() -> None:
+    keeper = PromiseKeeper(Store.open(":memory:"), Metrics())
+    account = keeper.account("w", PROMISE)
+    assert isinstance(account, Certificate)
+    while account.level() is None:
+        keeper.observe("w", GOOD)
+    keeper.hold_back("w")
+    assert account.level() is None
+    keeper.hold_back("unknown")  # it may have gone meanwhile
+    while account.level() is None:
+        keeper.observe("w", GOOD)

@@ -46,12 +46,25 @@ def read(metrics: Metrics, name: str, **labels: str) -> float | None:
     return scrape(metrics).get((name, tuple(sorted(labels.items()))))
 
 
+def test_another_promise_takes_the_place_of_the_one_before() -> None:
+    """An alert on what was promised once would else fire until a restart."""
+    metrics = Metrics()
+    metrics.set_promise("shop", 0.97, 0.5, pooled=True)
+    metrics.set_promise("shop", 0.9, 0.91, "accuracy")
+    promised = {name for name, labels in scrape(metrics) if ("workload", "shop") in labels}
+    assert promised == {"tutelage_accuracy_promise", "tutelage_accuracy_lower_bound"}
+    metrics.set_promise("shop", 0.97, 0.98)
+    assert read(metrics, "tutelage_promise", workload="shop") == 0.97
+    assert read(metrics, "tutelage_accuracy_promise", workload="shop") is None
+    assert read(metrics, "tutelage_promise_pooled", workload="shop") is None
+
+
 def test_all_names_of_the_contract_with_their_labels() -> None:
     metrics = Metrics()
     used = Usage(prompt_tokens=100, completion_tokens=7)
     metrics.observe_interaction(Done(attempts=(Call(usage=used), Call(basis="unknown"))))
     metrics.set_promise("support", 0.97, 0.971)
-    metrics.set_promise("support", 0.9, 0.91, "accuracy")
+    metrics.set_promise("sorting", 0.9, 0.91, "accuracy")
     metrics.add_drift_alarm("support", "novelty")
     metrics.set_release("support", student="embedded@1a2b", policy="promise")
     metrics.add_dropped(2)

@@ -27,6 +27,19 @@ DELIVERY, RETURN = (
 )
 
 
+def test_what_a_comparer_of_another_version_judged_is_in_doubt_wrong() -> None:
+    told = judge(
+        score=None,
+        correction="return",
+        comparer="of-tomorrow",
+        request={"messages": []},
+        draft=RETURN,
+        teacher_answer=RETURN,
+        draft_agreed=True,
+    )
+    assert told == SILENCE
+
+
 class Clock:
     """Seconds since the epoch, as the store sees them."""
 
@@ -216,3 +229,20 @@ def follow(store: Store, keeper: PromiseKeeper) -> None:
         snapshot = keeper.take_in(workload, [*unread])
         if snapshot is not None:
             store.keep_promise(workload, snapshot)
+
+
+def test_whoever_only_looks_begins_nothing(store: Store) -> None:
+    """Else a look under a changed file would put an empty account in the place of a proven one."""
+    agreement = PromiseSettings(agreement=0.97)
+    keeper = PromiseKeeper(store, Metrics())
+    keeper.account("w", agreement)
+    trial = Trial(level=0, seen=True, wrong=False, propensity=1.0, floor=1.0)
+    state = keeper.observe("w", trial)
+    assert state is not None
+    store.append([make_record("one", workload="w", level=0)], {"w": state})
+    before = store.promise_state("w")
+    looking = PromiseKeeper(store, Metrics(), begins=False).account("w", PROMISE)
+    assert looking.trials == 0
+    assert store.promise_state("w") == before
+    PromiseKeeper(store, Metrics()).account("w", PROMISE)
+    assert store.promise_state("w") != before
